@@ -1,0 +1,169 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arm_nnfunctions.h"
+#include "mcugen_nn.h"
+
+/* The taps of one output pixel that lie inside the input: rows of runs of adjacent bytes. A run is
+ * one tap's channels, or a whole kernel row where taps and groups leave no gaps. */
+typedef struct
+{
+    int32_t rows;
+    int32_t runs;
+    int32_t run_bytes;
+    int32_t input_row_step;
+    int32_t input_run_step;
+    int32_t filter_row_step;
+    int32_t filter_run_step;
+} window;
+
+static inline void accumulate(int32_t *acc, int32_t lanes, const window *taps, const int8_t *input,
+                              int32_t input_offset, const int8_t *filter, int32_t filter_step)
+{
+    for (int32_t row = 0; row < taps->rows; ++row)
+    {
+        const int8_t *input_run = input + row * taps->input_row_step;
+        const int8_t *filter_run = filter + row * taps->filter_row_step;
+        for (int32_t run = 0; run < taps->runs; ++run)
+        {
+            mcugen_mac(acc, lanes, input_run, input_offset, filter_run, filter_step, taps->run_bytes);
+            input_run += taps->input_run_step;
+            filter_run += taps->filter_run_step;
+        }
+    }
+}
+
+/* What all pixels share. */
+typedef struct
+{
+    const cmsis_nn_conv_params *params;
+    const cmsis_nn_per_channel_quant_params *quant;
+    const int32_t *bias;
+    int32_t groups;
+    int32_t group_inputs;
+    int32_t group_outputs;
+    int32_t filter_step;
+} layer;
+
+/* `lanes` output channels of one pixel, from channel ch on. */
+static inline void convolve_channels(const layer *conv, const window *taps, int32_t lanes, int32_t ch,
+                                     const int8_t *input, const int8_t *filter, int8_t *output)
+{
+    int32_t acc[MCUGEN_NN_BLOCK];
+    mcugen_load_bias(acc, lanes, conv->bias != NULL ? conv->bias + ch : NULL);
+    accumulate(acc, lanes, taps, input, conv->params->input_offset, filter + ch * conv->filter_step,
+               conv->filter_step);
+    mcugen_store(output + ch, acc, lanes, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
+                 conv->params->output_offset, conv->params->activation.min, conv->params->activation.max);
+}
+
+/* input and filter point at the first valid tap of group 0 and of output channel 0. */
+static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
+                           int8_t *output)
+{
+    int32_t ch = 0;
+    for (int32_t group = 0; group < conv->groups; ++group)
+    {
+        const int32_t end = ch + conv->group_outputs;
+        for (; ch + MCUGEN_NN_BLOCK <= end; ch += MCUGEN_NN_BLOCK)
+        {
+            convolve_channels(conv, taps, MCUGEN_NN_BLOCK, ch, input, filter, output);
+        }
+        for (; ch < end; ++ch)
+        {
+            convolve_channels(conv, taps, 1, ch, input, filter, output);
+        }
+        input += conv->group_inputs;
+    }
+}
+
+arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
+                                            const cmsis_nn_conv_params *conv_params,
+                                            const cmsis_nn_per_channel_quant_params *quant_params,
+                                            const cmsis_nn_dims *input_dims,
+                                            const int8_t *input_data,
+                                            const cmsis_nn_dims *filter_dims,
+                                            const int8_t *filter_data,
+                                            const cmsis_nn_dims *bias_dims,
+                                            const int32_t *bias_data,
+                                            const cmsis_nn_dims *output_dims,
+                                            int8_t *output_data)
+{
+    const int32_t kernel_ch = filter_dims->c;
+    (void)ctx;
+    (void)bias_dims;
+
+    if (kernel_ch < 1 || input_dims->c % kernel_ch != 0 || output_dims->c % (input_dims->c / kernel_ch) != 0)
+    {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+
+    const int32_t groups = input_dims->c / kernel_ch;
+    const int32_t input_row = input_dims->w * input_dims->c;
+    const cmsis_nn_tile dilation = conv_params->dilation;
+    const int dense = groups == 1 && dilation.w == 1;
+    const layer conv = {.params = conv_params,
+                        .quant = quant_params,
+                        .bias = bias_data,
+                        .groups = groups,
+                        .group_inputs = kernel_ch,
+                        .group_outputs = output_dims->c / groups,
+                        .filter_step = filter_dims->h * filter_dims->w * kernel_ch};
+
+    for (int32_t batch = 0; batch < input_dims->n; ++batch)
+    {
+        for (int32_t y = 0; y < output_dims->h; ++y)
+        {
+            const int32_t origin_y = y * conv_params->stride.h - conv_params->padding.h;
+            const mcugen_taps rows = mcugen_valid_taps(origin_y, input_dims->h, filter_dims->h, dilation.h);
+            for (int32_t x = 0; x < output_dims->w; ++x)
+            {
+                const int32_t origin_x = x * conv_params->stride.w - conv_params->padding.w;
+                const mcugen_taps columns = mcugen_valid_taps(origin_x, input_dims->w, filter_dims->w, dilation.w);
+                const int32_t width = columns.end - columns.begin;
+                const window taps = {.rows = width > 0 ? rows.end - rows.begin : 0,
+                                     .runs = dense ? 1 : width,
+                                     .run_bytes = dense ? width * kernel_ch : kernel_ch,
+                                     .input_row_step = dilation.h * input_row,
+                                     .input_run_step = dilation.w * input_dims->c,
+                                     .filter_row_step = filter_dims->w * kernel_ch,
+                                     .filter_run_step = kernel_ch};
+                const int32_t first_row = origin_y + rows.begin * dilation.h;
+                const int32_t first_column = origin_x + columns.begin * dilation.w;
+                const int32_t first = taps.rows > 0 ? first_row * input_row + first_column * input_dims->c : 0;
+
+                convolve_pixel(&conv, &taps, input_data + first,
+                               filter_data + (rows.begin * filter_dims->w + columns.begin) * kernel_ch, output_data);
+                output_data += output_dims->c;
+            }
+        }
+        input_data += input_dims->h * input_row;
+    }
+    return ARM_CMSIS_NN_SUCCESS;
+}
+
+int32_t arm_convolve_wrapper_s8_get_buffer_size(const cmsis_nn_conv_params *conv_params,
+                                                const cmsis_nn_dims *input_dims,
+                                                const cmsis_nn_dims *filter_dims,
+                                                const cmsis_nn_dims *output_dims)
+{
+    (void)conv_params;
+    (void)input_dims;
+    (void)filter_dims;
+    (void)output_dims;
+    return 0;
+}
+
+int32_t arm_convolve_wrapper_s8_get_buffer_size_dsp(const cmsis_nn_conv_params *conv_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const cmsis_nn_dims *output_dims)
+{
+    return arm_convolve_wrapper_s8_get_buffer_size(conv_params, input_dims, filter_dims, output_dims);
+}
+
+int32_t arm_convolve_wrapper_s8_get_buffer_size_mve(const cmsis_nn_conv_params *conv_params,
+                                                    const cmsis_nn_dims *input_dims,
+                                                    const cmsis_nn_dims *filter_dims,
+                                                    const cmsis_nn_dims *output_dims)
+{
+    return arm_convolve_wrapper_s8_get_buffer_size(conv_params, input_dims, filter_dims, output_dims);
+}

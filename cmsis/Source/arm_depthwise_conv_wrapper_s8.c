@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arm_nnfunctions.h"
+#include "mcugen_nn.h"
+
+/* The taps of one output pixel that lie inside the input, with the steps between them in bytes. */
+typedef struct
+{
+    int32_t rows;
+    int32_t columns;
+    int32_t input_row_step;
+    int32_t input_column_step;
+    int32_t filter_row_step;
+    int32_t filter_column_step;
+} window;
+
+/* What all pixels share. */
+typedef struct
+{
+    const cmsis_nn_dw_conv_params *params;
+    const cmsis_nn_per_channel_quant_params *quant;
+    const int32_t *bias;
+    int32_t input_ch;
+} layer;
+
+/* `lanes` output channels of one pixel, from channel ch on: lane j reads input[j * input_step], that is
+ * adjacent input channels (1) or one input channel for all (0). */
+static inline void convolve_channels(const layer *conv, const window *taps, int32_t lanes, int32_t input_step,
+                                     int32_t ch, const int8_t *input, const int8_t *filter, int8_t *output)
+{
+    const int32_t input_offset = conv->params->input_offset;
+    int32_t acc[MCUGEN_NN_BLOCK];
+
+    mcugen_load_bias(acc, lanes, conv->bias != NULL ? conv->bias + ch : NULL);
+    for (int32_t row = 0; row < taps->rows; ++row)
+    {
+        const int8_t *values = input + row * taps->input_row_step;
+        const int8_t *weights = filter + ch + row * taps->filter_row_step;
+        for (int32_t column = 0; column < taps->columns; ++column)
+        {
+            for (int32_t j = 0; j < lanes; ++j)
+            {
+                acc[j] += (values[j * input_step] + input_offset) * weights[j];
+            }
+            values += taps->input_column_step;
+            weights += taps->filter_column_step;
+        }
+    }
+    mcugen_store(output + ch, acc, lanes, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
+                 conv->params->output_offset, conv->params->activation.min, conv->params->activation.max);
+}
+
+/* One output channel per input channel: adjacent channels together. */
+static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
+                           int8_t *output)
+{
+    int32_t ch = 0;
+    for (; ch + MCUGEN_NN_BLOCK <= conv->input_ch; ch += MCUGEN_NN_BLOCK)
+    {
+        convolve_channels(conv, taps, MCUGEN_NN_BLOCK, 1, ch, input + ch, filter, output);
+    }
+    for (; ch < conv->input_ch; ++ch)
+    {
+        convolve_channels(conv, taps, 1, 1, ch, input + ch, filter, output);
+    }
+}
+
+/* Several output channels per input channel: those of one input channel together. */
+static void convolve_pixel_multiplied(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
+                                      int8_t *output)
+{
+    int32_t ch = 0;
+    for (int32_t input_ch = 0; input_ch < conv->input_ch; ++input_ch)
+    {
+        const int32_t end = ch + conv->params->ch_mult;
+        for (; ch + MCUGEN_NN_BLOCK <= end; ch += MCUGEN_NN_BLOCK)
+        {
+            convolve_channels(conv, taps, MCUGEN_NN_BLOCK, 0, ch, input + input_ch, filter, output);
+        }
+        for (; ch < end; ++ch)
+        {
+            convolve_channels(conv, taps, 1, 0, ch, input + input_ch, filter, output);
+        }
+    }
+}
+
+arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(const cmsis_nn_context *ctx,
+                                                  const cmsis_nn_dw_conv_params *dw_conv_params,
+                                                  const cmsis_nn_per_channel_quant_params *quant_params,
+                                                  const cmsis_nn_dims *input_dims,
+                                                  const int8_t *input_data,
+                                                  const cmsis_nn_dims *filter_dims,
+                                                  const int8_t *filter_data,
+                                                  const cmsis_nn_dims *bias_dims,
+                                                  const int32_t *bias_data,
+                                                  const cmsis_nn_dims *output_dims,
+                                                  int8_t *output_data)
+{
+    (void)ctx;
+    (void)bias_dims;
+
+    if (output_dims->c != input_dims->c * dw_conv_params->ch_mult)
+    {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+
+    const int32_t input_row = input_dims->w * input_dims->c;
+    const cmsis_nn_tile dilation = dw_conv_params->dilation;
+    const layer conv = {
+        .params = dw_conv_params, .quant = quant_params, .bias = bias_data, .input_ch = input_dims->c};
+
+    for (int32_t batch = 0; batch < input_dims->n; ++batch)
+    {
+        for (int32_t y = 0; y < output_dims->h; ++y)
+        {
+            const int32_t origin_y = y * dw_conv_params->stride.h - dw_conv_params->padding.h;
+            const mcugen_taps rows = mcugen_valid_taps(origin_y, input_dims->h, filter_dims->h, dilation.h);
+            for (int32_t x = 0; x < output_dims->w; ++x)
+            {
+                const int32_t origin_x = x * dw_conv_params->stride.w - dw_conv_params->padding.w;
+                const mcugen_taps columns = mcugen_valid_taps(origin_x, input_dims->w, filter_dims->w, dilation.w);
+                const int32_t width = columns.end - columns.begin;
+                const window taps = {.rows = width > 0 ? rows.end - rows.begin : 0,
+                                     .columns = width,
+                                     .input_row_step = dilation.h * input_row,
+                                     .input_column_step = dilation.w * input_dims->c,
+                                     .filter_row_step = filter_dims->w * output_dims->c,
+                                     .filter_column_step = output_dims->c};
+                const int32_t first_row = origin_y + rows.begin * dilation.h;
+                const int32_t first_column = origin_x + columns.begin * dilation.w;
+                const int8_t *input =
+                    input_data + (taps.rows > 0 ? first_row * input_row + first_column * input_dims->c : 0);
+                const int8_t *filter =
+                    filter_data + (rows.begin * filter_dims->w + columns.begin) * output_dims->c;
+
+                if (dw_conv_params->ch_mult == 1)
+                {
+                    convolve_pixel(&conv, &taps, input, filter, output_data);
+                }
+                else
+                {
+                    convolve_pixel_multiplied(&conv, &taps, input, filter, output_data);
+                }
+                output_data += output_dims->c;
+            }
+        }
+        input_data += input_dims->h * input_row;
+    }
+    return ARM_CMSIS_NN_SUCCESS;
+}
+
+int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size(const cmsis_nn_dw_conv_params *dw_conv_params,
+                                                      const cmsis_nn_dims *input_dims,
+                                                      const cmsis_nn_dims *filter_dims,
+                                                      const cmsis_nn_dims *output_dims)
+{
+    (void)dw_conv_params;
+    (void)input_dims;
+    (void)filter_dims;
+    (void)output_dims;
+    return 0;
+}
+
+int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp(const cmsis_nn_dw_conv_params *dw_conv_params,
+                                                          const cmsis_nn_dims *input_dims,
+                                                          const cmsis_nn_dims *filter_dims,
+                                                          const cmsis_nn_dims *output_dims)
+{
+    return arm_depthwise_conv_wrapper_s8_get_buffer_size(dw_conv_params, input_dims, filter_dims, output_dims);
+}
+
+int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(const cmsis_nn_dw_conv_params *dw_conv_params,
+                                                          const cmsis_nn_dims *input_dims,
+                                                          const cmsis_nn_dims *filter_dims,
+                                                          const cmsis_nn_dims *output_dims)
+{
+    return arm_depthwise_conv_wrapper_s8_get_buffer_size(dw_conv_params, input_dims, filter_dims, output_dims);
+}

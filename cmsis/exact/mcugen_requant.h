@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Exact requantization: an int32 accumulator becomes the integer that ONNX Runtime computes,
+ *
+ *     rne(fl32(fl32(acc) * s))        fl32 = round to float32, rne = round half to even
+ *
+ * s is a float32, written as a 24-bit mantissa and an exponent: s = mantissa_q31 / 2^31 * 2^shift,
+ * with mantissa_q31 = 0 (a channel that is always 0, shift 0) or in [2^30, 2^31), its low 7 bits zero.
+ *
+ * Three builds, chosen by two macros that must be equal in every file of a program:
+ *     MCUGEN_REQUANT_STOCK=1   CMSIS-NN's own rounding, not exact: for a prebuilt stock library
+ *     MCUGEN_REQUANT_FPU=1     float32 hardware; the default where the compiler reports it
+ *     MCUGEN_REQUANT_FPU=0     integers only
+ *
+ * The FPU build needs the reset state of the rounding mode (to nearest, ties to even), no extended
+ * precision, and -ffp-contract=off. Right shifts of negative numbers are arithmetic on every
+ * supported compiler (C leaves them to the implementation).
+ */
+#ifndef MCUGEN_REQUANT_H
+#define MCUGEN_REQUANT_H
+
+#include <stdint.h>
+#include <string.h>
+
+#ifndef MCUGEN_REQUANT_STOCK
+#define MCUGEN_REQUANT_STOCK 0
+#endif
+
+#ifndef MCUGEN_REQUANT_FPU
+#if defined(__ARM_FP) && ((__ARM_FP) & 4)
+#define MCUGEN_REQUANT_FPU 1
+#else
+#define MCUGEN_REQUANT_FPU 0
+#endif
+#endif
+
+/* One entry of a multiplier table: a constant expression, so the same generated table serves every
+ * build. The FPU build carries the bits of the float s itself: its exponent is shift - 1, biased 127. */
+#if MCUGEN_REQUANT_FPU && !MCUGEN_REQUANT_STOCK
+#define MCUGEN_MULTIPLIER(mantissa_q31, shift)                                                                   \
+    ((mantissa_q31) == 0 ? 0                                                                                     \
+                         : (int32_t)(((uint32_t)((shift) + 126) << 23) | (((uint32_t)(mantissa_q31) >> 7) & 0x7FFFFFu)))
+#else
+#define MCUGEN_MULTIPLIER(mantissa_q31, shift) ((int32_t)(mantissa_q31))
+#endif
+
+#if defined(__GNUC__)
+#define MCUGEN_RARELY(condition) __builtin_expect(!!(condition), 0)
+#define MCUGEN_OUT_OF_LINE __attribute__((noinline, unused))
+#else
+#define MCUGEN_RARELY(condition) (condition)
+#define MCUGEN_OUT_OF_LINE
+#endif
+
+/* Where mcugen_requant_wide saturates: far outside every 8-bit and 16-bit result. */
+#define MCUGEN_REQUANT_WIDE_MAX (INT32_C(1) << 20)
+
+static inline int32_t mcugen_bit_length(uint64_t value)
+{
+    int32_t bits = value != 0 ? 1 : 0;
+    for (int32_t step = 32; step > 0; step /= 2)
+    {
+        if ((value >> step) != 0)
+        {
+            value >>= step;
+            bits += step;
+        }
+    }
+    return bits;
+}
+
+/* value / 2^shift, ties to even; shift in [1, 63]. */
+static inline uint64_t mcugen_shift_to_even(uint64_t value, int32_t shift)
+{
+    const uint64_t half = UINT64_C(1) << (shift - 1);
+    const uint64_t rest = value & ((half << 1) - 1u);
+    const uint64_t quotient = value >> shift;
+    return quotient + (rest > half || (rest == half && (quotient & 1u) != 0) ? 1u : 0u);
+}
+
+/* The float32 nearest to an integer, as an integer. */
+static inline uint64_t mcugen_round_to_float(uint64_t value)
+{
+    const int32_t excess = mcugen_bit_length(value) - 24;
+    return excess > 0 ? mcugen_shift_to_even(value, excess) << excess : value;
+}
+
+/* Both float roundings in integers, for every accumulator and any shift in [-126, 127]: exact up to
+ * +-MCUGEN_REQUANT_WIDE_MAX, where it saturates. Takes the mantissa, not MCUGEN_MULTIPLIER. */
+MCUGEN_OUT_OF_LINE static int32_t mcugen_requant_wide(int32_t acc, int32_t mantissa_q31, int32_t shift)
+{
+    const uint32_t magnitude = acc < 0 ? 0u - (uint32_t)acc : (uint32_t)acc;
+    const uint64_t mantissa = (uint32_t)mantissa_q31 >> 7;
+    const uint64_t product = mcugen_round_to_float(mcugen_round_to_float(magnitude) * mantissa);
+    const int32_t right = 24 - shift; /* |result| = product / 2^right, product <= 2^56 */
+    int32_t result;
+
+    if (product == 0)
+    {
+        return 0;
+    }
+    if (mcugen_bit_length(product) - right > 20)
+    {
+        result = MCUGEN_REQUANT_WIDE_MAX;
+    }
+    else if (right <= 0)
+    {
+        result = (int32_t)(product << -right);
+    }
+    else
+    {
+        result = right < 64 ? (int32_t)mcugen_shift_to_even(product, right) : 0;
+    }
+    return acc < 0 ? -result : result;
+}
+
+/*
+ * The requantization of the kernels. multiplier is MCUGEN_MULTIPLIER(mantissa_q31, shift), shift in
+ * [-31, 15], |acc * s| < 32767 (the compiler of the model proves it). Results in [-256, 256] are
+ * exact; larger ones are only certain to stay outside [-255, 255], on their side: the clamp to 8 bits,
+ * whatever the zero point, makes them equal.
+ */
+static inline int32_t mcugen_requant(int32_t acc, int32_t multiplier, int32_t shift)
+{
+#if MCUGEN_REQUANT_FPU
+    float scale;
+    (void)shift;
+    memcpy(&scale, &multiplier, sizeof scale);
+    const float real = (float)acc * scale;
+    int32_t result;
+#if defined(__GNUC__) && defined(__arm__)
+    /* vcvtr rounds by the FPSCR (the plain conversion of C truncates) and saturates. */
+    float bits;
+    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(bits) : "t"(real));
+    memcpy(&result, &bits, sizeof result);
+    return result;
+#else
+    /* At 1.5 * 2^23 a float's last place is 1: the sum rounds to an integer that its low bits hold. */
+    const float sum = real + 12582912.0f;
+    memcpy(&result, &sum, sizeof result);
+    return result - 0x4B400000;
+#endif
+#else
+    /* Sixteen fraction bits decide, unless a tie is so near that the float roundings may cross it: for
+     * a result of 8 bits they move acc * s by at most 255.5 * 2^-23, less than 2 units of 2^-16. */
+    const int64_t product = (int64_t)acc * multiplier;
+    const int32_t fixed = (int32_t)(product >> (15 - shift)) + 0x8000;
+    if (MCUGEN_RARELY((((uint32_t)fixed + 2u) & 0xFFFFu) <= 4u))
+    {
+        return mcugen_requant_wide(acc, multiplier, shift);
+    }
+    return fixed >> 16;
+#endif
+}
+
+/* CMSIS-NN's default: a rounding doubling high multiply (half up), then a rounding division by a power
+ * of two (half away from zero). acc * 2^shift must fit 32 bits; shift in [-31, 30]. */
+static inline int32_t mcugen_requant_stock(int32_t acc, int32_t multiplier_q31, int32_t shift)
+{
+    const int64_t shifted = shift > 0 ? (int64_t)acc * (INT64_C(1) << shift) : (int64_t)acc;
+    const int32_t high = (int32_t)((shifted * multiplier_q31 + (INT64_C(1) << 30)) >> 31);
+    if (shift >= 0)
+    {
+        return high;
+    }
+    const int64_t half = INT64_C(1) << (-shift - 1);
+    return (int32_t)((high + half - (high < 0 ? 1 : 0)) >> -shift);
+}
+
+/* What the kernels call. */
+static inline int32_t mcugen_requantize(int32_t acc, int32_t multiplier, int32_t shift)
+{
+#if MCUGEN_REQUANT_STOCK
+    return mcugen_requant_stock(acc, multiplier, shift);
+#else
+    return mcugen_requant(acc, multiplier, shift);
+#endif
+}
+
+#endif

@@ -1,0 +1,100 @@
+"""Compiled: what every output reads, and the names it has in C."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import onnx
+
+from ..ir import Graph, TensorType
+from ..plan import Plan
+from ..step import Step
+from ..target import Core
+
+
+@dataclass(frozen=True)
+class Port:
+    """A model input or output as the firmware sees it."""
+
+    name: str  # ONNX name
+    c_name: str  # accessor behind the model's prefix: "input", or "input_image" where there are several
+    type: TensorType
+
+
+@dataclass(frozen=True)
+class Compiled:
+    name: str  # C identifier, prefix of everything the firmware sees
+    model: onnx.ModelProto  # as read, shapes fixed
+    model_sha256: str
+    core: Core
+    requant: str
+    io: str
+    graph: Graph
+    steps: tuple[Step, ...]
+    plan: Plan
+    inputs: tuple[Port, ...]
+    outputs: tuple[Port, ...]
+
+    @property
+    def macs(self) -> int:
+        return sum(step.macs for step in self.steps)
+
+
+_KEYWORDS = frozenset(
+    "alignas alignof and asm auto bool break case catch char class const continue default delete do double else enum "
+    "extern false float for friend goto if inline int long namespace new not operator or private protected public "
+    "register restrict return short signed sizeof static struct switch template this throw true try typedef union "
+    "unsigned using virtual void volatile while xor".split()
+)
+
+
+def identifier(text: str, fallback: str = "model") -> str:
+    """A lower-case C identifier from untrusted text: letters, digits, single underscores; never a keyword."""
+    name = re.sub(r"[^a-z0-9]+", "_", text.lower()).strip("_")[:48].strip("_")
+    if not name:
+        name = fallback
+    if name[0].isdigit() or name in _KEYWORDS:
+        name = f"{fallback}_{name}"
+    return name
+
+
+def step_name(op: str, origin: tuple[str, ...], taken: set[str]) -> str:
+    """A readable name from the ONNX node: its last path component, or the operator with a number."""
+    text = origin[0] if origin else ""
+    last = text.split(";")[-1].rstrip("/").split("/")[-1].split("#")[0]
+    last = re.sub(r"(?i)(_quant|_prequant|_quantize)+(__\d+)?$", "", last)
+    name = identifier(last, op)
+    plain = re.sub(r"[^a-z]", "", name)
+    if plain in _GENERIC or len(name) > 24:
+        name = op
+    base, number = name, 1
+    if name == op:
+        name = f"{op}_0"
+    while name in taken:
+        name = f"{base}_{number}"
+        number += 1
+    taken.add(name)
+    return name
+
+
+# Exporters call every node by its operator; a number says more.
+_GENERIC = frozenset(
+    "conv convd gemm matmul matmuladdfusion add mul relu clip softmax maxpool averagepool avgpool globalaveragepool "
+    "flatten reshape transpose concat pad batchnormalization dequantizelinear quantizelinear biasadd depthwise resource "
+    "sigmoid identity prequant".split()
+)
+
+
+def ports(names: tuple[str, ...], graph: Graph, kind: str) -> tuple[Port, ...]:
+    found: list[Port] = []
+    taken: set[str] = set()
+    for name in names:
+        c_name = kind if len(names) == 1 else f"{kind}_{identifier(name, 'tensor')}"
+        base, number = c_name, 1
+        while c_name in taken:
+            number += 1
+            c_name = f"{base}_{number}"
+        taken.add(c_name)
+        found.append(Port(name, c_name, graph.type(name)))
+    return tuple(found)

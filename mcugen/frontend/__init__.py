@@ -1,0 +1,35 @@
+"""ONNX file -> Graph in the ONNX dialect: load and check, one form for quantization (QDQ), fixed shapes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import onnx
+
+from ..ir import Graph
+from .forms import modern_forms
+from .load import load
+from .parse import parse
+from .qoperator import to_qdq
+from .shapes import fix_shapes
+
+__all__ = ["Source", "read"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model as it came, and as the compiler reads it."""
+
+    model: onnx.ModelProto  # with every dimension fixed: what ONNX Runtime is given as the reference
+    graph: Graph
+    sha256: str
+
+
+def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Source:
+    """Read, check and parse; raises UserError for anything that cannot be compiled from here on."""
+    loaded, sha256 = load(path)
+    model = fix_shapes(loaded, shapes or {})
+    graph = parse(modern_forms(to_qdq(model)), name=path.stem)
+    return Source(model, graph, sha256)

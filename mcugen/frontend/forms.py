@@ -1,0 +1,45 @@
+"""Older opsets keep in attributes what newer ones take as inputs; everything behind sees the newer form."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ..ir import unique
+
+# operator -> (attribute, input slot, dtype); the attribute becomes an initializer at that slot
+_MOVED: dict[str, tuple[tuple[str, int, type], ...]] = {
+    "Clip": (("min", 1, np.float32), ("max", 2, np.float32)),
+    "Pad": (("pads", 1, np.int64), ("value", 2, np.float32)),
+    "Squeeze": (("axes", 1, np.int64),),
+    "Unsqueeze": (("axes", 1, np.int64),),
+}
+
+
+def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in the forms of opset 13 and later; Softmax carries its axis explicitly."""
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    opset = next(e.version for e in copy.opset_import if e.domain in ("", "ai.onnx"))
+    taken = {name for node in copy.graph.node for name in (*node.input, *node.output)}
+    for node in copy.graph.node:
+        if node.op_type == "Softmax" and not any(a.name == "axis" for a in node.attribute):
+            node.attribute.append(helper.make_attribute("axis", -1 if opset >= 13 else 1))
+        for name, slot, dtype in _MOVED.get(node.op_type, ()):
+            found = [a for a in node.attribute if a.name == name]
+            if not found:
+                continue
+            array = np.asarray(helper.get_attribute_value(found[0]), dtype)
+            initializer = unique(f"{node.output[0]}/{name}", taken)
+            taken.add(initializer)
+            copy.graph.initializer.append(numpy_helper.from_array(array, initializer))
+            while len(node.input) <= slot:
+                node.input.append("")
+            node.input[slot] = initializer
+            node.attribute.remove(found[0])
+    for entry in copy.opset_import:
+        # Shape inference must see the forms just made. 13 is the oldest opset that has them all.
+        if entry.domain in ("", "ai.onnx") and entry.version < 13:
+            entry.version = 13
+    return copy

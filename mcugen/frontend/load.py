@@ -1,0 +1,112 @@
+"""Read a model file that nobody vouched for: size, structure, opsets and external data are checked here."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path, PurePosixPath, PureWindowsPath
+
+import onnx
+from google.protobuf.message import DecodeError
+
+from ..errors import UserError
+
+OPSETS = range(10, 27)
+_MAX_BYTES = 2**31 - 1  # protobuf's own limit, which ORT shares
+
+
+def load(path: Path) -> tuple[onnx.ModelProto, str]:
+    """The model with its external data inside, and the SHA-256 of all the bytes read."""
+    if not path.is_file():
+        raise UserError("no such file", origin=str(path))
+    if path.stat().st_size == 0:
+        raise UserError("the file is empty", origin=str(path), hint="Export the model again.")
+    if path.stat().st_size > _MAX_BYTES:
+        raise UserError("the file is larger than 2 GB", origin=str(path))
+    content = path.read_bytes()
+    digest = hashlib.sha256(content)
+    model = onnx.ModelProto()
+    try:
+        model.ParseFromString(content)
+    except DecodeError:
+        raise _broken(path, "it is truncated or not an ONNX file") from None
+    if not model.graph.node or not model.opset_import:
+        raise _broken(path, "it holds no graph")
+    _check_opsets(model)
+    for tensor in _tensors(model.graph):
+        if tensor.data_location == onnx.TensorProto.EXTERNAL:
+            digest.update(_load_external(tensor, path.parent.resolve()))
+    if model.functions:
+        model = onnx.inliner.inline_local_functions(model)
+    _check_structure(model, path)
+    return model, digest.hexdigest()
+
+
+def _broken(path: Path, reason: str) -> UserError:
+    return UserError(f"not a readable ONNX model: {reason}", origin=str(path), hint="Export the model again.")
+
+
+def _check_opsets(model: onnx.ModelProto) -> None:
+    for entry in model.opset_import:
+        if entry.domain in ("", "ai.onnx") and entry.version not in OPSETS:
+            raise UserError(
+                f"opset {entry.version} is not supported (opsets {OPSETS.start} to {OPSETS.stop - 1} are)",
+                hint="Convert the model with onnx.version_converter, or export it for another opset.",
+            )
+
+
+def _tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
+    constants = [a.t for n in graph.node for a in n.attribute if a.type == onnx.AttributeProto.TENSOR]
+    return [*graph.initializer, *constants]
+
+
+def _load_external(tensor: onnx.TensorProto, folder: Path) -> bytes:
+    """Move one tensor's external bytes inside. The location must stay below the model's folder."""
+    entries = {entry.key: entry.value for entry in tensor.external_data}
+    location = entries.get("location", "")
+    origin = f"initializer {tensor.name}"
+    outside = UserError(
+        f"external data location {location!r} is outside the model's folder",
+        origin=origin,
+        hint="Keep the data file beside the model, under a relative name.",
+    )
+    parts = PureWindowsPath(location)
+    if not location or parts.drive or parts.root or PurePosixPath(location).is_absolute() or ".." in parts.parts:
+        raise outside
+    file = (folder / location).resolve()
+    if not file.is_relative_to(folder):
+        raise outside
+    if not file.is_file():
+        raise UserError(f"external data file {location!r} is missing", origin=origin)
+    try:
+        offset = int(entries.get("offset", "0"))
+        length = int(entries["length"]) if "length" in entries else file.stat().st_size - offset
+    except ValueError:
+        raise UserError("external data offset or length is not a number", origin=origin) from None
+    if offset < 0 or length < 0 or offset + length > file.stat().st_size:
+        raise UserError(f"external data runs past the end of {location!r}", origin=origin)
+    with file.open("rb") as stream:
+        stream.seek(offset)
+        tensor.raw_data = stream.read(length)
+    tensor.data_location = onnx.TensorProto.DEFAULT
+    del tensor.external_data[:]
+    return tensor.raw_data
+
+
+def _check_structure(model: onnx.ModelProto, path: Path) -> None:
+    if model.graph.sparse_initializer:
+        raise UserError(
+            "sparse initializers are not supported",
+            origin=model.graph.sparse_initializer[0].values.name,
+            hint="Export dense weights.",
+        )
+    for tensor in _tensors(model.graph):
+        try:
+            onnx.numpy_helper.to_array(tensor)
+        except (ValueError, TypeError) as error:
+            raise UserError(
+                f"the tensor's data does not fit its shape or type ({error})", origin=f"initializer {tensor.name}"
+            ) from None
+    try:
+        onnx.checker.check_model(model)
+    except onnx.checker.ValidationError as error:
+        raise _broken(path, str(error).splitlines()[0]) from None

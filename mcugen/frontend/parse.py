@@ -1,0 +1,139 @@
+"""ModelProto -> Graph in the ONNX dialect: every value has a type, every node an origin."""
+
+from __future__ import annotations
+
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ..errors import UserError
+from ..ir import Graph, Node, TensorType, Value, attrs, constant, live
+
+_DTYPES = {
+    onnx.TensorProto.FLOAT: "float32",
+    onnx.TensorProto.UINT8: "uint8",
+    onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.INT32: "int32",
+    onnx.TensorProto.INT64: "int64",
+    onnx.TensorProto.BOOL: "bool",
+}
+
+
+def parse(model: onnx.ModelProto, *, name: str) -> Graph:
+    """Infer every shape and translate node by node; raises UserError where a type stays unknown."""
+    try:
+        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    except (onnx.shape_inference.InferenceError, RuntimeError) as error:
+        raise UserError(
+            f"the model's shapes do not fit together: {_first_line(error)}",
+            hint="Check it with onnx.checker.check_model(model, full_check=True).",
+        ) from None
+    graph = inferred.graph
+    values: dict[str, Value] = {}
+    for tensor in graph.initializer:
+        values[tensor.name] = constant(tensor.name, _array(tensor))
+    inputs = [i for i in graph.input if i.name not in values]
+    for info in (*inputs, *graph.value_info, *graph.output):
+        if info.name not in values and _known(info):
+            values[info.name] = Value(info.name, _type(info))
+    nodes: list[Node] = []
+    for index, proto in enumerate(graph.node):
+        origin = proto.name or f"{proto.op_type}#{index}"
+        if proto.op_type == "Constant":
+            values[proto.output[0]] = constant(proto.output[0], _constant(proto))
+            continue
+        for output in filter(None, proto.output):
+            if output not in values:
+                raise _unknown(proto, origin, output)
+        op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
+        nodes.append(Node(op, tuple(proto.input), _outputs(proto), attrs(**_attributes(proto)), (origin,)))
+    return live(
+        Graph(
+            name,
+            tuple(i.name for i in inputs),
+            tuple(o.name for o in graph.output),
+            MappingProxyType(values),
+            tuple(nodes),
+        )
+    )
+
+
+def _outputs(proto: onnx.NodeProto) -> tuple[str, ...]:
+    return tuple(filter(None, proto.output))
+
+
+def _first_line(error: Exception) -> str:
+    return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
+
+
+def _known(info: onnx.ValueInfoProto) -> bool:
+    tensor = info.type.tensor_type
+    return tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim)
+
+
+def _type(info: onnx.ValueInfoProto) -> TensorType:
+    tensor = info.type.tensor_type
+    if tensor.elem_type not in _DTYPES:
+        found = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
+        raise UserError(
+            f"tensor type {found} is not supported (8-bit activations and weights are)",
+            origin=info.name,
+            hint="Quantize the model to int8 or uint8.",
+        )
+    shape = tuple(d.dim_value for d in tensor.shape.dim)
+    if any(d < 0 for d in shape) or np.prod(shape, dtype=object) >= 2**31:
+        raise UserError(f"a tensor of shape {list(shape)} is beyond 2 GB", origin=info.name)
+    return TensorType(_DTYPES[tensor.elem_type], shape)
+
+
+def _unknown(proto: onnx.NodeProto, origin: str, output: str) -> UserError:
+    if proto.domain not in ("", "ai.onnx"):
+        return UserError(
+            f"operator {proto.domain}.{proto.op_type} is not supported",
+            origin=origin,
+            hint="`mcugen ops` lists what is.",
+        )
+    return UserError(
+        f"the shape of {output!r} depends on data or cannot be inferred ({proto.op_type})",
+        origin=origin,
+        hint="Export the model with fixed shapes, or fix its inputs with --shape.",
+    )
+
+
+def _array(tensor: onnx.TensorProto) -> np.ndarray:
+    if tensor.data_type not in _DTYPES:
+        found = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
+        raise UserError(
+            f"tensor type {found} is not supported (8-bit activations and weights are)",
+            origin=f"initializer {tensor.name}",
+            hint="Quantize the model to int8 or uint8.",
+        )
+    return numpy_helper.to_array(tensor)
+
+
+def _constant(proto: onnx.NodeProto) -> np.ndarray:
+    (attribute,) = proto.attribute
+    value = helper.get_attribute_value(attribute)
+    if attribute.name == "value":
+        return _array(value)
+    dtype = np.float32 if attribute.name.startswith("value_float") else np.int64
+    return np.asarray(value, dtype)
+
+
+def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for attribute in proto.attribute:
+        value = helper.get_attribute_value(attribute)
+        if isinstance(value, bytes):
+            value = value.decode("utf-8", "replace")
+        elif isinstance(value, onnx.TensorProto):
+            value = _array(value)
+        elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
+            raise UserError(f"control flow ({proto.op_type}) is not supported", origin=proto.name)
+        elif not isinstance(value, (int, float)):
+            value = tuple(value)
+        found[attribute.name] = value
+    return found

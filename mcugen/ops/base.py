@@ -1,0 +1,188 @@
+"""What an operator is made of. One OpDef per integer operator; `mcugen.ops` lists them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import helper, numpy_helper
+
+from ..errors import UserError
+from ..ir import Graph, Node, TensorType, attrs
+from ..step import Step
+from ..target import Core
+
+
+@dataclass(frozen=True)
+class Unit:
+    """A float ONNX operator with its quantized surroundings: DequantizeLinear -> node -> QuantizeLinear.
+
+    inputs   integer values behind the DequantizeLinear nodes, "" where absent
+    output   the integer value QuantizeLinear makes
+    clamp    (low, high) in quantized units of the output, from a fused Relu or Clip and the type's own range
+    """
+
+    graph: Graph
+    node: Node
+    inputs: tuple[str, ...]
+    output: str
+    clamp: tuple[int, int]
+
+    def type(self, slot: int) -> TensorType:
+        return self.graph.type(self.inputs[slot])
+
+    def data(self, slot: int) -> np.ndarray | None:
+        return self.graph.data(self.inputs[slot]) if slot < len(self.inputs) else None
+
+    def weights(self, slot: int) -> np.ndarray:
+        """A constant input's contents; UserError where it is computed at run time."""
+        data = self.data(slot)
+        if data is None:
+            raise UserError(
+                f"input {slot} of {self.node.op} must be a constant here", origin=self.node.where,
+                hint="Only weights known at compile time are supported.",
+            )
+        return data
+
+    @property
+    def output_type(self) -> TensorType:
+        return self.graph.type(self.output)
+
+    def make(self, op: str, inputs: tuple[str, ...], **attributes: Any) -> Node:
+        return Node(op, inputs, (self.output,), attrs(**attributes), self.node.origin)
+
+
+@dataclass(frozen=True)
+class Lowering:
+    """What lowering knows beside the node: the graph, the core and how requantization is done."""
+
+    graph: Graph
+    core: Core
+    requant: str  # "exact" or "stock"
+    name: str  # the step's C name
+
+    def type(self, name: str) -> TensorType:
+        return self.graph.type(name)
+
+    def quant(self, name: str) -> tuple[np.float32, int]:
+        """(scale, zero point) of a per-tensor activation."""
+        found = self.graph.type(name).quant
+        assert found is not None, name
+        return found.per_tensor
+
+
+class Canonical:
+    """Collects the canonical integer ONNX graph, in the model's own activation type (graph.unsigned).
+
+    Weights take the activations' type too: ORT's u8-u8 and s8-s8 kernels need no VNNI to be exact.
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.graph = graph
+        self.origin = 128 if graph.unsigned else 0
+        self.dtype = np.dtype(np.uint8 if graph.unsigned else np.int8)
+        self.nodes: list[onnx.NodeProto] = []
+        self.initializers: dict[str, onnx.TensorProto] = {}
+
+    def constant(self, name: str, array: Any) -> str:
+        self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        return name
+
+    def q(self, name: str) -> list[str]:
+        """Names of the scale and zero-point initializers of value `name`."""
+        found = self.graph.type(name).quant
+        assert found is not None, name
+        per_channel = found.scale.size > 1
+        scale = found.scale if per_channel else found.scale.reshape(())
+        zero = found.zero_point if per_channel else found.zero_point.reshape(())
+        return [
+            self.constant(f"{name}/scale", scale),
+            self.constant(f"{name}/zero_point", self.native(zero)),
+        ]
+
+    def tensor(self, name: str) -> str:
+        """The tensor of value `name` in the model's own type; constants become initializers."""
+        data = self.graph.data(name)
+        if data is not None:
+            self.constant(name, self.native(data) if data.dtype == np.int8 else data)
+        return name
+
+    def native(self, int8_values: Any) -> np.ndarray:
+        """int8 values (of any integer dtype) in the model's own type."""
+        return (np.asarray(int8_values).astype(np.int16) + self.origin).astype(self.dtype)
+
+    def add(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
+        kept = {key: value for key, value in attributes.items() if value is not None}
+        self.nodes.append(helper.make_node(op, inputs, [output], name=output, domain=domain, **kept))
+        return output
+
+    def nchw(self, name: str) -> str:
+        """`name` (NHWC in our graph) with channels first, as ONNX operators want it."""
+        return self.add("Transpose", [self.tensor(name)], f"{name}/nchw/{len(self.nodes)}", perm=[0, 3, 1, 2])
+
+    def from_nchw(self, name: str, output: str) -> str:
+        return self.add("Transpose", [name], output, perm=[0, 2, 3, 1])
+
+    def clamped(self, node: Node, real_output: Callable[[str], None]) -> None:
+        """Emit through `real_output(name)`, then clamp if the node's range is narrower than the type."""
+        low, high = node.attrs["clamp"]
+        if (low, high) == (-128, 127):
+            real_output(node.output)
+            return
+        real_output(f"{node.output}/unclamped")
+        ends = (("low", low), ("high", high))
+        bounds = [self.constant(f"{node.output}/{end}", self.native(value)) for end, value in ends]
+        self.add("Clip", [f"{node.output}/unclamped", *bounds], node.output)
+
+
+# A limit looks at (graph, node) and returns what it found if the node is beyond it, else None.
+# Its docstring is the message: the limit, then the next step, as two sentences.
+Limit = Callable[[Graph, Node], str | None]
+
+
+@dataclass(frozen=True)
+class OpDef:
+    """One integer operator, whole.
+
+    onnx       the ONNX operators it compiles, for the support table
+    recognise  Unit -> Node of this operator (None: made by a pass)
+    canonical  its meaning as ONNX nodes that ORT runs: the definition the C is held against. We keep no NumPy
+               twin beside it: ORT is what equality is promised with
+    lower      node -> its kernel calls for the core; () if it costs nothing at run time
+    layout     how to_nhwc treats it: "spatial" (wants NHWC), "elementwise" (any order), "axis" (carries an axis
+               attribute), "fixed" (wants the order it was exported in)
+    exactness  for the support table; each Step states its own
+    """
+
+    name: str
+    onnx: tuple[str, ...]
+    canonical: Callable[[Canonical, Node], None]
+    lower: Callable[[Lowering, Node], Step | tuple[Step, ...]]
+    layout: str
+    exactness: str
+    recognise: Callable[[Unit], Node] | None = None
+    limits: tuple[Limit, ...] = field(default=())
+    about: str = ""
+
+
+def check_limits(definition: OpDef, graph: Graph, node: Node) -> None:
+    for limit in definition.limits:
+        found = limit(graph, node)
+        if found is not None:
+            rule, _, hint = " ".join((limit.__doc__ or "").split()).partition(". ")
+            raise UserError(f"{rule.rstrip('.')} ({found}).", hint=hint, origin=node.where)
+
+
+def members(params: Any) -> dict[str, Any]:
+    """A parameter dataclass of `requant` as the fields of the C struct it belongs to."""
+    fields = dataclasses.asdict(params)
+    return fields | {"activation": activation((fields.pop("activation_min"), fields.pop("activation_max")))}
+
+
+def activation(clamp: tuple[int, int]) -> dict[str, int]:
+    """cmsis_nn_activation."""
+    return {"min": clamp[0], "max": clamp[1]}

@@ -1,0 +1,192 @@
+"""Operators that move bytes and compute nothing: views, transpose, concat, pad."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from ..ir import Graph, Node
+from ..step import COPY, Buffer, Step, Struct
+from .base import Canonical, Lowering, OpDef
+from .conv import dims
+
+
+def collapse(shape: Sequence[int], perm: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
+    """The same transpose in as few axes as possible: sizes of 1 dropped, axes that stay neighbours merged."""
+    kept = [axis for axis in perm if shape[axis] != 1]
+    groups: list[list[int]] = []
+    position = {axis: i for i, axis in enumerate(a for a in range(len(shape)) if shape[a] != 1)}
+    for axis in kept:
+        if groups and position[axis] == position[groups[-1][-1]] + 1:
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+    order = sorted(range(len(groups)), key=lambda i: groups[i][0])
+    sizes = tuple(int(np.prod([shape[a] for a in groups[i]])) for i in order)
+    return sizes, tuple(order.index(i) for i in range(len(groups)))
+
+
+def moves_data(shape: Sequence[int], perm: Sequence[int]) -> bool:
+    return len(collapse(shape, perm)[0]) > 1
+
+
+def _canonical_reshape(c: Canonical, node: Node) -> None:
+    shape = c.constant(f"{node.output}/shape", np.int64(c.graph.type(node.output).shape))
+    c.add("Reshape", [c.tensor(node.inputs[0]), shape], node.output)
+
+
+def _lower_reshape(lowering: Lowering, node: Node) -> tuple[Step, ...]:
+    return ()  # the plan gives input and output the same bytes
+
+
+def _canonical_transpose(c: Canonical, node: Node) -> None:
+    c.add("Transpose", [c.tensor(node.inputs[0])], node.output, perm=node.attrs["perm"])
+
+
+def _lower_transpose(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    sizes, perm = collapse(lowering.type(x).shape, node.attrs["perm"])
+    rank = len(sizes)
+    full = (*sizes, *(1,) * (4 - rank))
+    order = (*perm, *range(rank, 4))
+    fields: dict[str, object] = {"num_dims": 4, "permutations": order}
+    return Step(
+        name=lowering.name,
+        kernel="arm_transpose_s8",
+        args=(
+            ("input", Buffer(x)),
+            ("output", Buffer(node.output)),
+            ("input_dims", dims(full)),
+            ("output_dims", dims([full[i] for i in order])),
+            ("params", Struct("cmsis_nn_transpose_params", fields)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=COPY,
+        origin=node.origin,
+        returns_status=True,
+    )
+
+
+def _four_axes(graph: Graph, node: Node) -> str | None:
+    """At most 4 axes can be permuted apart from each other. Split the Transpose before export."""
+    count = len(collapse(graph.type(node.inputs[0]).shape, node.attrs["perm"])[0])
+    return None if count <= 4 else f"{count} here"
+
+
+def _canonical_concat(c: Canonical, node: Node) -> None:
+    c.add("Concat", [c.tensor(x) for x in node.inputs], node.output, axis=node.attrs["axis"])
+
+
+def _lower_concat(lowering: Lowering, node: Node) -> tuple[Step, ...]:
+    axis, shape = node.attrs["axis"], lowering.type(node.output).shape
+    rows = int(np.prod(shape[:axis], dtype=np.int64))
+    stride = int(np.prod(shape[axis:], dtype=np.int64))
+    steps = []
+    offset = 0
+    for index, x in enumerate(node.inputs):
+        row_bytes = lowering.type(x).count // rows
+        steps.append(
+            Step(
+                name=f"{lowering.name}_{index}",
+                kernel="mcugen_copy_s8",
+                args=(
+                    ("input", Buffer(x)),
+                    ("output", Buffer(node.output)),
+                    ("rows", rows),
+                    ("row_bytes", row_bytes),
+                    ("offset", offset),
+                    ("stride", stride),
+                ),
+                inputs=(x,),
+                outputs=(node.output,),
+                exactness=COPY,
+                origin=node.origin,
+            )
+        )
+        offset += row_bytes
+    return tuple(steps)
+
+
+def _canonical_pad(c: Canonical, node: Node) -> None:
+    rank = len(c.graph.type(node.output).shape)
+    pads = c.constant(f"{node.output}/pads", np.int64(node.attrs["pads"]))
+    value = c.constant(f"{node.output}/value", c.native(node.attrs["value"]))
+    assert len(node.attrs["pads"]) == 2 * rank
+    c.add("Pad", [c.tensor(node.inputs[0]), pads, value], node.output)
+
+
+def _lower_pad(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    shape, pads = lowering.type(x).shape, node.attrs["pads"]
+    ones = (1,) * (4 - len(shape))
+    zeros = (0,) * (4 - len(shape))
+    return Step(
+        name=lowering.name,
+        kernel="arm_pad_s8",
+        args=(
+            ("input", Buffer(x)),
+            ("output", Buffer(node.output)),
+            ("pad_value", node.attrs["value"]),
+            ("input_size", dims((*ones, *shape))),
+            ("pre_pad", dims((*zeros, *pads[: len(shape)]))),
+            ("post_pad", dims((*zeros, *pads[len(shape) :]))),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=COPY,
+        origin=node.origin,
+        returns_status=True,
+    )
+
+
+def _pad_rank(graph: Graph, node: Node) -> str | None:
+    """Pad takes at most 4 dimensions, none of them cropped. Reshape or slice before export."""
+    rank = len(graph.type(node.inputs[0]).shape)
+    if rank > 4:
+        return f"{rank} dimensions"
+    return None if min(node.attrs["pads"]) >= 0 else f"pads {list(node.attrs['pads'])}"
+
+
+RESHAPE = OpDef(
+    name="reshape",
+    onnx=("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"),
+    canonical=_canonical_reshape,
+    lower=_lower_reshape,
+    layout="fixed",
+    exactness=COPY,
+    about="views: nothing happens at run time",
+)
+
+TRANSPOSE = OpDef(
+    name="transpose",
+    onnx=("Transpose",),
+    canonical=_canonical_transpose,
+    lower=_lower_transpose,
+    layout="fixed",
+    exactness=COPY,
+    limits=(_four_axes,),
+    about="cancelled where it can be; up to 4 axes permuted apart",
+)
+
+CONCAT = OpDef(
+    name="concat",
+    onnx=("Concat", "QLinearConcat"),
+    canonical=_canonical_concat,
+    lower=_lower_concat,
+    layout="axis",
+    exactness=COPY,
+    about="any axis; inputs with other scales pass a table first",
+)
+
+PAD = OpDef(
+    name="pad",
+    onnx=("Pad",),
+    canonical=_canonical_pad,
+    lower=_lower_pad,
+    layout="axis",
+    exactness=COPY,
+    limits=(_pad_rank,),
+    about="constant value; folded into the convolution behind it where that pads with its zero point",
+)

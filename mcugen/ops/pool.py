@@ -1,0 +1,229 @@
+"""Pooling: max (exact copies), average in ORT's float order, and the global average on integer sums."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import requant
+from ..errors import UserError
+from ..ir import Graph, Node
+from ..step import COPY, PROVED, REPLICATED, Buffer, Requant, Scratch, Step, Struct
+from .base import Canonical, Lowering, OpDef, Unit, activation, members
+from .conv import dims, tile, window
+
+
+def max_pool_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, object]:
+    """Attributes of the integer max_pool; UserError for what no kernel does."""
+    if len(input_hw) != 2:
+        raise UserError(f"only 2-D pooling is supported (it is {len(input_hw)}-D)", origin=node.where)
+    if node.attrs.get("storage_order", 0):
+        raise UserError("storage_order must be 0", origin=node.where)
+    kernel = tuple(node.attrs["kernel_shape"])
+    shape = window(node, kernel, input_hw)
+    if shape["dilations"] != (1, 1):
+        raise UserError(f"pooling with dilations {list(shape['dilations'])} is not supported", origin=node.where)
+    return {"kernel": kernel, "strides": shape["strides"], "pads": shape["pads"]}
+
+
+def _recognise_average(unit: Unit) -> Node:
+    node = unit.node
+    kernel, hw = tuple(node.attrs["kernel_shape"]), unit.type(0).shape[2:]
+    geometry = max_pool_attrs(node, hw)
+    if kernel == tuple(hw) and not any(geometry["pads"]):  # type: ignore[arg-type]
+        return _recognise_global(unit)  # ORT's own rule: such a pool takes the integer path
+    return unit.make(
+        "average_pool",
+        (unit.inputs[0],),
+        clamp=unit.clamp,
+        include_pad=bool(node.attrs.get("count_include_pad", 0)),
+        ceil_mode=int(node.attrs.get("ceil_mode", 0)),
+        **geometry,
+    )
+
+
+def _recognise_global(unit: Unit) -> Node:
+    return unit.make("global_average_pool", (unit.inputs[0],), clamp=unit.clamp)
+
+
+def _canonical_max(c: Canonical, node: Node) -> None:
+    y = f"{node.output}/nchw"
+    # No ceil_mode: the pads that the output size implies say the same.
+    x_hw, y_hw = c.graph.type(node.inputs[0]).shape[1:3], c.graph.type(node.output).shape[1:3]
+    kernel, strides, pads = node.attrs["kernel"], node.attrs["strides"], node.attrs["pads"]
+    end = [(o - 1) * s + k - i - p for o, s, k, i, p in zip(y_hw, strides, kernel, x_hw, pads, strict=False)]
+    full = (*pads[:2], *(max(e, 0) for e in end))
+    c.add("MaxPool", [c.nchw(node.inputs[0])], y, kernel_shape=kernel, strides=strides, pads=full)
+    c.from_nchw(y, node.output)
+
+
+def _canonical_average(c: Canonical, node: Node) -> None:
+    x = node.inputs[0]
+    inputs = [c.nchw(x), *c.q(x), *c.q(node.output)]
+
+    def emit(output: str) -> None:
+        c.add(
+            "QLinearAveragePool",
+            inputs,
+            f"{output}/nchw",
+            "com.microsoft",
+            kernel_shape=node.attrs["kernel"],
+            strides=node.attrs["strides"],
+            pads=node.attrs["pads"],
+            count_include_pad=int(node.attrs["include_pad"]),
+            ceil_mode=node.attrs["ceil_mode"],
+        )
+        c.from_nchw(f"{output}/nchw", output)
+
+    c.clamped(node, emit)
+
+
+def _canonical_global(c: Canonical, node: Node) -> None:
+    x = node.inputs[0]
+    inputs = [c.nchw(x), *c.q(x), *c.q(node.output)]
+
+    def emit(output: str) -> None:
+        c.add("QLinearGlobalAveragePool", inputs, f"{output}/nchw", "com.microsoft", channels_last=0)
+        c.from_nchw(f"{output}/nchw", output)
+
+    c.clamped(node, emit)
+
+
+def _geometry(node: Node) -> dict[str, object]:
+    return {"stride": tile(node.attrs["strides"]), "padding": tile(node.attrs["pads"][:2])}
+
+
+def _lower_max(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    fields = _geometry(node) | {"activation": activation((-128, 127))}
+    return Step(
+        name=lowering.name,
+        kernel="arm_max_pool_s8",
+        args=(
+            ("context", Scratch()),
+            ("params", Struct("cmsis_nn_pool_params", fields)),
+            ("input_dims", dims(lowering.type(x).shape)),
+            ("input", Buffer(x)),
+            ("filter_dims", dims((1, *node.attrs["kernel"], 1))),
+            ("output_dims", dims(lowering.type(node.output).shape)),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=COPY,
+        origin=node.origin,
+        returns_status=True,
+    )
+
+
+def _lower_average(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    (x_scale, x_zero), (y_scale, y_zero) = lowering.quant(x), lowering.quant(node.output)
+    params = requant.average_pool_params(
+        x_scale,
+        x_zero,
+        y_scale,
+        y_zero,
+        int(np.prod(node.attrs["kernel"])),
+        count_include_pad=node.attrs["include_pad"],
+        unsigned=lowering.graph.unsigned,
+        activation=node.attrs["clamp"],
+    )
+    fields = _geometry(node) | members(params)
+    return Step(
+        name=lowering.name,
+        kernel="mcugen_average_pool_s8",
+        args=(
+            ("params", Struct("mcugen_average_pool_params", fields)),
+            ("input_dims", dims(lowering.type(x).shape)),
+            ("input", Buffer(x)),
+            ("filter_dims", dims((1, *node.attrs["kernel"], 1))),
+            ("output_dims", dims(lowering.type(node.output).shape)),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=REPLICATED,
+        origin=node.origin,
+    )
+
+
+def _lower_global(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    _, height, width, channels = lowering.type(x).shape
+    (x_scale, x_zero), (y_scale, y_zero) = lowering.quant(x), lowering.quant(node.output)
+    scale = requant.global_average_scale(x_scale, y_scale, height * width)
+    split = requant.split(np.atleast_1d(scale))
+    fields = {
+        "input_offset": -x_zero,
+        "output_offset": y_zero,
+        "multiplier": Requant(int(split.multiplier[0]), int(split.shift[0])),
+        "shift": int(split.shift[0]),
+        "activation": activation(node.attrs["clamp"]),
+    }
+    return Step(
+        name=lowering.name,
+        kernel="mcugen_global_average_pool_s8",
+        args=(
+            ("params", Struct("mcugen_global_average_pool_params", fields)),
+            ("input", Buffer(x)),
+            ("output", Buffer(node.output)),
+            ("pixels", height * width),
+            ("channels", channels),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=PROVED,
+        origin=node.origin,
+    )
+
+
+def _within_precondition(graph: Graph, node: Node) -> str | None:
+    """The mean must stay within 32767 output steps. Requantize the output with a larger scale."""
+    x, y = graph.type(node.inputs[0]), graph.type(node.output)
+    assert x.quant is not None and y.quant is not None
+    count = x.shape[1] * x.shape[2]
+    scale = requant.global_average_scale(x.quant.per_tensor[0], y.quant.per_tensor[0], count)
+    reach = 255 * count
+    exact = requant.exact_precondition(np.atleast_1d(scale), np.array([-reach]), np.array([reach]))
+    return None if exact.all() else f"scale {float(scale):g} over {count} pixels"
+
+
+def _one_image(graph: Graph, node: Node) -> str | None:
+    """The batch must be 1. Fix it with --shape."""
+    batch = graph.type(node.inputs[0]).shape[0]
+    return None if batch == 1 else f"it is {batch}"
+
+
+MAX_POOL = OpDef(
+    name="max_pool",
+    onnx=("MaxPool",),
+    canonical=_canonical_max,
+    lower=_lower_max,
+    layout="spatial",
+    exactness=COPY,
+    about="2-D; any kernel, stride, padding, ceil_mode",
+)
+
+AVERAGE_POOL = OpDef(
+    name="average_pool",
+    onnx=("AveragePool", "QLinearAveragePool"),
+    recognise=_recognise_average,
+    canonical=_canonical_average,
+    lower=_lower_average,
+    layout="spatial",
+    exactness=REPLICATED,
+    limits=(_one_image,),
+    about="2-D; any kernel, stride, padding, count_include_pad, ceil_mode",
+)
+
+GLOBAL_AVERAGE_POOL = OpDef(
+    name="global_average_pool",
+    onnx=("GlobalAveragePool", "QLinearGlobalAveragePool"),
+    recognise=_recognise_global,
+    canonical=_canonical_global,
+    lower=_lower_global,
+    layout="spatial",
+    exactness=PROVED,
+    limits=(_one_image, _within_precondition),
+    about="and AveragePool over the whole input",
+)

@@ -1,0 +1,142 @@
+"""ONNX Runtime as the oracle: every session is made here, with the pinned options.
+
+ORT's answer depends on its options and on the CPU, so the reference is one session, spelled out, printed and
+recorded in each report. It also fills the tables of unary functions: exact by construction.
+"""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+import onnxruntime as ort
+
+Arrays = dict[str, np.ndarray]
+
+# Without it, x86 leaves int8 QDQ Conv and MatMul in float.
+_SIGNED = ("session.qdqisint8allowed", "1")
+# Without it, CPUs that lack VNNI saturate in vpmaddubsw.
+_UNSIGNED = ("session.x64quantprecision", "1")
+
+
+def signed_activations(model: onnx.ModelProto) -> bool:
+    """True if an activation (not an initializer) is quantized to int8."""
+    constants = {i.name: i for i in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.input[0] in constants:
+            continue
+        zero_point = constants.get(node.input[2]) if len(node.input) > 2 else None
+        if zero_point is not None and zero_point.data_type == onnx.TensorProto.INT8:
+            return True
+    return False
+
+
+def session_options(model: onnx.ModelProto) -> dict[str, str]:
+    """The pinned session as text, for reports. int8 models and uint8 models need different options, and
+    a session with both refuses int8 models."""
+    key, value = _SIGNED if signed_activations(model) else _UNSIGNED
+    return {
+        "provider": "CPUExecutionProvider",
+        "graph_optimization_level": "ORT_ENABLE_ALL",
+        "intra_op_num_threads": "1",
+        "inter_op_num_threads": "1",
+        key: value,
+    }
+
+
+def environment() -> dict[str, str]:
+    return {
+        "onnxruntime": ort.__version__,
+        "system": platform.system(),
+        "machine": platform.machine(),
+    }
+
+
+def _session(model: onnx.ModelProto, level: Any, config: Iterable[tuple[str, str]]) -> ort.InferenceSession:
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.graph_optimization_level = level
+    options.log_severity_level = 4
+    for key, value in config:
+        options.add_session_config_entry(key, value)
+    return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+
+
+def pinned_session(model: onnx.ModelProto) -> ort.InferenceSession:
+    """The reference: `session_options(model)`, every Q/DQ node with initializers of its own."""
+    config = [(k, v) for k, v in session_options(model).items() if k.startswith("session.")]
+    return _session(unshare_qdq(model), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config)
+
+
+def default_session(model: onnx.ModelProto) -> ort.InferenceSession:
+    """What a user gets who sets no option (but one thread): shown beside the reference by `verify`."""
+    return _session(model, ort.GraphOptimizationLevel.ORT_ENABLE_ALL, ())
+
+
+def plain_session(model: onnx.ModelProto) -> ort.InferenceSession:
+    """No optimization: runs the canonical integer graph exactly as it is written."""
+    return _session(model, ort.GraphOptimizationLevel.ORT_DISABLE_ALL, ())
+
+
+def run(session: ort.InferenceSession, feeds: Mapping[str, np.ndarray]) -> Arrays:
+    names = [output.name for output in session.get_outputs()]
+    return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+
+
+def run_all(
+    session: ort.InferenceSession,
+    feeds: Mapping[str, np.ndarray],
+    advance: Callable[[], None] = lambda: None,
+) -> Arrays:
+    """Run every sample (the first axis of each feed) by itself; results stacked along a new first axis."""
+    count = len(next(iter(feeds.values())))
+    rows = []
+    for index in range(count):
+        rows.append(run(session, {name: array[index] for name, array in feeds.items()}))
+        advance()
+    return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def unshare_qdq(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which each Q/DQ node has scale and zero-point initializers of its own.
+
+    ORT 1.31 with session.x64quantprecision=1 refuses graphs that share them ("Attempt to replace the
+    existing tensor").
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    constants = {i.name: i for i in copy.graph.initializer}
+    used: set[str] = set()
+    for node in copy.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+            continue
+        for slot, name in enumerate(node.input):
+            if name not in constants:
+                continue
+            if name in used:
+                twin = copy.graph.initializer.add()
+                twin.CopyFrom(constants[name])
+                twin.name = f"{name}__mcugen_{len(used)}"
+                node.input[slot] = twin.name
+                used.add(twin.name)
+            used.add(name)
+    return copy
+
+
+def make_model(
+    nodes: Sequence[onnx.NodeProto],
+    inputs: Sequence[onnx.ValueInfoProto],
+    outputs: Sequence[onnx.ValueInfoProto],
+    initializers: Sequence[onnx.TensorProto],
+    *,
+    opset: int = 21,
+) -> onnx.ModelProto:
+    graph = onnx.helper.make_graph(list(nodes), "graph", list(inputs), list(outputs), list(initializers))
+    opsets = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid("com.microsoft", 1)]
+    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
+
+

@@ -1,0 +1,148 @@
+"""Bring QuantizeLinear and DequantizeLinear next to the operators that compute.
+
+Operators that only move values (Reshape, Transpose, MaxPool, Concat, ...) give the same bytes on integers as between
+DequantizeLinear and QuantizeLinear. So QuantizeLinear goes up through them, DequantizeLinear down, equal pairs vanish,
+and what is left of the float graph is arithmetic.
+"""
+
+from __future__ import annotations
+
+
+import numpy as np
+
+from ..ir import Graph, Node, Quant, TensorType, attrs
+from .rewrite import DQ, Builder, Q, qdq_params, rebuild, rename
+
+COPIES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Transpose", "MaxPool", "Concat", "Pad")
+
+
+def move_quantize(graph: Graph) -> Graph:
+    while True:
+        for change in (_merge_equal, _cancel_pair, _raise_quantize, _lower_dequantize):
+            after = change(graph)
+            if after is not graph:
+                graph = after
+                break
+        else:
+            return graph
+
+
+def _moved(node: Node) -> tuple[str, ...]:
+    """The inputs whose values a copying operator moves."""
+    return node.inputs if node.op == "Concat" else node.inputs[:1]
+
+
+def _is_copy(node: Node | None) -> bool:
+    if node is None or node.op not in COPIES or len(node.outputs) != 1:
+        return False
+    return node.op != "Pad" or node.attrs.get("mode", "constant") == "constant"
+
+
+def _key(graph: Graph, node: Node) -> tuple[object, ...]:
+    q, dtype = qdq_params(graph, node)
+    return node.op, node.inputs[0], dtype, q.scale.tobytes(), q.zero_point.tobytes(), q.axis
+
+
+def _merge_equal(graph: Graph) -> Graph:
+    """Two Q (or DQ) nodes that say the same of the same value are one."""
+    seen: dict[tuple[object, ...], Node] = {}
+    for node in graph.nodes:
+        if node.op not in (Q, DQ) or graph.data(node.inputs[0]) is not None:
+            continue
+        first = seen.setdefault(_key(graph, node), node)
+        if first is not node and node.output not in graph.outputs:
+            return rename(graph, node.output, first.output)
+    return graph
+
+
+def _cancel_pair(graph: Graph) -> Graph:
+    """Q(DQ(x)) with the same parameters is x."""
+    producers = graph.producers()
+    for node in graph.nodes:
+        before = producers.get(node.inputs[0]) if node.op == Q else None
+        if before is not None and before.op == DQ:
+            (a, a_dtype), (b, b_dtype) = qdq_params(graph, before), qdq_params(graph, node)
+            if a.same(b) and a_dtype == b_dtype:
+                return rename(graph, node.output, before.inputs[0])
+    return graph
+
+
+def _raise_quantize(graph: Graph) -> Graph:
+    producers = graph.producers()
+    target = next((n for n in graph.nodes if n.op == Q and _is_copy(producers.get(n.inputs[0]))), None)
+    if target is None:
+        return graph
+    copy = producers[target.inputs[0]]
+    q, dtype = qdq_params(graph, target)
+
+    def change(builder: Builder, node: Node) -> bool:
+        if node is not target:
+            return False
+        inputs = list(copy.inputs)
+        for slot, name in enumerate(_moved(copy)):
+            data = graph.data(name)
+            if data is not None:
+                inputs[slot] = builder.constant(f"{name}/quantized", quantize(data, q, dtype))
+                continue
+            inputs[slot] = builder.value(f"{name}/quantized", TensorType(dtype, graph.type(name).shape))
+            builder.add(Node(Q, (name, *target.inputs[1:]), (inputs[slot],), target.attrs, target.origin))
+        builder.add(Node(copy.op, _padded(builder, copy, inputs, q, dtype), target.outputs, copy.attrs, copy.origin))
+        return True
+
+    return rebuild(graph, change)
+
+
+def _lower_dequantize(graph: Graph) -> Graph:
+    producers = graph.producers()
+
+    def same_dequantize(node: Node) -> Node | None:
+        found = [producers.get(name) for name in _moved(node)]
+        if not all(f is not None and f.op == DQ and graph.data(f.inputs[0]) is None for f in found):
+            return None
+        kept = [f for f in found if f is not None]
+        first, dtype = qdq_params(graph, kept[0])
+        same = all(first.same(q) and dtype == d for q, d in (qdq_params(graph, f) for f in kept[1:]))
+        return kept[0] if same and first.scale.size == 1 else None
+
+    for target in graph.nodes:
+        dq = same_dequantize(target) if _is_copy(target) else None
+        if dq is not None:
+            break
+    else:
+        return graph
+    q, dtype = qdq_params(graph, dq)
+
+    def change(builder: Builder, node: Node) -> bool:
+        if node is not target:
+            return False
+        inputs = list(target.inputs)
+        for slot, name in enumerate(_moved(target)):
+            inputs[slot] = producers[name].inputs[0]
+        integer = builder.value(f"{target.output}/integer", TensorType(dtype, graph.type(target.output).shape))
+        builder.add(
+            Node(target.op, _padded(builder, target, inputs, q, dtype), (integer,), target.attrs, target.origin)
+        )
+        # The axis attribute of a per-tensor DequantizeLinear means nothing and may not fit the new rank.
+        builder.add(Node(DQ, (integer, *dq.inputs[1:]), target.outputs, attrs(), dq.origin))
+        return True
+
+    return rebuild(graph, change)
+
+
+def _padded(builder: Builder, node: Node, inputs: list[str], q: Quant, dtype: str) -> tuple[str, ...]:
+    """The inputs of an integer Pad: its value quantized; others as they are."""
+    if node.op != "Pad":
+        return tuple(inputs)
+    value = builder.graph.data(inputs[2]) if len(inputs) > 2 and inputs[2] else np.zeros((), np.float32)
+    assert value is not None
+    inputs = [*inputs[:2], builder.constant(f"{node.output}/value", quantize(value.reshape(()), q, dtype))]
+    return (*inputs, *node.inputs[3:])
+
+
+def quantize(real: np.ndarray, q: Quant, dtype: str) -> np.ndarray:
+    """QuantizeLinear: fl(x / s), half to even, + zero point, saturated."""
+    info = np.iinfo(dtype)
+    scale, zero_point = q.per_tensor
+    return np.clip(np.rint(real.astype(np.float32) / scale) + zero_point, info.min, info.max).astype(dtype)
+
+

@@ -1,0 +1,236 @@
+"""ONNX dialect -> integer dialect: DequantizeLinear -> operator -> QuantizeLinear becomes one integer operator.
+
+Every tensor now carries its scale and zero point. What stays float and is no model input or output is refused here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import UserError
+from ..ir import Graph, Node, Quant, Value, attrs, quant
+from ..ops import RECOGNISED
+from ..ops.base import Unit
+from ..ops.pool import max_pool_attrs
+from .move_quantize import COPIES
+from .rewrite import DQ, Builder, Q, qdq_params
+
+
+def recognise_quantized(graph: Graph) -> Graph:
+    builder = Builder(graph)
+    producers = graph.producers()
+    for name, q in _annotations(graph).items():
+        value = builder.values[name]
+        builder.values[name] = Value(name, replace(value.type, quant=q), value.data)
+    typed = graph.replace(values=builder.values)
+    for node in graph.nodes:
+        if node.op == Q:
+            builder.add(_quantized(builder, typed, producers, node))
+        elif node.op == DQ:
+            if node.output in graph.outputs and graph.data(node.inputs[0]) is None:
+                builder.add(Node("dequantize", node.inputs[:1], node.outputs, attrs(), node.origin))
+        elif node.op in ("lut", "channel_lut"):
+            builder.add(node)
+        elif node.op in COPIES and typed.type(node.output).dtype in ("int8", "uint8"):
+            builder.add(_integer_copy(typed, node))
+    after = builder.graph_out(unsigned=_unsigned(graph))
+    _refuse_float(graph, after)
+    return after
+
+
+def _annotations(graph: Graph) -> dict[str, Quant]:
+    """Scale and zero point of every 8-bit activation: from the Q and DQ nodes at it, or through copies."""
+    found: dict[str, Quant] = {}
+
+    def note(name: str, q: Quant, node: Node) -> bool:
+        if q.scale.size > 1:
+            raise UserError(
+                "an activation is quantized per channel", origin=node.where, hint="Quantize activations per tensor."
+            )
+        known = found.setdefault(name, q)
+        if not known.same(q):
+            raise UserError(
+                f"tensor {name!r} is read with two different scales or zero points",
+                origin=node.where,
+                hint="Quantize the model again with onnxruntime.quantization.",
+            )
+        return known is q
+
+    for node in graph.nodes:
+        if node.op == Q:
+            note(node.output, qdq_params(graph, node)[0], node)
+        elif node.op == DQ and graph.data(node.inputs[0]) is None:
+            note(node.inputs[0], qdq_params(graph, node)[0], node)
+    moved = [
+        (node, name)
+        for node in graph.nodes
+        if node.op in COPIES and graph.type(node.output).dtype in ("int8", "uint8")
+        for name in (node.inputs if node.op == "Concat" else node.inputs[:1])
+    ]
+    # Down the copies, then up, until nothing new is learnt.
+    learnt = True
+    while learnt:
+        learnt = False
+        for node, name in (*moved, *reversed(moved)):
+            for known, unknown in ((name, node.output), (node.output, name)):
+                if known in found and unknown not in found:
+                    found[unknown] = found[known]
+                    learnt = True
+            if name in found and node.output in found:
+                note(name, found[node.output], node)
+    for name, value in graph.values.items():
+        if value.type.dtype in ("int8", "uint8") and value.data is None:
+            found.setdefault(name, quant(1.0, 0))  # moved, never computed with
+    return found
+
+
+def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: Node) -> Node:
+    """The integer node that makes `end`'s output."""
+    real = end.inputs[0]
+    if real in graph.inputs:
+        return Node("quantize", (real,), end.outputs, attrs(), end.origin)
+    operator = producers.get(real)
+    if operator is None or operator.op not in RECOGNISED:
+        raise _unsupported(operator or end)
+    q, dtype = qdq_params(graph, end)
+    low, high = operator.attrs.get("clamp", (-math.inf, math.inf))
+    info = np.iinfo(dtype)
+    full = (int(info.min), int(info.max))
+    clamp = (_code(low, q, full), _code(high, q, full))
+    definition = RECOGNISED[operator.op]
+    inputs, exact_bias = _operands(builder, graph, producers, operator)
+    unit = Unit(graph.replace(values=builder.values), operator, inputs, end.output, clamp)
+    assert definition.recognise is not None
+    node = definition.recognise(unit)
+    if clamp != full or not exact_bias:
+        # ORT drops an activation that the output's range already implies; it runs any other one in float.
+        node = replace(node, attrs=attrs(**node.attrs, integer_form=True))
+    return node
+
+
+def _code(real: float, q: Quant, full: tuple[int, int]) -> int:
+    scale, zero_point = q.per_tensor
+    if math.isinf(real):
+        return full[0] if real < 0 else full[1]
+    return int(np.clip(np.rint(np.float32(real) / scale) + zero_point, *full))
+
+
+def _operands(
+    builder: Builder, graph: Graph, producers: dict[str, Node], operator: Node
+) -> tuple[tuple[str, ...], bool]:
+    """Integer values behind the operator's inputs; False beside them if a float bias had to be quantized."""
+    names: list[str] = []
+    dtypes = set()
+    float_bias = False
+    for slot, name in enumerate(operator.inputs):
+        dq = producers.get(name)
+        if not name:
+            names.append("")
+        elif dq is not None and dq.op == DQ:
+            raw = graph.data(dq.inputs[0])
+            if raw is None:
+                dtypes.add(graph.type(dq.inputs[0]).dtype)
+                names.append(dq.inputs[0])
+            else:
+                names.append(builder.constant(f"{operator.output}/input{slot}", raw, qdq_params(graph, dq)[0]))
+        elif slot == 2 and graph.data(name) is not None:
+            names.append(name)
+            float_bias = True
+        else:
+            raise UserError(
+                f"input {slot} of {operator.op} is not quantized (no DequantizeLinear before it)",
+                origin=operator.where,
+                hint="Quantize it too; float layers between quantized ones are not supported.",
+            )
+    if len(dtypes) > 1:
+        raise UserError("the operands mix int8 and uint8", origin=operator.where, hint="Use one activation type.")
+    if len(names) > 2 and names[2] and operator.op in ("Conv", "Gemm"):
+        names[2] = _checked_bias(builder, operator, names, float_bias)
+    return tuple(names), not float_bias
+
+
+def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: bool) -> str:
+    """The int32 bias, at scale sx * sw. ORT takes an int32 bias as it is, whatever its own scale says."""
+    x, w, bias = (builder.values[name] for name in names[:3])
+    assert x.type.quant is not None and w.type.quant is not None and bias.data is not None
+    scale = (x.type.quant.scale * w.type.quant.scale).astype(np.float32)
+    if is_float:
+        rounded = np.rint(bias.data.astype(np.float64) / scale.astype(np.float64))
+        data = np.clip(rounded, -(2**31), 2**31 - 1).astype(np.int32)
+        return builder.constant(f"{operator.output}/bias", data)
+    if bias.data.dtype != np.int32:
+        raise UserError(f"the bias must be int32 (it is {bias.data.dtype})", origin=operator.where)
+    assert bias.type.quant is not None
+    ratio = np.broadcast_to(bias.type.quant.scale, bias.data.shape).astype(np.float64) / np.maximum(
+        np.broadcast_to(scale, bias.data.shape).astype(np.float64), 1e-300
+    )
+    # Underflow to a subnormal product leaves ratios that mean nothing; such channels are dead anyway.
+    far = (np.abs(np.log2(np.maximum(ratio, 1e-300))) > 0.5) & (bias.data != 0) & (scale > 1e-30)
+    if np.any(bias.type.quant.zero_point != 0) or np.any(far):
+        raise UserError(
+            "the bias scale is far from input scale * weight scale", origin=operator.where,
+            hint="Quantize the bias as int32 with scale = input scale * weight scale and zero point 0.",
+        )
+    return names[2]
+
+
+def _integer_copy(graph: Graph, node: Node) -> Node:
+    """Reshape, Transpose, MaxPool, Concat and Pad on 8-bit tensors."""
+    shape = graph.type(node.inputs[0]).shape
+    if node.op == "Transpose":
+        perm = tuple(node.attrs.get("perm", reversed(range(len(shape)))))
+        return Node("transpose", node.inputs[:1], node.outputs, attrs(perm=perm), node.origin)
+    if node.op == "MaxPool":
+        return Node("max_pool", node.inputs, node.outputs, attrs(**max_pool_attrs(node, shape[2:])), node.origin)
+    if node.op == "Concat":
+        axis = int(node.attrs["axis"]) % len(shape)
+        return Node("concat", node.inputs, node.outputs, attrs(axis=axis), node.origin)
+    if node.op == "Pad":
+        value, pads = graph.data(node.inputs[2]), graph.data(node.inputs[1])
+        if value is None or pads is None or (len(node.inputs) > 3 and node.inputs[3]):
+            raise UserError("Pad takes constant pads for all axes", origin=node.where, hint="Drop its axes input.")
+        numbers = tuple(int(p) for p in pads)
+        return Node("pad", node.inputs[:1], node.outputs, attrs(pads=numbers, value=int(value)), node.origin)
+    return Node("reshape", node.inputs[:1], node.outputs, attrs(), node.origin)
+
+
+def _unsigned(graph: Graph) -> bool:
+    """Whether activations are uint8; UserError if they are partly one and partly the other."""
+    kinds: dict[str, str] = {}
+    for name, value in graph.values.items():
+        if value.type.dtype in ("int8", "uint8") and value.data is None:
+            kinds.setdefault(value.type.dtype, name)
+    if len(kinds) > 1:
+        raise UserError(
+            f"activations are partly int8 (first: {kinds['int8']!r}) and partly uint8 (first: {kinds['uint8']!r})",
+            hint="Quantize all activations to one type.",
+        )
+    return "uint8" in kinds
+
+
+def _refuse_float(before: Graph, after: Graph) -> None:
+    known = {name for node in after.nodes for name in node.outputs} | set(after.inputs)
+    known |= {name for name, value in after.values.items() if value.data is not None}
+    wanted = [*after.outputs, *(name for node in after.nodes for name in node.inputs if name)]
+    missing = next((name for name in wanted if name not in known), None)
+    if missing is not None:
+        raise _unsupported(before.producers()[missing])
+
+
+def _unsupported(node: Node) -> UserError:
+    if node.op in RECOGNISED or node.op in COPIES:
+        return UserError(
+            f"{node.op} is not quantized (no QuantizeLinear behind it, or none before)",
+            origin=node.where,
+            hint="Quantize the whole model with onnxruntime.quantization.quantize_static.",
+        )
+    return UserError(
+        f"operator {node.op} is not supported here",
+        origin=node.where,
+        hint="`mcugen ops` lists what is; unary functions must stand between DequantizeLinear and QuantizeLinear.",
+    )
+
+

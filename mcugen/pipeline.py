@@ -1,0 +1,115 @@
+"""READ FIRST. The ordered list of passes, each with its reason, and the driver from ONNX file to Compiled.
+
+    read -> passes -> check_limits -> lower -> plan -> Compiled
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from . import ir
+from .emit.artefact import Compiled, identifier, ports, step_name
+from .frontend import read
+from .ops import OPS
+from .ops.base import Lowering, check_limits
+from .passes.alias_views import alias_views
+from .passes.drop_boundary import drop_boundary
+from .passes.fold_batchnorm import fold_batchnorm
+from .passes.fold_constants import fold_constants
+from .passes.fold_padding import fold_padding
+from .passes.fuse_activation import fuse_activation
+from .passes.gemm_form import gemm_form
+from .passes.move_quantize import move_quantize
+from .passes.recognise_quantized import recognise_quantized
+from .passes.to_nhwc import to_nhwc
+from .passes.unary_chains_to_lut import unary_chains_to_lut
+from .passes.unsigned_to_signed import unsigned_to_signed
+from .plan import plan_steps
+from .step import Step
+from .target import Core, core
+
+Pass = Callable[[ir.Graph], ir.Graph]
+Seen = Callable[[str, ir.Graph], None]
+
+PASSES: tuple[tuple[Pass, str], ...] = (
+    # -- ONNX dialect: float operators between QuantizeLinear and DequantizeLinear
+    (fold_constants, "first: shapes and weights must be known to everything behind"),
+    (fold_batchnorm, "while Conv and BatchNormalization are still float neighbours"),
+    (gemm_form, "before activations: the Add of a bias stands between MatMul and Relu"),
+    (fuse_activation, "before recognition, which asks for the operator right before QuantizeLinear"),
+    (move_quantize, "brings Q and DQ next to arithmetic; behind fuse_activation, so that Relu is no obstacle"),
+    (unary_chains_to_lut, "before recognition: a chain is what recognition would not find an operator for"),
+    (recognise_quantized, "DQ - operator - Q is one integer operator now; what stays float is refused"),
+    # -- integer dialect: every tensor knows its scale and zero point
+    (unsigned_to_signed, "needs the zero points that recognition wrote down"),
+    (drop_boundary, "with --io int8; before layouts, which start and end at the model's own tensors"),
+    (to_nhwc, "on the final operators, so that each transpose meets its partner"),
+    (fold_padding, "in NHWC, where conv and pad agree on their axes"),
+    (alias_views, "last: to_nhwc leaves views where transposes moved nothing"),
+)
+
+
+def pass_names() -> list[str]:
+    return [step.__name__ for step, _ in PASSES]
+
+
+@dataclass(frozen=True)
+class Options:
+    """What changes the generated C. Everything else is derived."""
+
+    core: str = "cortex-m4"
+    name: str | None = None
+    io: str = "int8"
+    requant: str = "exact"
+    shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+
+def run_passes(graph: ir.Graph, io: str = "int8", seen: Seen = lambda name, graph: None) -> ir.Graph:
+    """All passes in order; the IR is checked after each, and shown to `seen` (--dump-after)."""
+    ir.check(graph)
+    for step, _ in PASSES:
+        if step is drop_boundary and io != "int8":
+            continue
+        graph = step(graph)
+        ir.check(graph)
+        seen(step.__name__, graph)
+    return graph
+
+
+def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None) -> Compiled:
+    """ONNX file -> Compiled; UserError for whatever cannot be compiled."""
+    target = core(options.core)
+    source = read(path, options.shapes)
+    graph = run_passes(source.graph, options.io, seen)
+    for node in graph.nodes:
+        check_limits(OPS[node.op], graph, node)
+    steps = lower(graph, target, options.requant)
+    name = identifier(options.name or path.stem)
+    return Compiled(
+        name=name,
+        model=source.model,
+        model_sha256=source.sha256,
+        core=target,
+        requant=options.requant,
+        io=options.io,
+        graph=graph,
+        steps=steps,
+        plan=plan_steps(graph, steps),
+        inputs=ports(graph.inputs, graph, "input"),
+        outputs=ports(graph.outputs, graph, "output"),
+    )
+
+
+def lower(graph: ir.Graph, target: Core, requant: str) -> tuple[Step, ...]:
+    """Kernel calls in the model's own order."""
+    steps: list[Step] = []
+    taken: set[str] = set()
+    for node in graph.nodes:
+        lowered = OPS[node.op].lower(Lowering(graph, target, requant, step_name(node.op, node.origin, taken)), node)
+        for step in lowered if isinstance(lowered, tuple) else (lowered,):
+            if node.attrs.get("integer_form"):
+                step = replace(step, notes=(*step.notes, "integer form; ONNX Runtime computes this in float"))
+            steps.append(step)
+    return tuple(steps)

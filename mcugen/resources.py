@@ -1,0 +1,31 @@
+"""The only file that knows where templates/, cmsis/ and firmware/ lie.
+
+In a checkout (editable install) they are the top-level folders beside the package; a wheel carries
+them inside it, as mcugen/_data/.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+_PACKAGE = Path(__file__).resolve().parent
+
+
+def _root() -> Path:
+    installed = _PACKAGE / "_data"
+    return installed if installed.is_dir() else _PACKAGE.parent
+
+
+def templates() -> Path:
+    """Jinja2 templates, and kernels/: the C that CMSIS-NN lacks."""
+    return _root() / "templates"
+
+
+def cmsis() -> Path:
+    """The CMSIS-NN boundary: API headers, bundled kernels, exact requantization."""
+    return _root() / "cmsis"
+
+
+def firmware() -> Path:
+    """Start-up code, linker scripts, boards and toolchain files."""
+    return _root() / "firmware"

@@ -1,0 +1,143 @@
+"""The Cortex-M cores: compiler flags, emulated board, memory map; and memory sizes as users write them.
+
+Every other place (linker command, QEMU command, firmware/toolchain/*.cmake) takes its numbers from
+this table or is compared with it by a test.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import Literal
+
+from mcugen.errors import UserError
+
+Isa = Literal["v6m", "v7m", "dsp", "mve"]
+
+_K = 1024
+_M = 1024 * _K
+
+
+@dataclass(frozen=True)
+class Region:
+    """A contiguous memory: first address and size in bytes."""
+
+    base: int
+    size_bytes: int
+
+
+@dataclass(frozen=True)
+class MemoryMap:
+    """Where the linker puts things.
+
+    vectors  the vector table, where the core looks for it after reset
+    code     instructions and constants (flash on a real board)
+    ram      .data, .bss, arena and stack
+    data     large buffers of a test; on a real board external memory, or nothing
+    """
+
+    vectors: Region
+    code: Region
+    ram: Region
+    data: Region
+
+    def symbols(self) -> dict[str, int]:
+        """The symbols firmware/link.ld reads: NAME_BASE and NAME_SIZE of every region, in bytes."""
+        regions = {"VECTORS": self.vectors, "CODE": self.code, "RAM": self.ram, "DATA": self.data}
+        return {
+            f"{name}_{what}": number
+            for name, region in regions.items()
+            for what, number in (("BASE", region.base), ("SIZE", region.size_bytes))
+        }
+
+
+@dataclass(frozen=True)
+class Core:
+    """A Cortex-M core with the board that emulates it.
+
+    isa         what kernels may use: v6m, v7m, dsp (SMLAD and friends), mve (Helium)
+    flags       of arm-none-eabi-gcc; they choose core, FPU and float ABI
+    gcc         first major release of arm-none-eabi-gcc that knows the core
+    machine     QEMU's board, None where no emulator has the core
+    systick_hz  clock of the board's SysTick timer
+    """
+
+    name: str
+    isa: Isa
+    has_fpu: bool
+    flags: tuple[str, ...]
+    machine: str | None
+    memory: MemoryMap
+    systick_hz: int
+    gcc: int = 10
+
+
+# The vector table lies at the start of the code; 1 KB holds 16 system and up to 240 external vectors.
+_VECTORS_BYTES = 1 * _K
+
+
+def _mps2(code: int, ram: int, data: int) -> MemoryMap:
+    return MemoryMap(
+        vectors=Region(code, _VECTORS_BYTES),
+        code=Region(code + _VECTORS_BYTES, 4 * _M - _VECTORS_BYTES),
+        ram=Region(ram, 4 * _M),
+        data=Region(data, 16 * _M),
+    )
+
+
+_AN385 = _mps2(code=0x0000_0000, ram=0x2000_0000, data=0x2100_0000)
+_AN500 = _mps2(code=0x0000_0000, ram=0x2000_0000, data=0x6000_0000)
+# Secure aliases: the core leaves reset in secure state.
+_AN505 = _mps2(code=0x1000_0000, ram=0x3800_0000, data=0x8000_0000)
+# Reset reads the vectors from the instruction TCM, which is too small for code with weights.
+_AN547 = MemoryMap(
+    vectors=Region(0x0000_0000, 512 * _K),
+    code=Region(0x0100_0000, 2 * _M),
+    ram=Region(0x2100_0000, 4 * _M),
+    data=Region(0x6000_0000, 16 * _M),
+)
+
+_MHZ = 1_000_000
+
+
+def _soft(name: str) -> tuple[str, ...]:
+    return (f"-mcpu={name}", "-mfloat-abi=soft")
+
+
+def _hard(name: str, *fpu: str) -> tuple[str, ...]:
+    return (f"-mcpu={name}", *(f"-mfpu={unit}" for unit in fpu), "-mfloat-abi=hard")
+
+
+CORES: tuple[Core, ...] = (
+    # A Cortex-M3 runs Armv6-M code unchanged.
+    Core("cortex-m0", "v6m", False, _soft("cortex-m0"), "mps2-an385", _AN385, 25 * _MHZ),
+    Core("cortex-m0plus", "v6m", False, _soft("cortex-m0plus"), "mps2-an385", _AN385, 25 * _MHZ),
+    Core("cortex-m3", "v7m", False, _soft("cortex-m3"), "mps2-an385", _AN385, 25 * _MHZ),
+    Core("cortex-m4", "dsp", True, _hard("cortex-m4", "fpv4-sp-d16"), "mps2-an386", _AN385, 25 * _MHZ),
+    Core("cortex-m7", "dsp", True, _hard("cortex-m7", "fpv5-d16"), "mps2-an500", _AN500, 25 * _MHZ),
+    Core("cortex-m33", "dsp", True, _hard("cortex-m33", "fpv5-sp-d16"), "mps2-an505", _AN505, 20 * _MHZ),
+    Core("cortex-m55", "mve", True, _hard("cortex-m55"), "mps3-an547", _AN547, 32 * _MHZ),
+    # Linked for the Cortex-M55's board: same architecture, but nothing here runs it.
+    Core("cortex-m85", "mve", True, _hard("cortex-m85"), None, _AN547, 32 * _MHZ, gcc=13),
+)
+
+
+def core(name: str) -> Core:
+    """The core of that name; UserError lists the known ones."""
+    for candidate in CORES:
+        if candidate.name == name:
+            return candidate
+    raise UserError(f"unknown core {name!r}.", hint="Known: " + ", ".join(c.name for c in CORES) + ".")
+
+
+_SIZE = re.compile(r"([0-9]+)\s*(?:([KM])I?)?B?", re.IGNORECASE)
+_FACTOR = {None: 1, "K": _K, "M": _M}
+
+
+def parse_size(text: str) -> int:
+    """Bytes of a memory size: "262144", "256K", "256KB", "256KiB" (1024-based), "1M"; else UserError."""
+    match = _SIZE.fullmatch(text.strip())
+    size = int(match[1]) * _FACTOR[match[2] and match[2].upper()] if match else 0
+    if size == 0:
+        raise UserError(f"{text!r} is not a memory size.", hint='Write "262144", "256K" or "1M".')
+    return size

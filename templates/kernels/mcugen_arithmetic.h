@@ -1,0 +1,70 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Arithmetic that the kernels share; not for users. See mcugen_kernels.h for what it asks of the compiler. */
+#ifndef MCUGEN_ARITHMETIC_H
+#define MCUGEN_ARITHMETIC_H
+
+#include <stdint.h>
+#include <string.h>
+
+#include "arm_nn_types.h"
+#include "mcugen_requant.h"
+
+static inline int8_t mcugen_clamp(int32_t value, int32_t min, int32_t max)
+{
+    return (int8_t)(value < min ? min : (value > max ? max : value));
+}
+
+static inline int8_t mcugen_activate(int32_t value, const cmsis_nn_activation *activation)
+{
+    return mcugen_clamp(value, activation->min, activation->max);
+}
+
+/* Nearest integer of |x| <= 2^21, halves to even: adding 1.5 * 2^23 leaves no fraction bits, and rounds. */
+static inline int32_t mcugen_round(float x)
+{
+    const float shifted = x + 12582912.0f;
+    int32_t bits;
+    memcpy(&bits, &shifted, sizeof bits);
+    return bits - 0x4B400000;
+}
+
+/* Nearest integer as x86 converts it, but held within +-1024: NaN and all that exceeds int32 become the lowest value,
+ * which is what ONNX Runtime then saturates. */
+static inline int32_t mcugen_convert(float x)
+{
+    if (!(x < 2147483648.0f) || x < -1024.0f) {
+        return -1024;
+    }
+    return x > 1024.0f ? 1024 : mcugen_round(x);
+}
+
+/* a * b + c rounded once. */
+static inline float mcugen_fma(float a, float b, float c)
+{
+#if MCUGEN_REQUANT_FPU
+    return __builtin_fmaf(a, b, c);
+#else
+    /* The product is exact in double. The sum is rounded to odd (its error tells in which direction it was rounded),
+     * after which the rounding to float is the only one that counts. */
+    const double product = (double)a * (double)b;
+    double sum = product + (double)c;
+    const double part = sum - product;
+    const double error = (product - (sum - part)) + ((double)c - part);
+    uint64_t bits;
+    memcpy(&bits, &sum, sizeof bits);
+    if (error != 0.0 && (bits & 1u) == 0u) {
+        bits += (error > 0.0) == (sum > 0.0) ? 1u : UINT64_MAX;
+        memcpy(&sum, &bits, sizeof sum);
+    }
+    return (float)sum;
+#endif
+}
+
+/* Is a fixed-point value with `shift` fraction bits, rounding half included, within `tie` of a rounding tie? */
+static inline int mcugen_near_tie(int32_t value, int32_t shift, int32_t tie)
+{
+    const uint32_t mask = ((uint32_t)1 << shift) - 1u;
+    return (((uint32_t)value + (uint32_t)tie) & mask) <= 2u * (uint32_t)tie;
+}
+
+#endif

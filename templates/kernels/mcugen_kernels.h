@@ -1,0 +1,122 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The kernels CMSIS-NN lacks. All tensors are int8, NHWC, of any alignment; filters are OHWI.
+ *
+ * They compute ONNX Runtime's bytes, so every float32 operation is rounded on its own: compile with
+ * -ffp-contract=off, without -ffast-math, with the FPU rounding to nearest even and keeping subnormals (its reset
+ * state). With MCUGEN_REQUANT_FPU = 1 floats run in hardware; with 0 an integer path decides all values that are not
+ * close to a rounding tie, and floats in software decide those.
+ *
+ * A uint8 tensor of the model is stored shifted down by 128. `origin` (128 for such tensors, else 0) undoes that
+ * where rounding depends on it. Activation bounds are in int8 terms. */
+#ifndef MCUGEN_KERNELS_H
+#define MCUGEN_KERNELS_H
+
+#include <stdint.h>
+
+#include "arm_nn_types.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* The model's own numbers A = a + origin, B = b + origin give t = fma(A, a_ratio, fma(B, b_ratio, fixed)).
+ * Integer path: (a * a_multiplier + b * b_multiplier + offset) >> shift, where offset holds the rounding half; trusted
+ * unless the dropped fraction is within `tie` of a tie. shift = tie = 0 trusts it nowhere. */
+typedef struct {
+    float a_ratio, b_ratio, fixed;
+    int32_t origin;
+    int32_t a_multiplier, b_multiplier, offset, shift, tie;
+    cmsis_nn_activation activation;
+} mcugen_add_params;
+
+/* output may be a or b. */
+void mcugen_add_s8(const mcugen_add_params *params, const int8_t *a, const int8_t *b, int8_t *output, int32_t count);
+
+/* p = (a + a_offset) * (b + b_offset); t = p * ratio + zero_point, two roundings; zero_point is the model's own.
+ * Integer path: (p * multiplier + offset) >> shift, as above. */
+typedef struct {
+    int32_t a_offset, b_offset;
+    float ratio, zero_point;
+    int32_t origin;
+    int32_t multiplier, offset, shift, tie;
+    cmsis_nn_activation activation;
+} mcugen_mul_params;
+
+/* output may be a or b. */
+void mcugen_mul_s8(const mcugen_mul_params *params, const int8_t *a, const int8_t *b, int8_t *output, int32_t count);
+
+/* output[i] = table[input[i] + 128]; output may be input. */
+void mcugen_lut_s8(const int8_t *table, const int8_t *input, int8_t *output, int32_t count);
+
+/* Softmax over the last dimension of [rows, classes]. table[255 - d] is the exponential for a byte that is d below the
+ * largest of its row; output may be input. */
+void mcugen_softmax_s8(const float *table,
+                       float output_scale_inverse,
+                       int32_t output_zero_point,
+                       const int8_t *input,
+                       int8_t *output,
+                       int32_t rows,
+                       int32_t classes);
+
+/* Padding is that of the top and left, and smaller than the window, so that every window meets the input, to which it
+ * is clipped. With count_include_pad the divisor is the whole window. Integer path: 16.16 fixed point, sum * (multiplier / count) >> shift; tie counts 2^-16. */
+typedef struct {
+    cmsis_nn_tile stride, padding;
+    float input_scale, output_scale;
+    int32_t input_zero_point, output_zero_point, origin, count_include_pad;
+    int32_t multiplier, shift, tie;
+    cmsis_nn_activation activation;
+} mcugen_average_pool_params;
+
+void mcugen_average_pool_s8(const mcugen_average_pool_params *params,
+                            const cmsis_nn_dims *input_dims,
+                            const int8_t *input,
+                            const cmsis_nn_dims *filter_dims,
+                            const cmsis_nn_dims *output_dims,
+                            int8_t *output);
+
+/* multiplier is made with MCUGEN_MULTIPLIER. */
+typedef struct {
+    int32_t input_offset, output_offset, multiplier, shift;
+    cmsis_nn_activation activation;
+} mcugen_global_average_pool_params;
+
+/* input [pixels, channels], output [channels]; one call for each image of a batch. */
+void mcugen_global_average_pool_s8(const mcugen_global_average_pool_params *params,
+                                   const int8_t *input,
+                                   int8_t *output,
+                                   int32_t pixels,
+                                   int32_t channels);
+
+/* Nearest to input / scale, halves to even, plus zero_point, saturated; NaN gives -128. */
+void mcugen_quantize_f32_s8(const float *input, int8_t *output, int32_t count, float scale, int32_t zero_point);
+
+/* (input - zero_point) * scale; the two arrays do not overlap. */
+void mcugen_dequantize_s8_f32(const int8_t *input, float *output, int32_t count, float scale, int32_t zero_point);
+
+/* multiplier[c] is the plain Q31 mantissa (not MCUGEN_MULTIPLIER) and shift[c] its exponent; filter_zero_point holds
+ * one value per output channel, or is NULL for zeros. Padding is that of the top and left. */
+typedef struct {
+    int32_t input_offset, output_offset, groups;
+    cmsis_nn_tile stride, padding, dilation;
+    cmsis_nn_activation activation;
+    const int32_t *multiplier, *shift, *filter_zero_point;
+} mcugen_direct_params;
+
+/* Convolution of any kind (grouped, depthwise, fully connected as 1x1) where the fast kernels would not be exact:
+ * filters with zero points, accumulators that wrap around int32 as ONNX Runtime's do, results of any size.
+ * filter_dims->c is the number of input channels of one group; bias may be NULL. */
+void mcugen_convolve_direct_s8(const mcugen_direct_params *params,
+                               const cmsis_nn_dims *input_dims,
+                               const int8_t *input,
+                               const cmsis_nn_dims *filter_dims,
+                               const int8_t *filter,
+                               const int32_t *bias,
+                               const cmsis_nn_dims *output_dims,
+                               int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

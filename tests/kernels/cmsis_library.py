@@ -1,0 +1,227 @@
+"""Builds a kernel library for the host and calls it on NumPy arrays; the meaning of each call in NumPy.
+
+Every buffer handed to C is a copy between guard bytes, at an odd address where C promises no alignment.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import cffi
+import numpy as np
+from numpy.typing import NDArray
+
+from mcugen import resources
+from mcugen.emit.cmsis_sources import BUNDLED, arm_sources
+
+Int8 = NDArray[np.int8]
+Int32 = NDArray[np.int32]
+
+WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wcast-qual", "-Werror"]
+SHIM = Path(__file__).with_name("cmsis_shim.c")
+_SHIM_CDEF = """
+void requant_many(int32_t *, const int32_t *, int32_t, int32_t, int32_t);
+void requant_wide_many(int32_t *, const int32_t *, int32_t, int32_t, int32_t);
+void requant_stock_many(int32_t *, const int32_t *, int32_t, int32_t, int32_t);
+void requant_library_many(int32_t *, const int32_t *, int32_t, int32_t, int32_t);
+int32_t multiplier_entry(int32_t, int32_t);
+"""
+_GUARD = 64
+_GUARD_BYTE = 0x5A
+
+
+def cmsis_nn_root() -> Path | None:
+    """The checkout of Arm's library that the tests may use, if any."""
+    root = os.environ.get("CMSIS_NN_ROOT")
+    return Path(root) if root else None
+
+
+def configurations() -> list[str]:
+    """library-requantization pairs to test, as build() takes them."""
+    libraries = ["bundled", "arm"] if cmsis_nn_root() else ["bundled"]
+    return [f"{library}-{requant}" for library in libraries for requant in ("int", "fpu", "stock")]
+
+
+def declarations() -> str:
+    """The types and prototypes of our API headers, as plain C."""
+    folder = resources.cmsis() / "Include"
+    text = "".join((folder / name).read_text() for name in ("arm_nn_types.h", "arm_nnfunctions.h"))
+    text = re.sub(r"/\*.*?\*/", "", text, flags=re.DOTALL)
+    text = re.sub(r"#ifdef __cplusplus.*?#endif", "", text, flags=re.DOTALL)
+    return re.sub(r"^#.*\n", "", text, flags=re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """One float32 requantization scale per channel: mantissa_q31 / 2^31 * 2^shift."""
+
+    mantissa_q31: Int32
+    shift: Int32
+
+    @classmethod
+    def of(cls, scales: NDArray[np.float32]) -> Scale:
+        fraction, exponent = np.frexp(scales.astype(np.float32))
+        return cls((fraction.astype(np.float64) * 2.0**31).astype(np.int32), exponent.astype(np.int32))
+
+    def floats(self) -> NDArray[np.float32]:
+        return np.ldexp(self.mantissa_q31.astype(np.float32), self.shift - 31).astype(np.float32)
+
+
+def requantize_exact(acc: NDArray[np.int64], scale: Scale) -> NDArray[np.int64]:
+    """rne(fl32(fl32(acc) * s)); the last axis is the channel."""
+    product = acc.astype(np.int32).astype(np.float32) * scale.floats()
+    assert product.dtype == np.float32
+    return np.rint(product).astype(np.int64)
+
+
+def requantize_stock(acc: NDArray[np.int64], scale: Scale) -> NDArray[np.int64]:
+    """CMSIS-NN: rounding doubling high multiply (half up), rounding division (half away from zero)."""
+    shift = scale.shift.astype(np.int64)
+    left, right = np.maximum(shift, 0), np.maximum(-shift, 0)
+    high = ((acc << left) * scale.mantissa_q31.astype(np.int64) + (1 << 30)) >> 31
+    magnitude = np.where(right > 0, (np.abs(high) + ((1 << right) >> 1)) >> right, np.abs(high))
+    return np.sign(high) * magnitude
+
+
+@dataclass
+class _Buffers:
+    """Guarded copies of one call's arrays, alive until check()."""
+
+    ffi: cffi.FFI
+    rng: np.random.Generator
+    raw: list[tuple[NDArray[np.uint8], int, int]] = field(default_factory=list)
+
+    def place(self, array: NDArray[Any]) -> NDArray[Any]:
+        offset = _GUARD + (int(self.rng.integers(0, 4)) if array.itemsize == 1 else 0)
+        raw = np.full(offset + array.nbytes + _GUARD, _GUARD_BYTE, dtype=np.uint8)
+        inside = raw[offset : offset + array.nbytes].view(array.dtype)
+        inside[:] = array.ravel()
+        self.raw.append((raw, offset, array.nbytes))
+        return inside.reshape(array.shape)
+
+    def pointer(self, array: NDArray[Any] | None, kind: str) -> Any:
+        return self.ffi.NULL if array is None else self.ffi.cast(kind, array.ctypes.data)
+
+    def check(self) -> None:
+        for raw, offset, size in self.raw:
+            outside = np.concatenate([raw[:offset], raw[offset + size :]])
+            assert (outside == _GUARD_BYTE).all(), "written out of bounds"
+
+
+@dataclass(frozen=True)
+class Library:
+    """One built library. requant is int, fpu or stock."""
+
+    arm: bool
+    requant: str
+    ffi: cffi.FFI
+    lib: Any
+
+    def requantize(self, acc: NDArray[np.int64], scale: Scale) -> NDArray[np.int64]:
+        return (requantize_stock if self.requant == "stock" else requantize_exact)(acc, scale)
+
+    def requant_many(self, function: str, acc: Int32, mantissa_q31: int, shift: int) -> Int32:
+        result = np.empty_like(acc)
+        pointers = [self.ffi.cast("int32_t *", array.ctypes.data) for array in (result, acc)]
+        getattr(self.lib, function)(*pointers, acc.size, mantissa_q31, shift)
+        return result
+
+    def table(self, scale: Scale) -> Int32:
+        pairs = zip(scale.mantissa_q31.tolist(), scale.shift.tolist(), strict=True)
+        return np.array([self.lib.multiplier_entry(m, s) for m, s in pairs], dtype=np.int32)
+
+    def dims(self, *nhwc: int) -> Any:
+        return self.ffi.new("cmsis_nn_dims *", list(nhwc))
+
+    def weighted(
+        self,
+        function: str,
+        params: Any,
+        x: Int8,
+        weights: Int8,
+        bias: Int32 | None,
+        scale: Scale,
+        shapes: Sequence[Any],
+        out_shape: tuple[int, ...],
+        scratch_bytes: int,
+        quant_type: str = "cmsis_nn_per_channel_quant_params",
+    ) -> Int8:
+        """Calls a convolution or fully connected function; shapes = input, filter, bias, output dims."""
+        ffi, buffers = self.ffi, _Buffers(self.ffi, np.random.default_rng(x.size))
+        table, shift = buffers.place(self.table(scale)), buffers.place(scale.shift)
+        if quant_type == "cmsis_nn_per_tensor_quant_params":
+            quant = ffi.new(f"{quant_type} *", [int(table[0]), int(shift[0])])
+        else:
+            entries = [buffers.pointer(table, "int32_t *"), buffers.pointer(shift, "int32_t *")]
+            if quant_type == "cmsis_nn_quant_params":
+                entries.append(int(scale.shift.size > 1))
+            quant = ffi.new(f"{quant_type} *", entries)
+        scratch = buffers.place(np.zeros(scratch_bytes // 4 + 1, np.int32)) if scratch_bytes else None
+        ctx = ffi.new("cmsis_nn_context *", [buffers.pointer(scratch, "void *"), scratch_bytes])
+        held = None if bias is None else buffers.place(bias)
+        output = buffers.place(np.zeros(out_shape, np.int8))
+        status = getattr(self.lib, function)(
+            ctx, params, quant,
+            shapes[0], buffers.pointer(buffers.place(x), "int8_t *"),
+            shapes[1], buffers.pointer(buffers.place(weights), "int8_t *"),
+            shapes[2], buffers.pointer(held, "int32_t *"),
+            shapes[3], buffers.pointer(output, "int8_t *"),
+        )  # fmt: skip
+        assert status == 0
+        buffers.check()
+        return output.copy()
+
+    def plain(self, function: str, x: Int8, output: Int8, *args: Any) -> Int8:
+        """Calls function(*args) with INPUT and OUTPUT replaced by guarded copies of x and output."""
+        buffers = _Buffers(self.ffi, np.random.default_rng(x.size))
+        places = {INPUT: buffers.place(x), OUTPUT: buffers.place(output)}
+        placed = [buffers.pointer(places[arg], "int8_t *") if isinstance(arg, str) else arg for arg in args]
+        status = getattr(self.lib, function)(*placed)
+        assert status in (0, None)
+        buffers.check()
+        return places[OUTPUT].copy()
+
+
+INPUT, OUTPUT = "input", "output"
+
+
+def build(configuration: str, folder: Path) -> Library:
+    """Compiles the library named by configurations() into folder and loads it."""
+    library, requant = configuration.split("-")
+    cmsis = resources.cmsis()
+    common = ["-O2", "-g", "-fPIC", "-ffp-contract=off", f"-I{cmsis / 'exact'}"]
+    common += [
+        f"-DMCUGEN_REQUANT_STOCK={int(requant == 'stock')}",
+        f"-DMCUGEN_REQUANT_FPU={int(requant == 'fpu')}",
+    ]
+    root = cmsis_nn_root()
+    if library == "bundled":
+        common += [f"-I{cmsis / 'Include'}", *WARNINGS, "-fsanitize=undefined", "-fno-sanitize-recover=all"]
+        sources = [(cmsis / "Source" / name, False) for name in sorted(set(BUNDLED.values()))]
+    else:
+        assert root is not None
+        common += [f"-I{root / 'Include'}"]
+        sources = [(source.path, source.exact_override) for source in arm_sources(root)]
+    override = ["-include", "cmsis_nn_override.h"] if requant != "stock" else []
+    groups = {
+        "plain": ([SHIM, *(path for path, exact in sources if not exact)], []),
+        "exact": ([path for path, exact in sources if exact], override),
+    }
+    objects: list[Path] = []
+    for group, (paths, flags) in groups.items():
+        (folder / group).mkdir()
+        if paths:
+            subprocess.run(["gcc", *common, *flags, "-c", *map(str, paths)], cwd=folder / group, check=True)
+        objects += sorted((folder / group).glob("*.o"))
+    target = folder / "kernels.so"
+    sanitizer = ["-fsanitize=undefined"] if library == "bundled" else []
+    subprocess.run(["gcc", "-shared", *sanitizer, *map(str, objects), "-o", str(target)], check=True)
+    ffi = cffi.FFI()
+    ffi.cdef(declarations() + _SHIM_CDEF)
+    return Library(library == "arm", requant, ffi, ffi.dlopen(str(target)))
