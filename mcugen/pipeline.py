@@ -107,7 +107,11 @@ def lower(graph: ir.Graph, target: Core, requant: str) -> tuple[Step, ...]:
     steps: list[Step] = []
     taken: set[str] = set()
     for node in graph.nodes:
-        lowered = OPS[node.op].lower(Lowering(graph, target, requant, step_name(node.op, node.origin, taken)), node)
+        name = step_name(node.op, node.origin, taken)
+        lowered = OPS[node.op].lower(Lowering(graph, target, requant, name), node)
+        if not lowered:
+            continue
+        taken.add(name)
         for step in lowered if isinstance(lowered, tuple) else (lowered,):
             if node.attrs.get("integer_form"):
                 step = replace(step, notes=(*step.notes, "integer form; ONNX Runtime computes this in float"))

@@ -1,4 +1,4 @@
-"""Every fixed-point rule of the project: what ONNX Runtime computes, and the integers that make C compute it.
+"""Every fixed-point rule: what ONNX Runtime computes, and the integers that make C compute the same.
 
 The formulas are those of ONNX Runtime 1.31.1 on x86-64 with AVX2 and FMA. In the docstrings fl(x) is x
 rounded to float32 and rne(x) is x rounded to the nearest integer, halves to even.
@@ -45,18 +45,17 @@ def gemm_scale(alpha: float, sa: ArrayLike, sb: ArrayLike, sy: ArrayLike) -> Flo
     return np.atleast_1d(_divide(product, _scale("output scale", sy)))
 
 
-def global_average_scale(sx: float, sy: float, count: int) -> Float32:
-    """fl(sx / fl(sy * count)) for the integer sum over `count` pixels, of QLinearGlobalAveragePool. Returns
-    f32[1].
+def global_average_scale(sx: float, sy: float, count: int) -> np.float32:
+    """fl(sx / fl(sy * count)), for the integer sum over `count` pixels, of QLinearGlobalAveragePool.
 
     ORT's own limits hold: count < 2^24 and 2^-32 <= scale < 256, else UserError.
     """
     numerator, divisor = _scale("input scale", sx), _scale("output scale", sy)
     with np.errstate(over="ignore", under="ignore", divide="ignore"):
-        scale = np.atleast_1d(numerator / (divisor * np.float32(count)))
-    if not (0 < count < 2**24 and 2.0**-32 <= float(scale[0]) < 256.0):
+        scale = np.float32(numerator / (divisor * np.float32(count)))
+    if not (0 < count < 2**24 and 2.0**-32 <= float(scale) < 256.0):
         raise UserError(
-            f"global average pool of {count} pixels needs the factor {scale[0]:g}; "
+            f"global average pool of {count} pixels needs the factor {scale:g}; "
             "ONNX Runtime takes fewer than 2^24 pixels and a factor in [2^-32, 256).",
             hint="Quantize the model again: the two scales do not fit each other.",
         )
@@ -121,8 +120,9 @@ def _ratio(numerator: Float32, divisor: Float32) -> np.float32:
 
 
 def ort_requantize(acc: ArrayLike, scale: ArrayLike, zero_point: int, lo: int, hi: int) -> Int64:
-    """rne(clamp(fl(fl(acc) * scale), lo - zp, hi - zp)) + zp: MlasRequantizeOutput. acc is int32; shapes
-    broadcast.
+    """rne(clamp(fl(fl(acc) * scale), lo - zp, hi - zp)) + zp: how QLinearConv, QGemm, ... end.
+
+    acc holds int32 values; acc and scale broadcast.
     """
     with np.errstate(over="ignore", under="ignore"):
         x = np.asarray(acc, np.int64).astype(np.float32) * np.asarray(scale, np.float32)
@@ -135,8 +135,8 @@ def accumulator_range(
 ) -> tuple[Int64, Int64]:
     """The smallest and the largest accumulator each channel can reach, exact: (lo i64[C], hi i64[C]).
 
-    weights i8[C, K]; weight_zero_point scalar or [C]; bias i32[C]; input_lo..input_hi is the range of x -
-    zx, taken to include 0, which is what padding contributes.
+    weights i8[C, K]; weight_zero_point scalar or [C]; bias i32[C]; input_lo..input_hi is the range of
+    (x - zx), taken to include 0, which is what padding contributes.
     """
     w = np.asarray(weights, np.int64)
     w = w - np.asarray(weight_zero_point, np.int64).reshape(-1, 1)
@@ -146,11 +146,9 @@ def accumulator_range(
 
 
 def exact_precondition(scale: ArrayLike, lo: ArrayLike, hi: ArrayLike) -> Bool:
-    """bool[C]: may the fast requantization be used? |acc * scale| < 32767, and acc in int32, for all acc in
-    lo..hi.
+    """bool[C]: may the fast requantization be used for all accumulators in lo..hi?
 
-    Where it is False the accumulator or the result needs mcugen_convolve_direct_s8, which wraps and
-    saturates.
+    It needs |acc * scale| < 32767 and acc in int32. Elsewhere mcugen_convolve_direct_s8 wraps and saturates.
     """
     low, high = np.asarray(lo, np.int64), np.asarray(hi, np.int64)
     # In double: its rounding is far inside the margin below the format's own limit of 32768.
@@ -166,9 +164,7 @@ _B = np.arange(-128, 128, dtype=np.int64).reshape(1, 256)
 
 @dataclass(frozen=True)
 class AddParams:
-    """The members of mcugen_add_params. `origin` turns an int8 byte into the model's number: 128 for uint8,
-    else 0.
-    """
+    """The members of mcugen_add_params; origin + byte is the model's number (128 for uint8, else 0)."""
 
     a_ratio: np.float32
     b_ratio: np.float32
@@ -185,9 +181,7 @@ class AddParams:
 
 @dataclass(frozen=True)
 class MulParams:
-    """The members of mcugen_mul_params; zero_point is the output's, as the model knows it (uint8: not
-    shifted).
-    """
+    """The members of mcugen_mul_params; zero_point is the output's, as the model itself has it."""
 
     a_offset: int
     b_offset: int
@@ -216,13 +210,12 @@ def add_params(
 ) -> AddParams:
     """Parameters of QLinearAdd, for int8 zero points (shifted ones if `unsigned`).
 
-    With a_is_scalar ORT exchanges the operands: the returned parameters are those of the exchanged call, so
-    the kernel must then be given b first and a second. (A scalar B needs nothing: the arithmetic is the
-    same.)
+    Where a has only one element (b may have one, too) ORT exchanges the operands: with a_is_scalar the
+    parameters are those of the exchanged call, and the kernel must be given b first and a second. A scalar b
+    changes nothing.
 
-    The integer path uses the widest multipliers that fit int32. Its tie band is the narrowest that all
-    65536 pairs allow: every pair outside it was compared with `ort_add`, so the kernel is exact by
-    exhaustion.
+    The integer path uses the widest multipliers that fit int32. Its tie band is the narrowest that all 65536
+    pairs allow: each pair outside it is compared with `ort_add`, so the kernel is exact by exhaustion.
     """
     if a_is_scalar:
         sa, za, sb, zb = sb, zb, sa, za
@@ -256,9 +249,7 @@ def mul_params(
     unsigned: bool = False,
     activation: tuple[int, int] = (-128, 127),
 ) -> MulParams:
-    """Parameters of QLinearMul, for int8 zero points (shifted ones if `unsigned`); tie band as in
-    `add_params`.
-    """
+    """Parameters of QLinearMul; zero points and the tie band as in `add_params`."""
     origin = 128 if unsigned else 0
     with np.errstate(over="ignore", under="ignore"):
         product = _scale("scale of a", sa) * _scale("scale of b", sb)
@@ -277,15 +268,16 @@ def mul_params(
 
 
 def ort_add(params: AddParams, a: ArrayLike, b: ArrayLike) -> Int64:
-    """rne(t) saturated, t = fma(a, rA, fma(b, rB, F)), F = fl(zC - fma(rA, zA, fl(rB * zB))): QLinearAdd on
-    int8.
+    """QLinearAdd on int8: rne(fma(a, rA, fma(b, rB, F))) saturated.
+
+    rA = fl(sA / sC), rB = fl(sB / sC), F = fl(zC - fma(rA, zA, fl(rB * zB))).
     """
     out = _ort_add(params.a_ratio, params.b_ratio, params.fixed, params.origin, _int64(a), _int64(b))
     return np.clip(out, params.activation_min, params.activation_max)
 
 
 def ort_mul(params: MulParams, a: ArrayLike, b: ArrayLike) -> Int64:
-    """rne(fl(fl((a - za)(b - zb) * r) + zC)) saturated, r = fl(fl(sA * sB) / sC): QLinearMul on int8."""
+    """QLinearMul on int8: rne(fl(fl((a - zA)(b - zB) * r) + zC)) saturated, r = fl(fl(sA * sB) / sC)."""
     products = (_int64(a) + params.a_offset) * (_int64(b) + params.b_offset)
     out = _ort_mul(params.ratio, params.zero_point, params.origin, products)
     return np.clip(out, params.activation_min, params.activation_max)
@@ -304,7 +296,7 @@ def prove_mul(params: MulParams) -> bool:
 
 
 def fma32(a: ArrayLike, b: ArrayLike, c: ArrayLike) -> Float32:
-    """fl(a * b + c) with one rounding, for finite float32 (Boldo and Melquiond: rounding to odd in double)."""
+    """fl(a * b + c), rounded once, of finite float32: by rounding to odd in double (Boldo and Melquiond)."""
     a64, b64, c64 = (np.asarray(x, np.float32).astype(np.float64) for x in (a, b, c))
     p = a64 * b64  # exact: 48 bits
     s = np.asarray(p + c64)
@@ -331,18 +323,18 @@ def _ort_mul(ratio: np.float32, zero_point: np.float32, origin: int, products: I
 
 
 def _convert(t: Float32, origin: int) -> Int64:
-    """rne and saturation as x86 converts: what no int32 can hold, of either sign, becomes the lowest value."""
+    """rne and saturation as x86 converts: what no int32 holds, of either sign, becomes the lowest value."""
     value = np.where(t < np.float32(2.0**31), np.clip(np.rint(t), -1024, 1024), -1024).astype(np.int64)
     return np.clip(value - origin, -128, 127)
 
 
 def _fraction_bits(reach: float) -> int:
-    """How many fraction bits int32 leaves to values of magnitude `reach`, with room for the rounding half."""
+    """How many fraction bits int32 leaves to values of magnitude `reach` and the rounding half."""
     return min(30 - math.ceil(math.log2(reach + 1.0)), 30)
 
 
 def _tie_band(fixed_point: Int64, bits: int, wanted: Int64) -> int | None:
-    """The narrowest band around a tie that holds every wrong result, or None if the integer path is no use.
+    """The narrowest band around a tie that holds every wrong result; None if that is everything.
 
     fixed_point has `bits` fraction bits and the rounding half added, so a tie has fraction 0.
     """
@@ -365,11 +357,10 @@ def _proved(fixed_point: Int64, params: AddParams | MulParams, wanted: Int64) ->
 
 
 def softmax_table(sx: float, classes: int) -> Float32:
-    """f32[256]: entry i = fl(exp((i - 255 + shift) * sx)), shift = max(0, logf(FLT_MAX / classes) - 5) / sx
-    in double.
+    """f32[256] of QLinearSoftmax: entry i = fl(exp((i - 255 + shift) * sx)), in double.
 
-    Entry 255 belongs to the row's largest byte, 254 to one less, and so on; the same table serves int8 and
-    uint8.
+    shift = max(0, logf(FLT_MAX / classes) - 5) / sx keeps the sum finite. Entry 255 belongs to the row's
+    largest byte, 254 to one less, and so on; the same table serves int8 and uint8.
     """
     scale = float(_scale("input scale", sx))
     headroom = float(np.float32(math.log(float(np.finfo(np.float32).max / np.float32(classes)))))
@@ -381,8 +372,7 @@ def softmax_table(sx: float, classes: int) -> Float32:
 def softmax_scale_inverse(sy: float, classes: int) -> np.float32:
     """floor(1 / sy), the factor of QLinearSoftmax.
 
-    UserError where ORT's own product of table and factor overflows float32: it would return meaningless
-    bytes.
+    UserError where ORT's own product of table and factor overflows: its bytes would mean nothing.
     """
     with np.errstate(over="ignore"):
         inverse = np.float32(np.floor(np.float32(1.0) / _scale("output scale", sy)))
@@ -424,10 +414,9 @@ def average_pool_params(
     unsigned: bool = False,
     activation: tuple[int, int] = (-128, 127),
 ) -> AveragePoolParams:
-    """Parameters of QLinearAveragePool with `window` = kernel height * width, int8 zero points (shifted if
-    `unsigned`).
+    """Parameters of QLinearAveragePool; window = kernel height * width, zero points as in `add_params`.
 
-    (A kernel that covers the whole unpadded input is computed by ORT as QLinearGlobalAveragePool.)
+    Not for a kernel that covers the whole input without pads: ORT computes that as a global average pool.
 
     The integer path computes sum(x - zx) * (sx / sy / count) in 16.16 fixed point. The result of the float
     path is within `bound` of the real value: relative 2^-24 for each of the window's products and additions
@@ -436,14 +425,13 @@ def average_pool_params(
     the kernel takes the float path.
     """
     input_scale, output_scale = _scale("input scale", sx), _scale("output scale", sy)
-    ratio = float(input_scale) / float(output_scale)
+    ratio = float(_ratio(input_scale, np.float32(1.0))) / float(output_scale)
     mantissa, exponent = math.frexp(ratio)
     reach = 255.0 * ratio
     bound = reach * ((window + 3) * 2.0**-24 + window * 2.0**-29) + (reach + 256.0) * 2.0**-23
     tie = math.ceil(bound * 65536.0) + 2
     multiplier, shift = int(math.ldexp(mantissa, 31)), 15 - exponent
-    # Subnormal floats have no relative bound, and 16.16 must hold the result: else every value takes the
-    # float path.
+    # Subnormal floats have no relative bound, and 16.16 must hold the result: else all take the float path.
     normal = float(input_scale) > 2.0**-100 and float(output_scale) > 2.0**-100
     if not (normal and reach < _REQUANT_LIMIT - 512 and tie < 0x8000 and shift < 48):
         multiplier, shift, tie = 0, 0, 0x8000
@@ -468,7 +456,7 @@ def average_pool_params(
 class StockSolution:
     """What a CMSIS-NN with its own (double) rounding must be given for one layer.
 
-    Channel c computes clamp(requantize(acc + bias_delta[c], multiplier[c], shift[c]) + zero_point +
+    Channel c computes clamp(requantize(acc + bias_delta[c], multiplier[c], shift[c]) + zero_point -
     output_offset_delta). certified[c]: equal to ORT for every reachable accumulator.
     """
 
@@ -494,15 +482,15 @@ def stock_requantize(acc: ArrayLike, multiplier: ArrayLike, shift: ArrayLike) ->
 def solve_layer(
     scales: ArrayLike, lo: ArrayLike, hi: ArrayLike, zero_point: int, clamp_lo: int, clamp_hi: int
 ) -> StockSolution:
-    """Multipliers with which a stock CMSIS-NN equals ORT on accumulators lo[c]..hi[c], as far as there are
-    any.
+    """Multipliers with which a stock CMSIS-NN equals ORT on accumulators lo[c]..hi[c], where they exist.
 
     Both sides are non-decreasing step functions, so they are equal if and only if they are equal at both
     sides of each of ORT's at most 255 steps: bounds on the multiplier, one interval per shift. Where that
     interval is empty, moving the origin helps: a bias delta with an output offset (shared by the layer)
     shifts the steps against the double rounding, and makes all values positive, where halves round one way.
-    Channels without a solution get the nearest multiplier and are not certified. scales f32[C], lo and hi
-    i64[C].
+    Channels without a solution get the nearest multiplier and are not certified.
+
+    scales f32[C], lo and hi i64[C] within int32.
     """
     problem = _Steps.of(scales, lo, hi, zero_point, clamp_lo, clamp_hi)
     plain = _solve(problem, 0)
@@ -518,7 +506,7 @@ def solve_layer(
                 best, best_offset = trial, offset
     certified = problem.certify(best, best_offset)
     as_int32 = [x.astype(np.int32) for x in (best.multiplier, best.shift, best.delta)]
-    return StockSolution(as_int32[0], as_int32[1], as_int32[2], -best_offset, certified)
+    return StockSolution(as_int32[0], as_int32[1], as_int32[2], best_offset, certified)
 
 
 _OFFSETS = (300, 500, 1000, 2000, 4000, 8000, 12000, 16000, 24000, 32000, 45000, 60000)
@@ -535,10 +523,10 @@ class _Choice:
 
 @dataclass(frozen=True)
 class _Steps:
-    """ORT's requantization of a layer as steps: first[c, k] is the first accumulator whose result is >=
-    target[k].
+    """ORT's requantization of a layer as steps.
 
-    It is lo[c] if all results are, and hi[c] + 1 if none is.
+    first[c, k] is the first accumulator in lo[c]..hi[c] whose result is target[k] or more, hi[c] + 1 if there
+    is none. clamp is (zero point, lowest, highest).
     """
 
     scale: Float32
@@ -598,9 +586,7 @@ class _Steps:
 
 
 def _solve(steps: _Steps, offset: int) -> _Choice:
-    """For each channel the first (delta, shift) whose multiplier interval is not empty; else the nearest
-    multiplier.
-    """
+    """Per channel the first (delta, shift) with a multiplier in its interval; else the nearest multiplier."""
     nearest = split(steps.scale)
     multiplier, base = nearest.multiplier.astype(np.int64), nearest.shift.astype(np.int64)
     shift = base.copy()
@@ -629,11 +615,10 @@ def _fits(reach: Int64, delta: Int64, shift: Int64) -> Bool:
 
 
 def _interval(steps: _Steps, shift: Int64, delta: Int64, offset: int) -> tuple[Int64, Int64]:
-    """The multipliers (low[C], high[C]) that put every step where ORT has it; low > high if there are none."""
+    """The multipliers low[C]..high[C] that put every step where ORT has it; none if low > high."""
     left, right = np.clip(shift, 0, 31)[:, None], np.clip(-shift, 0, 31)[:, None]
     wanted = (steps.target - steps.clamp[0] + offset)[None, :]
-    # The smallest r of `stock_requantize` whose rounding shift gives `wanted`: halves go up above zero,
-    # down below.
+    # The smallest r of `stock_requantize` whose rounding shift gives `wanted`: halves go away from zero.
     half = np.where(right > 0, np.int64(1) << np.maximum(right - 1, 0), 0)
     r = np.where(right > 0, (2 * wanted - 1) * half + (wanted <= 0), wanted)
     beyond = np.abs(r) > _INT32_MAX
@@ -644,14 +629,16 @@ def _interval(steps: _Steps, shift: Int64, delta: Int64, offset: int) -> tuple[I
     falls = steps.first > steps.lo[:, None]
     after = (steps.first + delta[:, None]) << left
     before = (steps.first - 1 + delta[:, None]) << left
-    low, high = np.int64(1), np.int64(_INT32_MAX)
-    positive, negative = np.where(after > 0, after, 1), np.where(after < 0, after, -1)
-    lows = [np.where(rises & (after > 0), -(-product // positive), low)]
-    highs = [np.where(rises & (after < 0), product // negative, high)]
-    positive, negative = np.where(before > 0, before, 1), np.where(before < 0, before, -1)
-    highs.append(np.where(falls & (before > 0), (product - 1) // positive, high))
-    lows.append(np.where(falls & (before < 0), -((1 - product) // negative), low))
     broken = beyond | (rises & (after == 0) & (product > 0)) | (falls & (before == 0) & (product < 1))
-    lowest = np.where(np.any(broken, axis=1), high, np.maximum(*lows).max(axis=1, initial=1))
-    highest = np.where(np.any(broken, axis=1), low, np.minimum(*highs).min(axis=1, initial=_INT32_MAX))
+    low, high = np.int64(1), np.int64(_INT32_MAX)
+    lows = (
+        np.where(rises & (after > 0), -(-product // np.maximum(after, 1)), low),
+        np.where(falls & (before < 0), -((1 - product) // np.minimum(before, -1)), low),
+    )
+    highs = (
+        np.where(rises & (after < 0), product // np.minimum(after, -1), high),
+        np.where(falls & (before > 0), (product - 1) // np.maximum(before, 1), high),
+    )
+    lowest = np.where(np.any(broken, axis=1), high, np.maximum(*lows).max(axis=1, initial=low))
+    highest = np.where(np.any(broken, axis=1), low, np.minimum(*highs).min(axis=1, initial=high))
     return lowest, highest

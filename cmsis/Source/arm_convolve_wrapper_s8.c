@@ -15,22 +15,6 @@ typedef struct
     int32_t filter_run_step;
 } window;
 
-static inline void accumulate(int32_t *acc, int32_t lanes, const window *taps, const int8_t *input,
-                              int32_t input_offset, const int8_t *filter, int32_t filter_step)
-{
-    for (int32_t row = 0; row < taps->rows; ++row)
-    {
-        const int8_t *input_run = input + row * taps->input_row_step;
-        const int8_t *filter_run = filter + row * taps->filter_row_step;
-        for (int32_t run = 0; run < taps->runs; ++run)
-        {
-            mcugen_mac(acc, lanes, input_run, input_offset, filter_run, filter_step, taps->run_bytes);
-            input_run += taps->input_run_step;
-            filter_run += taps->filter_run_step;
-        }
-    }
-}
-
 /* What all pixels share. */
 typedef struct
 {
@@ -43,16 +27,26 @@ typedef struct
     int32_t filter_step;
 } layer;
 
-/* `lanes` output channels of one pixel, from channel ch on. */
-static inline void convolve_channels(const layer *conv, const window *taps, int32_t lanes, int32_t ch,
-                                     const int8_t *input, const int8_t *filter, int8_t *output)
+/* Output channels ch to ch + last of one pixel. */
+MCUGEN_OUT_OF_LINE static void convolve_block(const layer *conv, const window *taps, int32_t ch, int32_t last,
+                                              const int8_t *input, const int8_t *filter, int8_t *output)
 {
-    int32_t acc[MCUGEN_NN_BLOCK];
-    mcugen_load_bias(acc, lanes, conv->bias != NULL ? conv->bias + ch : NULL);
-    accumulate(acc, lanes, taps, input, conv->params->input_offset, filter + ch * conv->filter_step,
-               conv->filter_step);
-    mcugen_store(output + ch, acc, lanes, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
-                 conv->params->output_offset, conv->params->activation.min, conv->params->activation.max);
+    const mcugen_rows4 rows = mcugen_block_rows(filter + ch * conv->filter_step, conv->filter_step, last);
+    mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, last);
+
+    for (int32_t row = 0; row < taps->rows; ++row)
+    {
+        const int8_t *run = input + row * taps->input_row_step;
+        int32_t at = row * taps->filter_row_step;
+        for (int32_t left = taps->runs; left > 0; --left)
+        {
+            mcugen_block_mac(&acc, run, conv->params->input_offset, &rows, at, taps->run_bytes);
+            run += taps->input_run_step;
+            at += taps->filter_run_step;
+        }
+    }
+    mcugen_block_store(output + ch, &acc, last, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
+                       conv->params->output_offset, &conv->params->activation);
 }
 
 /* input and filter point at the first valid tap of group 0 and of output channel 0. */
@@ -63,13 +57,11 @@ static void convolve_pixel(const layer *conv, const window *taps, const int8_t *
     for (int32_t group = 0; group < conv->groups; ++group)
     {
         const int32_t end = ch + conv->group_outputs;
-        for (; ch + MCUGEN_NN_BLOCK <= end; ch += MCUGEN_NN_BLOCK)
+        while (ch < end)
         {
-            convolve_channels(conv, taps, MCUGEN_NN_BLOCK, ch, input, filter, output);
-        }
-        for (; ch < end; ++ch)
-        {
-            convolve_channels(conv, taps, 1, ch, input, filter, output);
+            const int32_t count = mcugen_min(MCUGEN_NN_BLOCK, end - ch);
+            convolve_block(conv, taps, ch, count - 1, input, filter, output);
+            ch += count;
         }
         input += conv->group_inputs;
     }

@@ -22,51 +22,83 @@ typedef struct
     int32_t input_ch;
 } layer;
 
-/* `lanes` output channels of one pixel, from channel ch on: lane j reads input[j * input_step], that is
- * adjacent input channels (1) or one input channel for all (0). */
-static inline void convolve_channels(const layer *conv, const window *taps, int32_t lanes, int32_t input_step,
-                                     int32_t ch, const int8_t *input, const int8_t *filter, int8_t *output)
+/* Output channels ch to ch + 3 of one pixel. They read adjacent input channels (input_step 1) or the
+ * same one (0). */
+MCUGEN_INLINE void convolve_block(const layer *conv, const window *taps, int32_t ch, int32_t input_step,
+                                  const int8_t *input, const int8_t *filter, int8_t *output)
 {
     const int32_t input_offset = conv->params->input_offset;
-    int32_t acc[MCUGEN_NN_BLOCK];
+#if defined(MCUGEN_NN_MVE)
+    int32x4_t sums = conv->bias != NULL ? vldrwq_s32(conv->bias + ch) : vdupq_n_s32(0);
+#else
+    mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, MCUGEN_NN_BLOCK - 1);
+#endif
 
-    mcugen_load_bias(acc, lanes, conv->bias != NULL ? conv->bias + ch : NULL);
     for (int32_t row = 0; row < taps->rows; ++row)
     {
         const int8_t *values = input + row * taps->input_row_step;
         const int8_t *weights = filter + ch + row * taps->filter_row_step;
-        for (int32_t column = 0; column < taps->columns; ++column)
+        for (int32_t left = taps->columns; left > 0; --left)
         {
-            for (int32_t j = 0; j < lanes; ++j)
-            {
-                acc[j] += (values[j * input_step] + input_offset) * weights[j];
-            }
+#if defined(MCUGEN_NN_MVE)
+            const int32x4_t x = input_step != 0 ? vldrbq_s32(values) : vdupq_n_s32(*values);
+            sums = vaddq_s32(sums, vmulq_s32(vaddq_n_s32(x, input_offset), vldrbq_s32(weights)));
+#else
+            acc.a += (values[0] + input_offset) * weights[0];
+            acc.b += (values[input_step] + input_offset) * weights[1];
+            acc.c += (values[2 * input_step] + input_offset) * weights[2];
+            acc.d += (values[3 * input_step] + input_offset) * weights[3];
+#endif
             values += taps->input_column_step;
             weights += taps->filter_column_step;
         }
     }
-    mcugen_store(output + ch, acc, lanes, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
-                 conv->params->output_offset, conv->params->activation.min, conv->params->activation.max);
+#if defined(MCUGEN_NN_MVE)
+    const mcugen_acc4 acc = {vgetq_lane_s32(sums, 0), vgetq_lane_s32(sums, 1), vgetq_lane_s32(sums, 2),
+                             vgetq_lane_s32(sums, 3)};
+#endif
+    mcugen_block_store(output + ch, &acc, MCUGEN_NN_BLOCK - 1, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
+                       conv->params->output_offset, &conv->params->activation);
+}
+
+/* Output channel ch alone. */
+static void convolve_one(const layer *conv, const window *taps, int32_t ch, const int8_t *input, const int8_t *filter,
+                         int8_t *output)
+{
+    mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, 0);
+    for (int32_t row = 0; row < taps->rows; ++row)
+    {
+        const int8_t *values = input + row * taps->input_row_step;
+        const int8_t *weights = filter + ch + row * taps->filter_row_step;
+        for (int32_t left = taps->columns; left > 0; --left)
+        {
+            acc.a += (*values + conv->params->input_offset) * *weights;
+            values += taps->input_column_step;
+            weights += taps->filter_column_step;
+        }
+    }
+    mcugen_block_store(output + ch, &acc, 0, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
+                       conv->params->output_offset, &conv->params->activation);
 }
 
 /* One output channel per input channel: adjacent channels together. */
-static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
-                           int8_t *output)
+MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input,
+                                              const int8_t *filter, int8_t *output)
 {
     int32_t ch = 0;
     for (; ch + MCUGEN_NN_BLOCK <= conv->input_ch; ch += MCUGEN_NN_BLOCK)
     {
-        convolve_channels(conv, taps, MCUGEN_NN_BLOCK, 1, ch, input + ch, filter, output);
+        convolve_block(conv, taps, ch, 1, input + ch, filter, output);
     }
     for (; ch < conv->input_ch; ++ch)
     {
-        convolve_channels(conv, taps, 1, 1, ch, input + ch, filter, output);
+        convolve_one(conv, taps, ch, input + ch, filter, output);
     }
 }
 
 /* Several output channels per input channel: those of one input channel together. */
-static void convolve_pixel_multiplied(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
-                                      int8_t *output)
+MCUGEN_OUT_OF_LINE static void convolve_pixel_multiplied(const layer *conv, const window *taps, const int8_t *input,
+                                                         const int8_t *filter, int8_t *output)
 {
     int32_t ch = 0;
     for (int32_t input_ch = 0; input_ch < conv->input_ch; ++input_ch)
@@ -74,11 +106,11 @@ static void convolve_pixel_multiplied(const layer *conv, const window *taps, con
         const int32_t end = ch + conv->params->ch_mult;
         for (; ch + MCUGEN_NN_BLOCK <= end; ch += MCUGEN_NN_BLOCK)
         {
-            convolve_channels(conv, taps, MCUGEN_NN_BLOCK, 0, ch, input + input_ch, filter, output);
+            convolve_block(conv, taps, ch, 0, input + input_ch, filter, output);
         }
         for (; ch < end; ++ch)
         {
-            convolve_channels(conv, taps, 1, 0, ch, input + input_ch, filter, output);
+            convolve_one(conv, taps, ch, input + input_ch, filter, output);
         }
     }
 }

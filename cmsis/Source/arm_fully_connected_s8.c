@@ -14,19 +14,19 @@ typedef struct
     int32_t columns;
 } layer;
 
-/* `lanes` outputs of one vector, from output ch on. extra is what the weight zero point adds to each. */
-static inline void multiply_rows(const layer *fc, int32_t lanes, int32_t ch, const int8_t *input, int32_t extra,
-                                 int8_t *output)
+/* Outputs ch to ch + last of one vector. extra is what the weight zero point adds to each. */
+MCUGEN_OUT_OF_LINE static void multiply_block(const layer *fc, int32_t ch, int32_t last, const int8_t *input,
+                                              int32_t extra, int8_t *output)
 {
-    int32_t acc[MCUGEN_NN_BLOCK];
-    mcugen_load_bias(acc, lanes, fc->bias != NULL ? fc->bias + ch : NULL);
-    mcugen_mac(acc, lanes, input, fc->params->input_offset, fc->filter + ch * fc->columns, fc->columns, fc->columns);
-    for (int32_t j = 0; j < lanes; ++j)
-    {
-        acc[j] += extra;
-    }
-    mcugen_store(output + ch, acc, lanes, fc->multiplier + ch * fc->quant_step, fc->shift + ch * fc->quant_step,
-                 fc->quant_step, fc->params->output_offset, fc->params->activation.min, fc->params->activation.max);
+    const mcugen_rows4 rows = mcugen_block_rows(fc->filter + ch * fc->columns, fc->columns, last);
+    mcugen_acc4 acc = mcugen_block_bias(fc->bias != NULL ? fc->bias + ch : NULL, last);
+    mcugen_block_mac(&acc, input, fc->params->input_offset, &rows, 0, fc->columns);
+    acc.a += extra;
+    acc.b += extra;
+    acc.c += extra;
+    acc.d += extra;
+    mcugen_block_store(output + ch, &acc, last, fc->multiplier + ch * fc->quant_step, fc->shift + ch * fc->quant_step,
+                       fc->quant_step, fc->params->output_offset, &fc->params->activation);
 }
 
 /* (x + a)(w + b) = (x + a) w + (x + a) b: the second sum is the same for every output. */
@@ -49,14 +49,9 @@ static void multiply(const layer *fc, const int8_t *input, int32_t vectors, int8
     for (int32_t vector = 0; vector < vectors; ++vector)
     {
         const int32_t extra = filter_offset_term(fc, input);
-        int32_t ch = 0;
-        for (; ch + MCUGEN_NN_BLOCK <= rows; ch += MCUGEN_NN_BLOCK)
+        for (int32_t ch = 0; ch < rows; ch += MCUGEN_NN_BLOCK)
         {
-            multiply_rows(fc, MCUGEN_NN_BLOCK, ch, input, extra, output);
-        }
-        for (; ch < rows; ++ch)
-        {
-            multiply_rows(fc, 1, ch, input, extra, output);
+            multiply_block(fc, ch, mcugen_min(MCUGEN_NN_BLOCK, rows - ch) - 1, input, extra, output);
         }
         input += fc->columns;
         output += rows;

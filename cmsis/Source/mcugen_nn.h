@@ -6,18 +6,42 @@
 #include <stdint.h>
 #include <string.h>
 
+#include "arm_nn_types.h"
 #include "mcugen_requant.h"
 
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define MCUGEN_NN_MVE 1
-#include <arm_mve.h>
 #elif defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
 #define MCUGEN_NN_DSP 1
 #include <arm_acle.h>
 #endif
 
+#if defined(__GNUC__)
+#define MCUGEN_INLINE static inline __attribute__((always_inline))
+#else
+#define MCUGEN_INLINE static inline
+#endif
+
 /* Outputs computed together, to read each input once for all of them. */
 #define MCUGEN_NN_BLOCK 4
+
+/* Their sums, each a variable of its own so that it lives in a register. */
+typedef struct
+{
+    int32_t a;
+    int32_t b;
+    int32_t c;
+    int32_t d;
+} mcugen_acc4;
+
+/* Their weights. */
+typedef struct
+{
+    const int8_t *a;
+    const int8_t *b;
+    const int8_t *c;
+    const int8_t *d;
+} mcugen_rows4;
 
 /* Kernel taps [begin, end) along one axis. */
 typedef struct
@@ -77,71 +101,132 @@ static inline int16x2_t mcugen_odd_bytes_plus(int16x2_t addend, uint32_t word)
     return pair;
 }
 
-static inline int32_t mcugen_dot4(int32_t acc, int16x2_t even, int16x2_t odd, uint32_t weights)
+static inline int32_t mcugen_dot4(int32_t acc, int16x2_t even, int16x2_t odd, const int8_t *weights)
 {
-    return __smlad(odd, mcugen_odd_bytes(weights), __smlad(even, __sxtb16((int8x4_t)weights), acc));
+    const uint32_t word = mcugen_load4(weights);
+    return __smlad(odd, mcugen_odd_bytes(word), __smlad(even, __sxtb16((int8x4_t)word), acc));
 }
 #endif
 
-/* acc[j] += sum over i < count of (input[i] + input_offset) * weights[j * weights_step + i], j < lanes. */
-static inline void mcugen_mac(int32_t *acc, int32_t lanes, const int8_t *input, int32_t input_offset,
-                              const int8_t *weights, int32_t weights_step, int32_t count)
+/* A block may be partial: `last` < 3 is its last output, and the missing ones repeat that. */
+static inline mcugen_rows4 mcugen_block_rows(const int8_t *weights, int32_t step, int32_t last)
 {
-    int32_t i = 0;
-#if defined(MCUGEN_NN_MVE)
-    for (; i < count; i += 8)
+    const mcugen_rows4 rows = {weights, weights + mcugen_min(1, last) * step, weights + mcugen_min(2, last) * step,
+                               weights + mcugen_min(3, last) * step};
+    return rows;
+}
+
+static inline mcugen_acc4 mcugen_block_bias(const int32_t *bias, int32_t last)
+{
+    mcugen_acc4 acc = {0, 0, 0, 0};
+    if (bias != NULL)
     {
-        const mve_pred16_t rest = vctp16q((uint32_t)(count - i));
-        const int16x8_t values = vaddq_n_s16(vldrbq_z_s16(input + i, rest), (int16_t)input_offset);
-        for (int32_t j = 0; j < lanes; ++j)
-        {
-            const int16x8_t row = vldrbq_z_s16(weights + j * weights_step + i, rest);
-            acc[j] = vmladavaq_p_s16(acc[j], values, row, rest);
-        }
+        acc.a = bias[0];
+        acc.b = bias[mcugen_min(1, last)];
+        acc.c = bias[mcugen_min(2, last)];
+        acc.d = bias[mcugen_min(3, last)];
     }
+    return acc;
+}
+
+/* acc += sum over i < count of (input[i] + input_offset) * rows[at + i], for each of the four rows. */
+MCUGEN_INLINE void mcugen_block_mac(mcugen_acc4 *acc, const int8_t *input, int32_t input_offset,
+                                    const mcugen_rows4 *rows, int32_t at, int32_t count)
+{
+    const int8_t *end = input + count;
+    const int8_t *a = rows->a + at;
+    const int8_t *b = rows->b + at;
+    const int8_t *c = rows->c + at;
+    const int8_t *d = rows->d + at;
+#if defined(MCUGEN_NN_MVE)
+    /* Lanes beyond the end are loaded as 0; the offset times the sum of the weights is added last. */
+    mcugen_acc4 sum = {0, 0, 0, 0};
+    for (; count > 0; count -= 16)
+    {
+        const mve_pred16_t rest = vctp8q((uint32_t)count);
+        const int8x16_t values = vldrbq_z_s8(input, rest);
+        const int8x16_t row_a = vldrbq_z_s8(a, rest);
+        const int8x16_t row_b = vldrbq_z_s8(b, rest);
+        const int8x16_t row_c = vldrbq_z_s8(c, rest);
+        const int8x16_t row_d = vldrbq_z_s8(d, rest);
+        acc->a = vmladavaq_s8(acc->a, values, row_a);
+        acc->b = vmladavaq_s8(acc->b, values, row_b);
+        acc->c = vmladavaq_s8(acc->c, values, row_c);
+        acc->d = vmladavaq_s8(acc->d, values, row_d);
+        sum.a = vaddvaq_s8(sum.a, row_a);
+        sum.b = vaddvaq_s8(sum.b, row_b);
+        sum.c = vaddvaq_s8(sum.c, row_c);
+        sum.d = vaddvaq_s8(sum.d, row_d);
+        input += 16;
+        a += 16;
+        b += 16;
+        c += 16;
+        d += 16;
+    }
+    (void)end;
+    acc->a += input_offset * sum.a;
+    acc->b += input_offset * sum.b;
+    acc->c += input_offset * sum.c;
+    acc->d += input_offset * sum.d;
 #else
 #if defined(MCUGEN_NN_DSP)
     const int16x2_t offsets = (int16x2_t)(((uint32_t)input_offset << 16) | ((uint32_t)input_offset & 0xFFFFu));
-    for (; i + 4 <= count; i += 4)
+    /* One moving pointer and three distances: four moving ones do not fit the registers. */
+    const int8_t *end4 = input + (count & ~3);
+    const int32_t step_b = (int32_t)(b - a);
+    const int32_t step_c = (int32_t)(c - a);
+    const int32_t step_d = (int32_t)(d - a);
+    while (input < end4)
     {
-        const uint32_t word = mcugen_load4(input + i);
+        const uint32_t word = mcugen_load4(input);
         const int16x2_t even = __sxtab16(offsets, (int8x4_t)word);
         const int16x2_t odd = mcugen_odd_bytes_plus(offsets, word);
-        for (int32_t j = 0; j < lanes; ++j)
-        {
-            acc[j] = mcugen_dot4(acc[j], even, odd, mcugen_load4(weights + j * weights_step + i));
-        }
+        input += 4;
+        acc->a = mcugen_dot4(acc->a, even, odd, a);
+        acc->b = mcugen_dot4(acc->b, even, odd, a + step_b);
+        acc->c = mcugen_dot4(acc->c, even, odd, a + step_c);
+        acc->d = mcugen_dot4(acc->d, even, odd, a + step_d);
+        a += 4;
     }
+    b = a + step_b;
+    c = a + step_c;
+    d = a + step_d;
 #endif
-    for (; i < count; ++i)
+    while (input < end)
     {
-        const int32_t value = input[i] + input_offset;
-        for (int32_t j = 0; j < lanes; ++j)
-        {
-            acc[j] += value * weights[j * weights_step + i];
-        }
+        const int32_t value = *input++ + input_offset;
+        acc->a += value * *a++;
+        acc->b += value * *b++;
+        acc->c += value * *c++;
+        acc->d += value * *d++;
     }
 #endif
 }
 
-/* acc[j] = bias[j], or 0 where there is no bias. */
-static inline void mcugen_load_bias(int32_t *acc, int32_t lanes, const int32_t *bias)
+/* Requantizes, adds the zero point, clamps: outputs 0 to `last` of a block. Each has an entry in the
+ * tables, or all share the first one (quant_step 0). */
+static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, int32_t last, const int32_t *multiplier,
+                                      const int32_t *shift, int32_t quant_step, int32_t offset,
+                                      const cmsis_nn_activation *clamp)
 {
-    for (int32_t j = 0; j < lanes; ++j)
+#if defined(MCUGEN_REQUANT_MVE)
+    const mve_pred16_t lanes = vctp32q((uint32_t)last + 1u);
+    const int32x4_t sums = {acc->a, acc->b, acc->c, acc->d};
+    const int32x4_t scales = quant_step != 0 ? vldrwq_z_s32(multiplier, lanes) : vdupq_n_s32(*multiplier);
+    const int32x4_t values = vaddq_n_s32(mcugen_requant_mve(sums, scales), offset);
+    const int32x4_t clamped = vminq_s32(vmaxq_s32(values, vdupq_n_s32(clamp->min)), vdupq_n_s32(clamp->max));
+    (void)shift;
+    vstrbq_p_s32(output, clamped, lanes);
+#else
+    const int32_t sums[MCUGEN_NN_BLOCK] = {acc->a, acc->b, acc->c, acc->d};
+    for (int32_t j = 0; j <= last; ++j)
     {
-        acc[j] = bias != NULL ? bias[j] : 0;
+        const int32_t value = mcugen_requantize(sums[j], *multiplier, *shift) + offset;
+        output[j] = (int8_t)mcugen_clamp(value, clamp->min, clamp->max);
+        multiplier += quant_step;
+        shift += quant_step;
     }
-}
-
-/* Requantizes, adds the zero point, clamps. Channel j uses entry j * step of the tables. */
-static inline void mcugen_store(int8_t *output, const int32_t *acc, int32_t lanes, const int32_t *multiplier,
-                                const int32_t *shift, int32_t step, int32_t offset, int32_t low, int32_t high)
-{
-    for (int32_t j = 0; j < lanes; ++j)
-    {
-        const int32_t value = mcugen_requantize(acc[j], multiplier[j * step], shift[j * step]) + offset;
-        output[j] = (int8_t)mcugen_clamp(value, low, high);
-    }
+#endif
 }
 
 #endif

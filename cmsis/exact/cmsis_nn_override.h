@@ -30,16 +30,10 @@
 #define arm_nn_requantize mcugen_requant
 
 #if defined(ARM_MATH_MVEI)
-#if !MCUGEN_REQUANT_FPU || !defined(__ARM_FEATURE_MVE) || !(__ARM_FEATURE_MVE & 2)
+#if !defined(MCUGEN_REQUANT_MVE)
 #error "CMSIS-NN's MVE kernels need floating-point MVE for exact requantization: \
 compile for a core that has it, or with the MVE extension off (-mcpu=cortex-m55+nomve), or with -DMCUGEN_REQUANT=stock"
 #endif
-
-/* Four lanes of mcugen_requant: multiplier holds the bits of each lane's float. */
-static inline int32x4_t mcugen_requant_mve(int32x4_t acc, int32x4_t multiplier)
-{
-    return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(acc), vreinterpretq_f32_s32(multiplier)));
-}
 
 #define arm_requantize_mve(acc, multiplier, shift) ((void)(shift), mcugen_requant_mve((acc), vdupq_n_s32(multiplier)))
 #define arm_requantize_mve_32x4(acc, multiplier, shift) ((void)(shift), mcugen_requant_mve((acc), (multiplier)))

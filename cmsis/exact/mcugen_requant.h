@@ -22,6 +22,10 @@
 #include <stdint.h>
 #include <string.h>
 
+#if defined(__ARM_FEATURE_MVE)
+#include <arm_mve.h>
+#endif
+
 #ifndef MCUGEN_REQUANT_STOCK
 #define MCUGEN_REQUANT_STOCK 0
 #endif
@@ -152,6 +156,17 @@ static inline int32_t mcugen_requant(int32_t acc, int32_t multiplier, int32_t sh
     return fixed >> 16;
 #endif
 }
+
+#if MCUGEN_REQUANT_FPU && !MCUGEN_REQUANT_STOCK && defined(__ARM_FEATURE_MVE)
+#if __ARM_FEATURE_MVE & 2
+#define MCUGEN_REQUANT_MVE 1
+/* Four of mcugen_requant: multiplier holds the bits of each lane's float. */
+static inline int32x4_t mcugen_requant_mve(int32x4_t acc, int32x4_t multiplier)
+{
+    return vcvtnq_s32_f32(vmulq_f32(vcvtq_f32_s32(acc), vreinterpretq_f32_s32(multiplier)));
+}
+#endif
+#endif
 
 /* CMSIS-NN's default: a rounding doubling high multiply (half up), then a rounding division by a power
  * of two (half away from zero). acc * 2^shift must fit 32 bits; shift in [-31, 30]. */

@@ -65,8 +65,7 @@ def step_name(op: str, origin: tuple[str, ...], taken: set[str]) -> str:
     last = text.split(";")[-1].rstrip("/").split("/")[-1].split("#")[0]
     last = re.sub(r"(?i)(_quant|_prequant|_quantize)+(__\d+)?$", "", last)
     name = identifier(last, op)
-    plain = re.sub(r"[^a-z]", "", name)
-    if plain in _GENERIC or len(name) > 24:
+    if re.sub(r"_+\d*$", "", name) in _GENERIC or len(name) > 24:
         name = op
     base, number = name, 1
     if name == op:
@@ -74,15 +73,14 @@ def step_name(op: str, origin: tuple[str, ...], taken: set[str]) -> str:
     while name in taken:
         name = f"{base}_{number}"
         number += 1
-    taken.add(name)
     return name
 
 
 # Exporters call every node by its operator; a number says more.
 _GENERIC = frozenset(
-    "conv convd gemm matmul matmuladdfusion add mul relu clip softmax maxpool averagepool avgpool globalaveragepool "
+    "conv conv2d conv2d1 gemm matmul matmuladdfusion add mul relu clip softmax maxpool averagepool avgpool globalaveragepool "
     "flatten reshape transpose concat pad batchnormalization dequantizelinear quantizelinear biasadd depthwise resource "
-    "sigmoid identity prequant".split()
+    "sigmoid identity identity_int8 depthwise1 depthwise2 depthwise3 resource1".split()
 )
 
 

@@ -89,7 +89,7 @@ class Canonical:
         self.initializers: dict[str, onnx.TensorProto] = {}
 
     def constant(self, name: str, array: Any) -> str:
-        self.initializers[name] = numpy_helper.from_array(np.ascontiguousarray(array), name)
+        self.initializers[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
         return name
 
     def q(self, name: str) -> list[str]:

@@ -28,14 +28,23 @@ static inline int32_t mcugen_round(float x)
     return bits - 0x4B400000;
 }
 
-/* Nearest integer as x86 converts it, but held within +-1024: NaN and all that exceeds int32 become the lowest value,
- * which is what ONNX Runtime then saturates. */
+/* Nearest integer as x86 converts it, except that it is exact only within +-1024 and beyond stays on its side: what
+ * exceeds int32, of either sign, becomes the lowest value, which is what ONNX Runtime then saturates. x is not NaN. */
 static inline int32_t mcugen_convert(float x)
 {
+#if MCUGEN_REQUANT_FPU && defined(__GNUC__) && defined(__arm__)
+    float converted;
+    int32_t result;
+    __asm__("vcvtr.s32.f32 %0, %1" : "=t"(converted) : "t"(x)); /* rounds by the FPSCR and saturates */
+    memcpy(&result, &converted, sizeof result);
+    /* No float below 2^31 converts to INT32_MAX: it means too large. Adding 1 wraps it to the lowest values. */
+    return (int32_t)((uint32_t)result + 1u) < -1023 ? -1024 : result;
+#else
     if (!(x < 2147483648.0f) || x < -1024.0f) {
         return -1024;
     }
     return x > 1024.0f ? 1024 : mcugen_round(x);
+#endif
 }
 
 /* a * b + c rounded once. */

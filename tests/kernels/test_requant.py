@@ -194,6 +194,27 @@ def test_add_of_a_scalar_equals_onnxruntime(case: str, scalar: str, dtype: Any) 
         np.testing.assert_array_equal(requant.ort_add(params, first, second), got)
 
 
+def test_one_element_is_a_scalar() -> None:
+    """Tensors of one element each go the way of a scalar a, and these bytes tell the two ways apart."""
+    rng = np.random.default_rng(8)
+    told = 0
+    while told < 5:
+        sa, sb, sc = (float(s) for s in np.float32(10.0 ** rng.uniform(-2, 0, 3)))
+        operands = (sa, 3, sb, -20, sc, 7)
+        exchanged = requant.ort_add(requant.add_params(*operands, a_is_scalar=True), PAIRS[1], PAIRS[0])
+        plain = requant.ort_add(requant.add_params(*operands), *PAIRS)
+        for a, b in np.argwhere(exchanged != plain)[:1] - 128:
+            inputs = {
+                "a": np.array([a], np.int8),
+                **quantization("a", sa, 3, np.int8),
+                "b": np.array([b], np.int8),
+                **quantization("b", sb, -20, np.int8),
+                **quantization("c", sc, 7, np.int8),
+            }
+            assert run_node("QLinearAdd", inputs, np.int8).tolist() == [exchanged[a + 128, b + 128]]
+            told += 1
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("case", ELEMENTWISE)
 def test_mul_equals_onnxruntime_on_all_pairs(case: str, dtype: Any) -> None:
@@ -225,7 +246,7 @@ def test_proofs_fail_on_a_wrong_multiplier_or_a_missing_tie_band() -> None:
 
 
 def test_global_average_limits_are_those_of_onnxruntime() -> None:
-    assert requant.global_average_scale(0.1, 0.1, 64).tolist() == [2.0**-6]
+    assert requant.global_average_scale(0.1, 0.1, 64) == 2.0**-6
     for sx, sy, count in [(1e-9, 1.0, 64), (1.0, 1e-3, 2), (1.0, 1.0, 2**24), (1.0, 1.0, 0)]:
         with pytest.raises(UserError, match="global average pool"):
             requant.global_average_scale(sx, sy, count)
@@ -266,11 +287,11 @@ def test_stock_solution_is_certified_by_brute_force() -> None:
     for c in range(24):
         acc = np.arange(lo[c], hi[c] + 1)
         y = requant.stock_requantize(acc + found.bias_delta[c], found.multiplier[c], found.shift[c])
-        y = np.clip(y + zero_point + found.output_offset_delta, clamp_lo, clamp_hi)
+        y = np.clip(y + zero_point - found.output_offset_delta, clamp_lo, clamp_hi)
         equal = np.array_equal(y, requant.ort_requantize(acc, scales[c], zero_point, clamp_lo, clamp_hi))
         assert equal == found.certified[c]
     assert found.certified.sum() >= 12
-    assert found.output_offset_delta < 0
+    assert found.output_offset_delta > 0
 
 
 def test_stock_solution_needs_no_offset_where_multipliers_suffice() -> None:

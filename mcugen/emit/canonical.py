@@ -1,0 +1,57 @@
+"""The canonical integer ONNX graph: the final IR as explicit integer operators (QLinearConv, QGemm, ...).
+
+Run without optimization it must equal the pinned session on the model itself, and each of its tensors must equal the
+firmware's: that is how a mismatch names its layer.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+from onnx import helper
+
+from .. import oracle
+from ..ops import OPS
+from ..ops.base import Canonical
+from .artefact import Compiled
+
+
+def canonical_model(compiled: Compiled, every_step: bool = False) -> onnx.ModelProto:
+    """Inputs and outputs in the model's own activation type (float32 with --io float), under their ONNX names.
+
+    every_step: the output of every step is a graph output too.
+    """
+    graph = compiled.graph
+    canonical = Canonical(graph)
+    for node in graph.nodes:
+        OPS[node.op].canonical(canonical, node)
+    wanted = list(graph.outputs)
+    if every_step:
+        wanted += [name for step in compiled.steps for name in step.outputs if name not in wanted]
+
+    def info(name: str) -> onnx.ValueInfoProto:
+        type = graph.type(name)
+        dtype = canonical.dtype if type.dtype == "int8" else np.dtype(type.dtype)
+        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), type.shape)
+
+    nodes = canonical.nodes
+    return oracle.make_model(
+        nodes,
+        [info(name) for name in graph.inputs],
+        [info(name) for name in dict.fromkeys(wanted)],
+        list(canonical.initializers.values()),
+    )
+
+
+def to_native(compiled: Compiled, values: np.ndarray) -> np.ndarray:
+    """The firmware's int8 values in the model's own type (uint8 = + 128); float32 as it is."""
+    if values.dtype != np.int8 or not compiled.graph.unsigned:
+        return values
+    return (values.astype(np.int16) + 128).astype(np.uint8)
+
+
+def from_native(compiled: Compiled, values: np.ndarray) -> np.ndarray:
+    """The inverse of `to_native`."""
+    if values.dtype != np.uint8:
+        return values
+    return (values.astype(np.int16) - 128).astype(np.int8)

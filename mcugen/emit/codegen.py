@@ -1,0 +1,272 @@
+"""Compiled -> the C sources of a project, as text. Python decides here; the templates spell.
+
+ONNX names are untrusted: they become C only through `identifier` and, in comments, through `comment`.
+"""
+
+from __future__ import annotations
+
+import re
+import textwrap
+from collections.abc import Mapping
+from typing import Any
+
+import jinja2
+import numpy as np
+
+from .. import __version__, resources
+from ..ir import TensorType
+from ..step import Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
+from .artefact import Compiled, Port
+
+_CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "float32": "float"}
+
+
+def environment() -> jinja2.Environment:
+    return jinja2.Environment(
+        loader=jinja2.FileSystemLoader(resources.templates()),
+        undefined=jinja2.StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+        autoescape=False,
+    )
+
+
+def comment(text: str) -> str:
+    """Untrusted text inside a C comment: printable ASCII, no way out of it, no line break, no trigraph."""
+    plain = re.sub(r"[^\x20-\x7e]", "?", text)
+    plain = plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "? ?")
+    return plain if len(plain) <= 96 else plain[:93] + "..."
+
+
+def float_literal(value: Any) -> str:
+    """A float32 as a C literal that reads back as the same bits."""
+    text = f"{float(np.float32(value)):.9g}"
+    return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
+
+
+def int_literal(value: int) -> str:
+    return "INT32_MIN" if value == -(2**31) else str(value)
+
+
+def c_sources(compiled: Compiled) -> dict[str, str]:
+    """File name -> text of the model's own sources (header, code, weights)."""
+    context = _Context(compiled)
+    view = context.view()
+    jinja = environment()
+    files = {
+        f"{compiled.name}.h": "model.h.j2",
+        f"{compiled.name}.c": "model.c.j2",
+        f"{compiled.name}_weights.h": "weights.h.j2",
+        f"{compiled.name}_weights.c": "weights.c.j2",
+    }
+    return {name: jinja.get_template(template).render(m=view) for name, template in files.items()}
+
+
+def const_bytes(compiled: Compiled) -> int:
+    """Bytes of the constant tables in flash (kernel sums apart, which only Arm's Helium kernels take)."""
+    return sum(table["bytes"] for table in _Context(compiled).view()["tables"] if not table["sums"])
+
+
+class _Context:
+    """Names every table and struct of the project, and renders steps to strings."""
+
+    def __init__(self, compiled: Compiled) -> None:
+        self.compiled = compiled
+        self.prefix = compiled.name
+        self.tables: dict[str, dict[str, Any]] = {}
+
+    def view(self) -> dict[str, Any]:
+        compiled = self.compiled
+        steps = [self._step(index, step) for index, step in enumerate(compiled.steps)]
+        ports = [self._port(p, "input", i) for i, p in enumerate(compiled.inputs)]
+        ports += [self._port(p, "output", i) for i, p in enumerate(compiled.outputs)]
+        tables = list(self.tables.values())
+        kernels = sorted({step.kernel for step in compiled.steps})
+        uses_cmsis = any(kernel.startswith("arm_") for kernel in kernels)
+        headers = ["arm_nnfunctions.h"] + (["mcugen_kernels.h"] if any(k.startswith("mcugen") for k in kernels) else [])
+        return {
+            "name": compiled.name,
+            "upper": compiled.name.upper(),
+            "version": __version__,
+            "sha256": compiled.model_sha256,
+            "core": compiled.core.name,
+            "isa": compiled.core.isa,
+            "requant": compiled.requant,
+            "arena_bytes": max(compiled.plan.arena_bytes, 16),
+            "steps": steps,
+            "ports": ports,
+            "headers": headers,
+            "tables": tables,
+            "sums": any(table["sums"] for table in tables),
+            "multipliers": any(table["multipliers"] for table in tables),
+            "const_bytes": sum(table["bytes"] for table in tables if not table["sums"]),
+            "scratch_note": uses_cmsis and compiled.core.isa != "mve",
+            "checks": self._checks(ports),
+        }
+
+    def _checks(self, ports: list[dict[str, Any]]) -> list[dict[str, str]]:
+        upper = self.prefix.upper()
+        return [
+            {
+                "condition": f"{p['offset']}u + {p['macro']}_BYTES <= {upper}_ARENA_BYTES",
+                "name": f"{p['macro'].lower()}_lies_in_the_arena",
+            }
+            for p in ports
+            if p["offset"] is not None
+        ]
+
+    # Ports
+
+    def _port(self, port: Port, kind: str, index: int) -> dict[str, Any]:
+        upper = self.prefix.upper()
+        type, q = port.type, port.type.quant
+        const = "const " if kind == "output" else ""
+        accessor = f"{self.prefix}_{port.c_name}"
+        ctype = _CTYPES[type.dtype]
+        slot = self.compiled.plan.tensors.get(port.name)
+        return {
+            "kind": kind,
+            "index": index,
+            "macro": f"{upper}_{kind.upper()}_{index}",
+            "comment": f'"{comment(port.name)}"',
+            "type": describe(type),
+            "count": type.count,
+            "bytes": type.bytes,
+            "shape": ", ".join(map(str, type.shape)) or "1",
+            "scale": None if q is None else float_literal(q.per_tensor[0]),
+            "zero_point": None if q is None else q.per_tensor[1],
+            "prototype": f"{const}{ctype} *{accessor}({const}{self.prefix}_arena_t *arena)",
+            "expression": self._pointer(port.name, ctype, const, "arena->bytes"),
+            "offset": None if slot is None else slot.offset_bytes,
+        }
+
+    def _pointer(self, value: str, ctype: str, const: str, base: str) -> str:
+        """Address of a tensor: in the arena, or its table."""
+        data = self.compiled.graph.data(value)
+        if data is not None:
+            return self._table(Table(f"constant_{len(self.tables)}", data), value, "constant", shared=True)
+        offset = self.compiled.plan.tensors[value].offset_bytes
+        through_void = "" if ctype == "int8_t" else f"({const}void *)"  # the plan aligns what bytes need not be
+        return f"({const}{ctype} *){through_void}({base} + {offset})"
+
+    # Steps
+
+    def _step(self, index: int, step: Step) -> dict[str, Any]:
+        structs: list[str] = []
+        arguments: list[str] = []
+        name = step.name
+        graph = self.compiled.graph
+        for role, arg in step.args:
+            if isinstance(arg, Buffer):
+                const = "" if arg.value in step.outputs else "const "
+                ctype = _CTYPES[graph.type(arg.value).dtype]
+                pointer = self._pointer(arg.value, ctype, const, "arena")
+                structs.append(f"{const}{ctype} *const {role} = {pointer};")
+                arguments.append(role)
+            elif isinstance(arg, Table):
+                arguments.append(self._table(arg, name, step.origin))
+            elif isinstance(arg, Struct):
+                for key, value in arg.fields.items():
+                    if isinstance(value, tuple):
+                        structs.append(f"static const uint32_t {key}[{len(value)}] = {{{', '.join(map(str, value))}}};")
+                fields = [f".{key} = {self._field(key, value, name, step)}" for key, value in arg.fields.items()]
+                structs.append(_declaration(f"static const {arg.ctype} {role}", fields))
+                arguments.append(f"&{role}")
+            elif isinstance(arg, Scratch):
+                slot = self.compiled.plan.scratch.get(index)
+                buffer = "NULL" if slot is None else f"arena + {slot.offset_bytes}"
+                fields = [f".buf = {buffer}", f".size = {0 if slot is None else slot.size_bytes}"]
+                structs.append(_declaration(f"const cmsis_nn_context {role}", fields))
+                arguments.append(f"&{role}")
+            elif isinstance(arg, KernelSums):
+                table = self._table(arg.table, name, step.origin, sums=True)
+                fields = [f".buf = {self.prefix.upper()}_SUMS({table})", f".size = {arg.table.data.nbytes}"]
+                structs.append(_declaration(f"const cmsis_nn_context {role}", fields))
+                arguments.append(f"&{role}")
+            elif isinstance(arg, np.float32):
+                arguments.append(float_literal(arg))
+            else:
+                arguments.append(int_literal(arg))
+        output = step.outputs[0]
+        inputs = ", ".join(describe(graph.type(value)) for value in step.inputs)
+        return {
+            "name": name,
+            "comment": ", ".join(comment(text) for text in step.origin),
+            "types": f"{inputs} -> {describe(graph.type(output))}",
+            "notes": [comment(note) for note in step.notes],
+            "declarations": structs,
+            "call": _call(step.kernel, arguments, step.returns_status),
+            "returns_status": step.returns_status,
+            "output": f"bytes + {self.compiled.plan.tensors[output].offset_bytes}",
+            "output_bytes": graph.type(output).bytes,
+        }
+
+    def _field(self, key: str, value: Field, step: str, owner: Step) -> str:
+        if isinstance(value, Table):
+            return f"MCUGEN_MUTABLE({self._table(value, step, owner.origin)})"
+        if isinstance(value, Requant):
+            return f"MCUGEN_MULTIPLIER({value.multiplier}, {value.shift})"
+        if isinstance(value, Mapping):
+            return "{" + ", ".join(f".{k} = {int_literal(int(v))}" for k, v in value.items()) + "}"
+        if isinstance(value, tuple):
+            return key  # the array declared before the struct
+        if isinstance(value, (np.floating, float)):
+            return float_literal(value)
+        return int_literal(int(value))
+
+    def _table(
+        self, table: Table, step: str, origin: tuple[str, ...] | str, sums: bool = False, shared: bool = False
+    ) -> str:
+        name = f"{self.prefix}_{table.role}" if shared else f"{self.prefix}_{step}_{table.role}"
+        if shared:
+            name = next((n for n, t in self.tables.items() if t.get("value") == step), name)
+        if name not in self.tables:
+            data = np.ascontiguousarray(table.data)
+            text = ", ".join(origin) if isinstance(origin, tuple) else origin
+            self.tables[name] = {
+                "name": name,
+                "value": step if shared else None,
+                "ctype": _CTYPES[data.dtype.name],
+                "count": data.size,
+                "bytes": data.nbytes,
+                "comment": f"{table.role} {list(data.shape)} of {comment(text)}",
+                "lines": _lines(data, table.requant_shift),
+                "sums": sums,
+                "multipliers": table.requant_shift is not None,
+            }
+        return name
+
+
+_WIDTH = 110
+
+
+def _declaration(head: str, fields: list[str]) -> str:
+    """A struct with designated initializers, on one line if it fits."""
+    line = f"{head} = {{{', '.join(fields)}}};"
+    if len(line) <= _WIDTH - 4:
+        return line
+    return "\n".join([f"{head} = {{", *(f"        {field}," for field in fields), "    };"])
+
+
+def _call(kernel: str, arguments: list[str], returns_status: bool) -> str:
+    start = f"const arm_cmsis_nn_status status = {kernel}(" if returns_status else f"{kernel}("
+    lines = textwrap.wrap(", ".join(arguments) + ");", _WIDTH - 8 - len(start), break_long_words=False)
+    return start + ("\n" + " " * (4 + len(start))).join(lines)
+
+
+def describe(type: TensorType) -> str:
+    return f"{type.dtype}[{','.join(map(str, type.shape))}]"
+
+
+def _lines(data: np.ndarray, shift: np.ndarray | None) -> list[str]:
+    """The elements of a table as C, a readable number to the line."""
+    flat = data.reshape(-1)
+    if shift is not None:
+        words = [f"MCUGEN_MULTIPLIER({m}, {s})" for m, s in zip(flat.tolist(), shift.reshape(-1).tolist(), strict=True)]
+        width = 3
+    elif data.dtype == np.float32:
+        words, width = [float_literal(x) for x in flat], 8
+    else:
+        words, width = [int_literal(x) for x in flat.tolist()], 24 if data.dtype.itemsize == 1 else 10
+    return [", ".join(words[i : i + width]) + "," for i in range(0, len(words), width)]

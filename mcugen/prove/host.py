@@ -1,0 +1,94 @@
+"""The generated C on this machine, through cffi."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import cffi
+import numpy as np
+
+from ..emit.artefact import Compiled, Port
+from .program import write_program
+from .toolchain import compile_shared
+
+
+class HostModel:
+    """One model, built with the host's compiler and loaded. Build results are cached by content."""
+
+    def __init__(
+        self,
+        compiled: Compiled,
+        cmsis_nn: Path | None = None,
+        *,
+        trace: bool = False,
+        extra_defines: tuple[str, ...] = (),
+    ) -> None:
+        self.compiled = compiled
+        name = compiled.name
+        defines = ("MCUGEN_STEP_HOOK", *extra_defines) if trace else extra_defines
+        with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
+            folder = Path(scratch)
+            if trace:
+                (folder / "trace.c").write_text(_TRACE, encoding="utf-8")
+            program = write_program(compiled, folder, cmsis_nn, defines)
+            library = compile_shared(program.sources, includes=program.includes, defines=program.defines)
+        self.ffi = cffi.FFI()
+        for port in (*compiled.inputs, *compiled.outputs):
+            self.ffi.cdef(f"void *{name}_{port.c_name}(void *arena);")
+        self.ffi.cdef(f"int {name}_run(void *arena);")
+        if trace:
+            self.ffi.cdef("extern void (*mcugen_trace)(int step, const void *output, uint32_t bytes);")
+        self.library = self.ffi.dlopen(str(library))
+        # 16-byte alignment, as the arena type has it.
+        self._memory = np.zeros(compiled.plan.arena_bytes + 32, np.uint8)
+        start = -self._memory.ctypes.data % 16
+        self._arena = self.ffi.cast("void *", self._memory.ctypes.data + start)
+
+    def _array(self, port: Port) -> np.ndarray:
+        pointer = getattr(self.library, f"{self.compiled.name}_{port.c_name}")(self._arena)
+        buffer = self.ffi.buffer(pointer, port.type.bytes)
+        return np.frombuffer(buffer, port.type.dtype).reshape(port.type.shape)
+
+    def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """One inference: firmware inputs by ONNX name -> firmware outputs, copied out."""
+        for port in self.compiled.inputs:
+            self._array(port)[...] = inputs[port.name]
+        status = getattr(self.library, f"{self.compiled.name}_run")(self._arena)
+        if status != 0:
+            raise RuntimeError(f"{self.compiled.name}_run returned {status}")
+        return {port.name: self._array(port).copy() for port in self.compiled.outputs}
+
+    def run_all(
+        self, inputs: Mapping[str, np.ndarray], advance: Callable[[], None] = lambda: None
+    ) -> dict[str, np.ndarray]:
+        """Every sample (first axis) by itself; outputs stacked along a new first axis."""
+        rows = []
+        for index in range(len(next(iter(inputs.values())))):
+            rows.append(self.run({name: array[index] for name, array in inputs.items()}))
+            advance()
+        return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+    def trace(self, inputs: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+        """One inference of a library built with trace=True: every step's output as it was right behind the step."""
+        seen: list[np.ndarray] = []
+        steps, graph = self.compiled.steps, self.compiled.graph
+
+        @self.ffi.callback("void(int, const void *, uint32_t)")
+        def note(step: int, output: object, size: int) -> None:
+            type = graph.type(steps[step].outputs[0])
+            raw = np.frombuffer(self.ffi.buffer(output, size), type.dtype)
+            seen.append(raw.reshape(type.shape).copy())
+
+        self.library.mcugen_trace = note
+        self.run(inputs)
+        return seen
+
+
+_TRACE = """\
+#include <stdint.h>
+void (*mcugen_trace)(int step, const void *output, uint32_t bytes);
+void mcugen_step_hook(int step, const void *output, uint32_t bytes);
+void mcugen_step_hook(int step, const void *output, uint32_t bytes) { mcugen_trace(step, output, bytes); }
+"""

@@ -1,0 +1,46 @@
+"""The compiled model as C files on disk, with the kernels it links: what host and emulator build."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from .. import resources
+from ..emit.artefact import Compiled
+from ..emit.cmsis_sources import arm_sources
+from ..emit.codegen import c_sources
+from ..emit.sources import parts
+from .toolchain import Source
+
+
+@dataclass(frozen=True)
+class Program:
+    sources: tuple[Source, ...]
+    includes: tuple[Path, ...]
+    defines: tuple[str, ...]
+
+
+def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defines: tuple[str, ...] = ()) -> Program:
+    """Write the model's sources into `folder`; kernels stay where they are.
+
+    cmsis_nn: a checkout of Arm's library to link instead of the bundled kernels.
+    """
+    for name, text in c_sources(compiled).items():
+        (folder / name).write_text(text, encoding="utf-8")
+    files = parts(compiled)
+    exact = resources.cmsis() / "exact"
+    sources = [Source(path) for path in (*sorted(folder.glob("*.c")), *files.kernels)]
+    if cmsis_nn is None:
+        sources += [Source(path) for path in files.cmsis]
+        library = resources.cmsis() / "Include"
+    else:
+        override = ("-include", str(exact / "cmsis_nn_override.h"))
+        exact_requant = compiled.requant == "exact"
+        sources += [
+            Source(item.path, override if item.exact_override and exact_requant else ())
+            for item in arm_sources(cmsis_nn)
+        ]
+        library = cmsis_nn / "Include"
+    if compiled.requant == "stock":
+        defines = (*defines, "MCUGEN_REQUANT_STOCK=1")
+    return Program(tuple(sources), (folder, library, exact, resources.templates() / "kernels"), defines)
