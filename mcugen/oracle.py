@@ -21,12 +21,18 @@ _SIGNED = ("session.qdqisint8allowed", "1")
 # Without it, CPUs that lack VNNI saturate in vpmaddubsw.
 _UNSIGNED = ("session.x64quantprecision", "1")
 
+WHY_PINNED = (
+    "by default ORT runs parts of int8 QDQ models in float on x86, and uint8 models with saturating instructions on "
+    "CPUs without VNNI; the pinned session runs integer kernels only"
+)
+
 
 def signed_activations(model: onnx.ModelProto) -> bool:
-    """True if an activation (not an initializer) is quantized to int8."""
+    """True if an activation (not an initializer) is quantized to int8, in QDQ or QOperator form."""
     constants = {i.name: i for i in model.graph.initializer}
     for node in model.graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or node.input[0] in constants:
+        is_quantized = node.op_type in ("QuantizeLinear", "DequantizeLinear") or node.op_type.startswith("QLinear")
+        if not (is_quantized or node.op_type == "QGemm") or node.input[0] in constants:
             continue
         zero_point = constants.get(node.input[2]) if len(node.input) > 2 else None
         if zero_point is not None and zero_point.data_type == onnx.TensorProto.INT8:

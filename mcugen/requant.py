@@ -26,8 +26,8 @@ Bool = NDArray[np.bool_]
 _INT32_MIN, _INT32_MAX = -(2**31), 2**31 - 1
 _REQUANT_LIMIT = 32767.0
 """The 16.16 fixed point of the fast requantization holds results up to here."""
-_RATIO_LIMIT = 2.0**100
-"""Ratios of scales below this keep every intermediate float finite."""
+_SCALE_LIMIT = 2.0**100
+"""Scales and ratios of scales below this keep every intermediate float finite."""
 
 
 # Scales --------------------------------------------------------------------------------------------
@@ -92,10 +92,10 @@ def split(scale: ArrayLike) -> Multiplier:
 def _scale(name: str, value: ArrayLike) -> Float32:
     with np.errstate(over="ignore"):
         scale = np.asarray(value, np.float32)
-    valid = np.isfinite(scale) & (scale > 0)
+    valid = (scale > 0) & (scale < _SCALE_LIMIT)
     if not np.all(valid):
         raise UserError(
-            f"the {name} is {scale[~valid].flat[0]:g}; a scale must be positive and finite.",
+            f"the {name} is {scale[~valid].flat[0]:g}; a scale must be positive and below 2^100.",
             hint="Quantize the model again.",
         )
     return scale
@@ -108,7 +108,7 @@ def _divide(numerator: Float32, divisor: Float32) -> Float32:
 
 def _ratio(numerator: Float32, divisor: Float32) -> np.float32:
     ratio = np.float32(_divide(numerator, divisor))
-    if not ratio < _RATIO_LIMIT:
+    if not ratio < _SCALE_LIMIT:
         raise UserError(
             f"the scales are too far apart: their ratio is {ratio:g}, the limit is 2^100.",
             hint="Quantize the model again with realistic calibration data.",
@@ -425,7 +425,7 @@ def average_pool_params(
     the kernel takes the float path.
     """
     input_scale, output_scale = _scale("input scale", sx), _scale("output scale", sy)
-    ratio = float(_ratio(input_scale, np.float32(1.0))) / float(output_scale)
+    ratio = float(input_scale) / float(output_scale)
     mantissa, exponent = math.frexp(ratio)
     reach = 255.0 * ratio
     bound = reach * ((window + 3) * 2.0**-24 + window * 2.0**-29) + (reach + 256.0) * 2.0**-23

@@ -21,7 +21,8 @@ extern "C" {
 #endif
 
 /* Convolution. filter [n = output channels, h, w, c = input channels / groups]; groups follow from
- * filter_dims->c; bias_data NULL means none. Padding stands for the input zero point. */
+ * filter_dims->c; bias_data NULL means none (but Arm's kernel needs a bias where groups > 1). Padding stands
+ * for the input zero point. */
 arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                                             const cmsis_nn_conv_params *conv_params,
                                             const cmsis_nn_per_channel_quant_params *quant_params,

@@ -39,8 +39,8 @@ arm_cmsis_nn_status arm_max_pool_s8(const cmsis_nn_context *ctx,
                 {
                     for (int32_t column = columns.begin; column < columns.end; ++column)
                     {
-                        const int8_t *pixel = input_data + (origin_y + row) * input_row + (origin_x + column) * channels;
-                        keep_larger(output_data, pixel, channels);
+                        const int32_t at = (origin_y + row) * input_row + (origin_x + column) * channels;
+                        keep_larger(output_data, input_data + at, channels);
                     }
                 }
                 for (int32_t ch = 0; ch < channels; ++ch)

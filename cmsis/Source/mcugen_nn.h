@@ -133,7 +133,6 @@ static inline mcugen_acc4 mcugen_block_bias(const int32_t *bias, int32_t last)
 MCUGEN_INLINE void mcugen_block_mac(mcugen_acc4 *acc, const int8_t *input, int32_t input_offset,
                                     const mcugen_rows4 *rows, int32_t at, int32_t count)
 {
-    const int8_t *end = input + count;
     const int8_t *a = rows->a + at;
     const int8_t *b = rows->b + at;
     const int8_t *c = rows->c + at;
@@ -163,12 +162,12 @@ MCUGEN_INLINE void mcugen_block_mac(mcugen_acc4 *acc, const int8_t *input, int32
         c += 16;
         d += 16;
     }
-    (void)end;
     acc->a += input_offset * sum.a;
     acc->b += input_offset * sum.b;
     acc->c += input_offset * sum.c;
     acc->d += input_offset * sum.d;
 #else
+    const int8_t *end = input + count;
 #if defined(MCUGEN_NN_DSP)
     const int16x2_t offsets = (int16x2_t)(((uint32_t)input_offset << 16) | ((uint32_t)input_offset & 0xFFFFu));
     /* One moving pointer and three distances: four moving ones do not fit the registers. */

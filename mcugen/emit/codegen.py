@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import jinja2
@@ -61,6 +61,37 @@ def c_sources(compiled: Compiled) -> dict[str, str]:
         f"{compiled.name}_weights.c": "weights.c.j2",
     }
     return {name: jinja.get_template(template).render(m=view) for name, template in files.items()}
+
+
+def harness(compiled: Compiled, *, profile: bool) -> str:
+    """main() for an emulated board: samples from a file, results to a file; with counters if `profile`."""
+    view = _Context(compiled).view()
+    return environment().get_template("harness.c.j2").render(m=view, profile=profile)
+
+
+def project_view(compiled: Compiled, files: Sequence[str], optimize: str) -> dict[str, Any]:
+    """What CMakeLists.txt, README.md and the test program say; `files` are the library's C files."""
+    return _Context(compiled).view() | {"files": list(files), "optimize": optimize}
+
+
+def vector_view(
+    compiled: Compiled, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+) -> list[dict[str, Any]]:
+    """The recorded samples as C arrays; inputs and outputs by ONNX name, samples along the first axis."""
+    view = _Context(compiled).view()
+    arrays = [(port, inputs[port.name]) for port in compiled.inputs]
+    arrays += [(port, outputs[port.name]) for port in compiled.outputs]
+    return [
+        {
+            "kind": shown["kind"],
+            "name": f"{compiled.name}_test_{port.c_name}",
+            "ctype": _CTYPES[port.type.dtype],
+            "accessor": shown["accessor"],
+            "macro": shown["macro"],
+            "samples": [_lines(sample, None) for sample in array],
+        }
+        for shown, (port, array) in zip(view["ports"], arrays, strict=True)
+    ]
 
 
 def const_bytes(compiled: Compiled) -> int:
@@ -138,6 +169,7 @@ class _Context:
             "zero_point": None if q is None else q.per_tensor[1],
             "prototype": f"{const}{ctype} *{accessor}({const}{self.prefix}_arena_t *arena)",
             "expression": self._pointer(port.name, ctype, const, "arena->bytes"),
+            "accessor": accessor,
             "offset": None if slot is None else slot.offset_bytes,
         }
 

@@ -38,7 +38,7 @@ def channels(lowering: Lowering, node: Node, weights: np.ndarray) -> Channels:
     bias = _bias(lowering, b, count)
     split = requant.split(scale)
     multiplier, shift = split.multiplier, split.shift
-    # A channel whose scale is below 2^-33 gives 0 for every int32 accumulator: its bias must not overflow one.
+    # A channel whose scale is below 2^-32 gives 0 for every int32 accumulator: its bias must not overflow one.
     bias = np.where(multiplier == 0, np.int32(0), bias).astype(np.int32)
     low, high = requant.accumulator_range(weights, w_zero, bias, -128 - x_zero, 127 - x_zero)
     exact = requant.exact_precondition(scale, low, high) | (multiplier == 0)

@@ -33,6 +33,10 @@ def _canonical(onnx_op: str):
 def _lower(kind: str):
     def lower(lowering: Lowering, node: Node) -> Step:
         a, b = node.inputs
+        # ORT exchanges the operands of an Add whose first one is a single value.
+        exchanged = kind == "add" and lowering.type(a).count == 1
+        if exchanged:
+            a, b = b, a
         operands = (*lowering.quant(a), *lowering.quant(b), *lowering.quant(node.output))
         solve = requant.add_params if kind == "add" else requant.mul_params
         params = solve(*operands, unsigned=lowering.graph.unsigned, activation=node.attrs["clamp"])

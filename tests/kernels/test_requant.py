@@ -94,7 +94,7 @@ def test_bad_requantization_scale_is_refused(scale: float) -> None:
         requant.split([0.5, scale])
 
 
-@pytest.mark.parametrize("scale", [0.0, -0.1, np.nan, np.inf])
+@pytest.mark.parametrize("scale", [0.0, -0.1, np.nan, np.inf, 2e30])
 def test_bad_quantization_scale_is_refused(scale: float) -> None:
     with pytest.raises(UserError, match="input scale"):
         requant.conv_scale(scale, [0.1], 0.1)

@@ -1,0 +1,69 @@
+"""report.json: everything about a build that a script or a reviewer asks, as plain data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .. import __version__, oracle
+from ..step import Step
+from .artefact import Compiled, Port
+from .codegen import const_bytes
+
+
+def report(compiled: Compiled, code_bytes: int | None) -> dict[str, Any]:
+    """code_bytes: code the model adds to an image, kernels included; None where no Arm compiler is there."""
+    plan = compiled.plan
+    return {
+        "name": compiled.name,
+        "mcugen": __version__,
+        "model_sha256": compiled.model_sha256,
+        "target": compiled.core.name,
+        "io": compiled.io,
+        "requant": compiled.requant,
+        "inputs": [_port(compiled, port) for port in compiled.inputs],
+        "outputs": [_port(compiled, port) for port in compiled.outputs],
+        "arena_bytes": plan.arena_bytes,
+        "arena_bound_bytes": plan.bound_bytes,
+        "arena_peak_step": compiled.steps[plan.peak_step].name if compiled.steps else None,
+        "const_bytes": const_bytes(compiled),
+        "code_bytes": code_bytes,
+        "macs": compiled.macs,
+        "transposes": sum(step.kernel == "arm_transpose_s8" for step in compiled.steps),
+        "steps": [_step(step) for step in compiled.steps],
+        "arena": [
+            {
+                "holds": list(slot.names),
+                "offset": slot.offset_bytes,
+                "bytes": slot.size_bytes,
+                "first_step": slot.first_step,
+                "last_step": slot.last_step,
+            }
+            for slot in plan.slots
+        ],
+        "reference": {**oracle.environment(), "session": oracle.session_options(compiled.model)},
+    }
+
+
+def _port(compiled: Compiled, port: Port) -> dict[str, Any]:
+    q = port.type.quant
+    return {
+        "name": port.name,
+        "accessor": f"{compiled.name}_{port.c_name}",
+        "dtype": port.type.dtype,
+        "shape": list(port.type.shape),
+        "scale": None if q is None else float(q.per_tensor[0]),
+        "zero_point": None if q is None else q.per_tensor[1],
+        "bytes": port.type.bytes,
+    }
+
+
+def _step(step: Step) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "kernel": step.kernel,
+        "exactness": step.exactness,
+        "scratch_bytes": step.scratch_bytes,
+        "macs": step.macs,
+        "origin": list(step.origin),
+        "notes": list(step.notes),
+    }

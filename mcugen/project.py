@@ -1,0 +1,143 @@
+"""`mcugen build`: a Compiled becomes a folder that builds alone. Nothing half-written stays behind."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from . import oracle, resources
+from .emit.artefact import Compiled
+from .emit.canonical import canonical_model, to_native
+from .emit.codegen import c_sources, environment, project_view, vector_view
+from .emit.report import report
+from .emit.sources import parts
+from .errors import CheckFailed, UserError
+from .prove.profile import Footprint, footprint
+from .prove.samples import random_samples, to_firmware_outputs, to_model
+
+# Optimization level of the C compiler for --optimize.
+OPTIMIZE = {"speed": "-O3", "balanced": "-O2", "size": "-Os"}
+_VECTOR_BYTES = 64 * 1024  # of recorded inputs, unless one sample alone is larger
+_MAX_VECTORS = 4
+
+
+@dataclass(frozen=True)
+class Built:
+    folder: Path
+    report: dict[str, Any]
+    footprint: Footprint | None
+
+
+def build(
+    compiled: Compiled, folder: Path, *, ram: int | None, flash: int | None, optimize: str = "balanced"
+) -> Built:
+    """Write the project to `folder`, which must be new or an earlier build of mcugen.
+
+    ram, flash: budgets in bytes; CheckFailed if one is broken, before anything is written.
+    """
+    _refuse_foreign(folder)
+    measured = footprint(compiled, optimize=OPTIMIZE[optimize])
+    data = report(compiled, None if measured is None else measured.code_bytes)
+    check_budgets(compiled, data, ram, flash)
+    files = _files(compiled, data, optimize)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        for name, text in files.items():
+            path = staging / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+        staging.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(staging, folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+    return Built(folder, data, measured)
+
+
+def _refuse_foreign(folder: Path) -> None:
+    if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
+        raise UserError("the folder holds something else", origin=str(folder), hint="Choose another -o.")
+    if folder.exists() and not folder.is_dir():
+        raise UserError("it is a file, not a folder", origin=str(folder), hint="Choose another -o.")
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return "mcugen" in json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+
+
+def check_budgets(compiled: Compiled, data: dict[str, Any], ram: int | None, flash: int | None) -> None:
+    """CheckFailed says what is over, by how much, and what makes the peak."""
+    arena = compiled.plan.arena_bytes
+    if ram is not None and arena > ram:
+        peak = compiled.plan.peak_step
+        holders = sorted(
+            (slot for slot in compiled.plan.slots if slot.first_step <= peak <= slot.last_step),
+            key=lambda slot: -slot.size_bytes,
+        )
+        parts_text = ", ".join(f"{slot.names[0]} {slot.size_bytes:,}" for slot in holders[:4])
+        raise CheckFailed(
+            f"the arena needs {arena:,} bytes, --ram allows {ram:,}: {arena - ram:,} too many. "
+            f"The peak is at step {compiled.steps[peak].name}: {parts_text}."
+        )
+    used = data["const_bytes"] + (data["code_bytes"] or 0)
+    if flash is not None and used > flash:
+        what = "tables and code" if data["code_bytes"] is not None else "tables alone"
+        raise CheckFailed(f"{what} need {used:,} bytes, --flash allows {flash:,}: {used - flash:,} too many.")
+
+
+def _files(compiled: Compiled, data: dict[str, Any], optimize: str) -> dict[str, str]:
+    """Relative path -> text of every file of the project."""
+    needed = parts(compiled)
+    files = dict(c_sources(compiled))
+    own = [name for name in files if name.endswith(".c")]
+    for path in (*needed.kernels, *needed.kernel_headers):
+        files[f"kernels/{path.name}"] = path.read_text(encoding="utf-8")
+    for path in (*needed.cmsis, *needed.cmsis_headers, *_cmsis_build_files()):
+        files[f"cmsis/{path.relative_to(resources.cmsis()).as_posix()}"] = path.read_text(encoding="utf-8")
+    firmware = resources.firmware()
+    for path in sorted(p for p in firmware.rglob("*") if p.is_file()):
+        files[f"firmware/{path.relative_to(firmware).as_posix()}"] = path.read_text(encoding="utf-8")
+    view = project_view(compiled, [*own, *(f"kernels/{p.name}" for p in needed.kernels)], OPTIMIZE[optimize])
+    jinja = environment()
+    files["CMakeLists.txt"] = jinja.get_template("CMakeLists.txt.j2").render(m=view)
+    files["README.md"] = jinja.get_template("README.md.j2").render(m=view, code_bytes=data["code_bytes"])
+    vectors = _vectors(compiled)
+    files["test/main.c"] = jinja.get_template("test_main.c.j2").render(m=view, **vectors)
+    files["test/vectors.h"] = jinja.get_template("vectors.h.j2").render(m=view, **vectors)
+    files["test/vectors.c"] = jinja.get_template("vectors.c.j2").render(m=view, **vectors)
+    files["report.json"] = json.dumps(data, indent=2) + "\n"
+    return files
+
+
+def _cmsis_build_files() -> list[Path]:
+    folder = resources.cmsis()
+    return [folder / name for name in ("CMakeLists.txt", "README.md", "exact/arm_sources.txt", "exact/cmsis_nn_override.h")]
+
+
+def _vectors(compiled: Compiled) -> dict[str, Any]:
+    """A few random samples with ONNX Runtime's answers, as the firmware sees both."""
+    one = sum(port.type.bytes for port in compiled.inputs)
+    count = max(1, min(_MAX_VECTORS, _VECTOR_BYTES // max(one, 1)))
+    samples = random_samples(compiled, count, seed=0)
+    pinned = oracle.run_all(oracle.pinned_session(compiled.model), samples.model)
+    feeds = {name: to_native(compiled, array) for name, array in samples.firmware.items()}
+    canonical = oracle.run_all(oracle.plain_session(canonical_model(compiled)), feeds)
+    firmware = to_firmware_outputs(compiled, canonical)
+    shown = to_model(compiled, firmware)
+    equal = all(np.array_equal(shown[name], pinned[name].reshape(shown[name].shape)) for name in shown)
+    what = "the pinned session" if equal else "the canonical integer graph"
+    source = f"inputs random (seed 0), outputs of ONNX Runtime {oracle.environment()['onnxruntime']}, {what}"
+    return {"samples": count, "source": source, "vectors": vector_view(compiled, samples.firmware, firmware)}

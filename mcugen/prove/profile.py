@@ -1,0 +1,84 @@
+"""Instructions, memory and flash of the real image on an emulated core; per inference and per step."""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+from ..emit.artefact import Compiled
+from ..emit.codegen import const_bytes
+from .board import run_on_board
+from .program import write_program
+from .progress import Progress, silent
+from .samples import Samples
+from .toolchain import available, link_image, sizes
+
+
+@dataclass(frozen=True)
+class Footprint:
+    """Bytes that the model adds to an image without it: code (kernels included), constants, RAM."""
+
+    code_bytes: int
+    const_bytes: int
+    ram_bytes: int
+
+    @property
+    def flash_bytes(self) -> int:
+        return self.code_bytes + self.const_bytes
+
+
+@dataclass(frozen=True)
+class Profile:
+    on: str
+    instructions: int
+    step_instructions: tuple[int, ...]
+    footprint: Footprint
+
+
+def footprint(compiled: Compiled, cmsis_nn: Path | None = None, *, optimize: str = "-O2") -> Footprint | None:
+    """Sizes of an image that calls the model, less those of one that does not; None without an Arm compiler."""
+    if available(compiled.core, to_run=False):
+        return None
+    name = compiled.name
+    with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
+        empty = Path(scratch) / "empty.c"
+        empty.write_text("int main(void) { return 0; }\n", encoding="utf-8")
+        without = sizes(link_image(compiled.core, [empty], optimize=optimize))
+        folder = Path(scratch) / "with"
+        folder.mkdir()
+        uses = "".join(f" | (uintptr_t){name}_{port.c_name}(&arena)" for port in (*compiled.inputs, *compiled.outputs))
+        (folder / "main.c").write_text(
+            f'#include "{name}.h"\nstatic {name}_arena_t arena;\n'
+            f"int main(void) {{ return {name}_run(&arena) | (int)(0{uses}); }}\n",
+            encoding="utf-8",
+        )
+        program = write_program(compiled, folder, cmsis_nn)
+        image = link_image(
+            compiled.core, program.sources, includes=program.includes, defines=program.defines, optimize=optimize
+        )
+        full = sizes(image)
+    tables = const_bytes(compiled)
+    flash = full.flash_bytes - without.flash_bytes
+    return Footprint(flash - tables, tables, full.ram_bytes - without.ram_bytes)
+
+
+def profile(
+    compiled: Compiled,
+    samples: Samples,
+    cmsis_nn: Path | None = None,
+    *,
+    optimize: str = "-O2",
+    progress: Progress = silent,
+) -> Profile:
+    """One inference of the first sample, counted whole, then again step by step."""
+    first = {name: array[:1] for name, array in samples.firmware.items()}
+    on = compiled.core.name
+    with progress(f"{on} (emulated)", 2) as advance:
+        whole = run_on_board(compiled, first, cmsis_nn, count="run", optimize=optimize)
+        advance()
+        steps = run_on_board(compiled, first, cmsis_nn, count="steps", optimize=optimize)
+        advance()
+    measured = footprint(compiled, cmsis_nn, optimize=optimize)
+    assert measured is not None  # the image just ran
+    return Profile(on, whole.instructions[0], steps.step_instructions, measured)

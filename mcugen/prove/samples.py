@@ -1,0 +1,146 @@
+"""Inputs to prove with: a user's .npz or random ones, as the model takes them and as the firmware does."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from ..emit.artefact import Compiled, Port
+from ..emit.canonical import from_native, to_native
+from ..errors import UserError
+
+
+@dataclass(frozen=True)
+class Samples:
+    """Both by ONNX input name, samples along the first axis."""
+
+    model: Mapping[str, np.ndarray]  # what ONNX Runtime is fed
+    firmware: Mapping[str, np.ndarray]  # what the C is fed
+    count: int
+    source: str
+
+
+def model_dtypes(compiled: Compiled) -> dict[str, np.dtype]:
+    """NumPy dtype of each input and output of the ONNX model."""
+    infos = (*compiled.model.graph.input, *compiled.model.graph.output)
+    return {i.name: onnx.helper.tensor_dtype_to_np_dtype(i.type.tensor_type.elem_type) for i in infos}
+
+
+def load_samples(compiled: Compiled, path: Path, limit: int | None) -> Samples:
+    """The arrays of an .npz: one for each model input, by its name, first axis = samples."""
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise UserError("no such file", origin=str(path)) from None
+    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
+        raise UserError("not a readable .npz file", origin=str(path)) from None
+    dtypes = model_dtypes(compiled)
+    feeds: dict[str, np.ndarray] = {}
+    for port in compiled.inputs:
+        if port.name not in arrays:
+            raise UserError(
+                f"no array for the model input {port.name!r}",
+                origin=str(path),
+                hint=f"It holds: {', '.join(sorted(arrays)) or 'nothing'}. Save one array per input, by its name.",
+            )
+        feeds[port.name] = _fitted(arrays[port.name], port, dtypes[port.name], path)
+    counts = {name: len(array) for name, array in feeds.items()}
+    if len(set(counts.values())) > 1:
+        raise UserError(f"the inputs have different numbers of samples: {counts}", origin=str(path))
+    count = min(counts.values())
+    if count == 0:
+        raise UserError("the file holds no sample", origin=str(path))
+    kept = count if limit is None else min(limit, count)
+    feeds = {name: array[:kept] for name, array in feeds.items()}
+    return Samples(feeds, _to_firmware(compiled, feeds), kept, path.name)
+
+
+def _fitted(array: np.ndarray, port: Port, dtype: np.dtype, path: Path) -> np.ndarray:
+    shape = port.type.shape
+    if array.shape[1:] != shape:
+        without_batch = shape[:1] == (1,) and array.shape[1:] == shape[1:]
+        if not without_batch:
+            raise UserError(
+                f"array {port.name!r} has shape {list(array.shape)}",
+                origin=str(path),
+                hint=f"Each sample must be {list(shape)} (a leading 1 may be left out).",
+            )
+        array = array.reshape(len(array), *shape)
+    if array.dtype != dtype:
+        exact = np.can_cast(array.dtype, dtype) or (array.dtype == np.float64 and dtype == np.float32)
+        if not exact:
+            raise UserError(f"array {port.name!r} is {array.dtype}, the model takes {dtype}", origin=str(path))
+        array = array.astype(dtype)
+    return np.ascontiguousarray(array)
+
+
+def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
+    """Integers over the whole range, or reals that reach a little beyond what the input's quantization holds."""
+    chance = np.random.default_rng(seed)
+    dtypes = model_dtypes(compiled)
+    feeds: dict[str, np.ndarray] = {}
+    for port in compiled.inputs:
+        shape = (count, *port.type.shape)
+        dtype = dtypes[port.name]
+        if dtype == np.float32:
+            low, high = _real_range(compiled, port)
+            feeds[port.name] = chance.uniform(low, high, shape).astype(np.float32)
+        else:
+            info = np.iinfo(dtype)
+            feeds[port.name] = chance.integers(info.min, info.max, shape, dtype, endpoint=True)
+    return Samples(feeds, _to_firmware(compiled, feeds), count, f"random, seed {seed}")
+
+
+def _real_range(compiled: Compiled, port: Port) -> tuple[float, float]:
+    name = port.name
+    q = port.type.quant
+    if q is None:  # float in the firmware too: the quantize step knows
+        reader = next((n for n in compiled.graph.nodes if name in n.inputs), None)
+        q = None if reader is None else compiled.graph.type(reader.output).quant
+    if q is None:
+        return -1.0, 1.0
+    scale, zero_point = q.per_tensor
+    low, high = (-128 - zero_point) * float(scale), (127 - zero_point) * float(scale)
+    margin = 0.05 * (high - low)
+    return low - margin, high + margin
+
+
+def _to_firmware(compiled: Compiled, feeds: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Quantize as ONNX's QuantizeLinear does: true division, half to even, saturated."""
+    result: dict[str, np.ndarray] = {}
+    for port in compiled.inputs:
+        array, q = feeds[port.name], port.type.quant
+        if port.type.dtype == "int8" and array.dtype == np.float32:
+            assert q is not None
+            scale, zero_point = q.per_tensor
+            # NaN compares false with the lower end, so it takes it, as in ORT.
+            scaled = np.rint(array / scale)
+            bounded = np.where(scaled > -128 - zero_point, np.minimum(scaled, 127 - zero_point), -128 - zero_point)
+            array = (bounded + zero_point).astype(np.int8)
+        result[port.name] = np.ascontiguousarray(from_native(compiled, array))
+    return result
+
+
+def to_firmware_outputs(compiled: Compiled, native: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Outputs of the canonical graph as the firmware types them."""
+    return {port.name: from_native(compiled, native[port.name]) for port in compiled.outputs}
+
+
+def to_model(compiled: Compiled, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The firmware's outputs in the types of the ONNX model: float32 by (q - zero point) * scale."""
+    dtypes = model_dtypes(compiled)
+    result: dict[str, np.ndarray] = {}
+    for port in compiled.outputs:
+        array, q = outputs[port.name], port.type.quant
+        if dtypes[port.name] == np.float32 and array.dtype == np.int8:
+            assert q is not None
+            scale, zero_point = q.per_tensor
+            array = (array.astype(np.int32) - zero_point).astype(np.float32) * scale
+        result[port.name] = array if array.dtype == np.float32 else to_native(compiled, array)
+    return result
