@@ -144,5 +144,3 @@ def make_model(
     graph = onnx.helper.make_graph(list(nodes), "graph", list(inputs), list(outputs), list(initializers))
     opsets = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid("com.microsoft", 1)]
     return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
-
-

@@ -1,6 +1,6 @@
 """READ FIRST. The ordered list of passes, each with its reason, and the driver from ONNX file to Compiled.
 
-    read -> passes -> check_limits -> lower -> plan -> Compiled
+read -> passes -> check_limits -> lower -> plan -> Compiled
 """
 
 from __future__ import annotations
@@ -39,7 +39,10 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (fold_batchnorm, "while Conv and BatchNormalization are still float neighbours"),
     (gemm_form, "before activations: the Add of a bias stands between MatMul and Relu"),
     (fuse_activation, "before recognition, which asks for the operator right before QuantizeLinear"),
-    (move_quantize, "brings Q and DQ next to arithmetic; behind fuse_activation, so that Relu is no obstacle"),
+    (
+        move_quantize,
+        "brings Q and DQ next to arithmetic; behind fuse_activation, so that Relu is no obstacle",
+    ),
     (unary_chains_to_lut, "before recognition: a chain is what recognition would not find an operator for"),
     (recognise_quantized, "DQ - operator - Q is one integer operator now; what stays float is refused"),
     # -- integer dialect: every tensor knows its scale and zero point

@@ -35,9 +35,7 @@ class Built:
     footprint: Footprint | None
 
 
-def build(
-    compiled: Compiled, folder: Path, *, ram: int | None, flash: int | None, optimize: str = "balanced"
-) -> Built:
+def build(compiled: Compiled, folder: Path, *, ram: int | None, flash: int | None, optimize: str = "balanced") -> Built:
     """Write the project to `folder`, which must be new or an earlier build of mcugen.
 
     ram, flash: budgets in bytes; CheckFailed if one is broken, before anything is written.
@@ -124,7 +122,9 @@ def _files(compiled: Compiled, data: dict[str, Any], optimize: str) -> dict[str,
 
 def _cmsis_build_files() -> list[Path]:
     folder = resources.cmsis()
-    return [folder / name for name in ("CMakeLists.txt", "README.md", "exact/arm_sources.txt", "exact/cmsis_nn_override.h")]
+    return [
+        folder / name for name in ("CMakeLists.txt", "README.md", "exact/arm_sources.txt", "exact/cmsis_nn_override.h")
+    ]
 
 
 def _vectors(compiled: Compiled) -> dict[str, Any]:

@@ -537,9 +537,7 @@ class _Steps:
     clamp: tuple[int, int, int]
 
     @staticmethod
-    def of(
-        scales: ArrayLike, lo: ArrayLike, hi: ArrayLike, zero_point: int, clamp_lo: int, clamp_hi: int
-    ) -> _Steps:
+    def of(scales: ArrayLike, lo: ArrayLike, hi: ArrayLike, zero_point: int, clamp_lo: int, clamp_hi: int) -> _Steps:
         scale = np.atleast_1d(np.asarray(scales, np.float32))
         low, high = np.atleast_1d(_int64(lo)), np.atleast_1d(_int64(hi))
         if np.any(low < _INT32_MIN) or np.any(high > _INT32_MAX):

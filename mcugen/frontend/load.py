@@ -104,7 +104,8 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
             onnx.numpy_helper.to_array(tensor)
         except (ValueError, TypeError) as error:
             raise UserError(
-                f"the tensor's data does not fit its shape or type ({error})", origin=f"initializer {tensor.name}"
+                f"the tensor's data does not fit its shape or type ({error})",
+                origin=f"initializer {tensor.name}",
             ) from None
     try:
         onnx.checker.check_model(model)

@@ -38,9 +38,7 @@ def fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
             if wanted is not None:
                 size = wanted[axis]
                 if given is not None and given != size:
-                    raise UserError(
-                        f"--shape asks for {size} at axis {axis}, the model fixes {given}", origin=name
-                    )
+                    raise UserError(f"--shape asks for {size} at axis {axis}, the model fixes {given}", origin=name)
             elif given is not None:
                 size = given
             elif label in symbols:
@@ -51,9 +49,9 @@ def fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
                 raise UserError(
                     f"axis {axis} is dynamic ({label or 'unnamed'})",
                     origin=name,
-                    hint=f"Fix it with --shape {name}=" + ",".join(
-                        str(d.dim_value) if d.HasField("dim_value") else (d.dim_param or "?") for d in dims
-                    ) + ".",
+                    hint=f"Fix it with --shape {name}="
+                    + ",".join(str(d.dim_value) if d.HasField("dim_value") else (d.dim_param or "?") for d in dims)
+                    + ".",
                 )
             if size < 1:
                 raise UserError(f"dimension {size} at axis {axis} is not positive", origin=name)

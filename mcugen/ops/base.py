@@ -43,7 +43,8 @@ class Unit:
         data = self.data(slot)
         if data is None:
             raise UserError(
-                f"input {slot} of {self.node.op} must be a constant here", origin=self.node.where,
+                f"input {slot} of {self.node.op} must be a constant here",
+                origin=self.node.where,
                 hint="Only weights known at compile time are supported.",
             )
         return data

@@ -46,9 +46,7 @@ def channels(lowering: Lowering, node: Node, weights: np.ndarray) -> Channels:
     if lowering.requant == "stock" and fast:
         return _stock(scale, low, high, bias, y_zero, node)
     if fast:
-        return Channels(
-            Table("multiplier", multiplier, shift), Table("shift", shift), bias, y_zero, True, PROVED
-        )
+        return Channels(Table("multiplier", multiplier, shift), Table("shift", shift), bias, y_zero, True, PROVED)
     # The direct kernel takes the mantissas themselves, with or without an FPU.
     return Channels(Table("multiplier", multiplier), Table("shift", shift), bias, y_zero, False, PROVED)
 

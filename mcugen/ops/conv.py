@@ -171,7 +171,8 @@ def _lower(lowering: Lowering, node: Node) -> Step:
             (
                 "quant",
                 Struct(
-                    "cmsis_nn_per_channel_quant_params", {"multiplier": layer.multiplier, "shift": layer.shift}
+                    "cmsis_nn_per_channel_quant_params",
+                    {"multiplier": layer.multiplier, "shift": layer.shift},
                 ),
             ),
             ("input_dims", dims(x_shape)),

@@ -30,7 +30,9 @@ def _canonical(c: Canonical, node: Node) -> None:
     rows, depth = _rows(c.graph.type(x).shape)
     shape = c.graph.type(node.output).shape
     matrix = c.add(
-        "Reshape", [c.tensor(x), c.constant(f"{node.output}/in", np.int64([rows, depth]))], f"{node.output}/matrix"
+        "Reshape",
+        [c.tensor(x), c.constant(f"{node.output}/in", np.int64([rows, depth]))],
+        f"{node.output}/matrix",
     )
     bias = c.graph.data(b) if b else None
     inputs = [matrix, *c.q(x), c.tensor(w), *c.q(w)]
@@ -94,7 +96,8 @@ def _lower(lowering: Lowering, node: Node) -> Step:
             (
                 "quant",
                 Struct(
-                    "cmsis_nn_per_channel_quant_params", {"multiplier": layer.multiplier, "shift": layer.shift}
+                    "cmsis_nn_per_channel_quant_params",
+                    {"multiplier": layer.multiplier, "shift": layer.shift},
                 ),
             ),
             ("input_dims", dims((rows, 1, 1, depth))),

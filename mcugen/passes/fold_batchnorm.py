@@ -79,5 +79,3 @@ def _rescaled(builder: Builder, graph: Graph, dq: Node, factor: np.ndarray, colu
     output = builder.value(f"{dq.output}/folded_real", graph.type(dq.output))
     builder.add(Node(DQ, names, (output,), attrs(axis=0), dq.origin))
     return output
-
-

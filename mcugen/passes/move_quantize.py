@@ -7,13 +7,23 @@ and what is left of the float graph is arithmetic.
 
 from __future__ import annotations
 
-
 import numpy as np
 
 from ..ir import Graph, Node, Quant, TensorType, attrs
 from .rewrite import DQ, Builder, Q, qdq_params, rebuild, rename
 
-COPIES = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout", "Transpose", "MaxPool", "Concat", "Pad")
+COPIES = (
+    "Reshape",
+    "Flatten",
+    "Squeeze",
+    "Unsqueeze",
+    "Identity",
+    "Dropout",
+    "Transpose",
+    "MaxPool",
+    "Concat",
+    "Pad",
+)
 
 
 def move_quantize(graph: Graph) -> Graph:
@@ -144,5 +154,3 @@ def quantize(real: np.ndarray, q: Quant, dtype: str) -> np.ndarray:
     info = np.iinfo(dtype)
     scale, zero_point = q.per_tensor
     return np.clip(np.rint(real.astype(np.float32) / scale) + zero_point, info.min, info.max).astype(dtype)
-
-

@@ -48,7 +48,9 @@ def _annotations(graph: Graph) -> dict[str, Quant]:
     def note(name: str, q: Quant, node: Node) -> bool:
         if q.scale.size > 1:
             raise UserError(
-                "an activation is quantized per channel", origin=node.where, hint="Quantize activations per tensor."
+                "an activation is quantized per channel",
+                origin=node.where,
+                hint="Quantize activations per tensor.",
             )
         known = found.setdefault(name, q)
         if not known.same(q):
@@ -171,7 +173,8 @@ def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: 
     far = (np.abs(np.log2(np.maximum(ratio, 1e-300))) > 0.5) & (bias.data != 0) & (scale > 1e-30)
     if np.any(bias.type.quant.zero_point != 0) or np.any(far):
         raise UserError(
-            "the bias scale is far from input scale * weight scale", origin=operator.where,
+            "the bias scale is far from input scale * weight scale",
+            origin=operator.where,
             hint="Quantize the bias as int32 with scale = input scale * weight scale and zero point 0.",
         )
     return names[2]
@@ -232,5 +235,3 @@ def _unsupported(node: Node) -> UserError:
         origin=node.where,
         hint="`mcugen ops` lists what is; unary functions must stand between DequantizeLinear and QuantizeLinear.",
     )
-
-

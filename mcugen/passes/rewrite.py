@@ -37,9 +37,7 @@ class Builder:
 
     def graph_out(self, **changes: object) -> Graph:
         """The next graph, nodes sorted so that every value is made before it is read, dead ones gone."""
-        after = self.graph.replace(
-            values=MappingProxyType(self.values), nodes=tuple(_sorted(self.nodes)), **changes
-        )
+        after = self.graph.replace(values=MappingProxyType(self.values), nodes=tuple(_sorted(self.nodes)), **changes)
         return live(after)
 
 
@@ -96,7 +94,9 @@ def qdq_params(graph: Graph, node: Node) -> tuple[Quant, str]:
     zero = graph.data(zero_name)
     if scale is None or (zero_name and zero is None):
         raise UserError(
-            "scale and zero point are computed at run time", origin=node.where, hint="Use static quantization."
+            "scale and zero point are computed at run time",
+            origin=node.where,
+            hint="Use static quantization.",
         )
     if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
         raise UserError("a scale is not a positive number", origin=node.where, hint="Quantize the model again.")

@@ -67,7 +67,10 @@ def _search(items: Sequence[Storage], bound: int) -> list[int]:
     orders = [
         sorted(indices, key=lambda i: (-items[i].size_bytes, items[i].first)),
         sorted(indices, key=lambda i: (-(items[i].last - items[i].first), -items[i].size_bytes)),
-        sorted(indices, key=lambda i: (-items[i].size_bytes * (items[i].last - items[i].first + 1), items[i].first)),
+        sorted(
+            indices,
+            key=lambda i: (-items[i].size_bytes * (items[i].last - items[i].first + 1), items[i].first),
+        ),
         sorted(indices, key=lambda i: (items[i].first, -items[i].size_bytes)),
     ]
     results = [_first_fit(items, order) for order in orders]

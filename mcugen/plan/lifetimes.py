@@ -69,7 +69,8 @@ def storages(graph: Graph, steps: Sequence[Step]) -> list[Storage]:
         if root(name) in first:
             members.setdefault(root(name), []).append(name)
     return [
-        Storage(tuple(members[base]), size[base], first[base], last[base]) for base in sorted(first, key=first.get)  # type: ignore[arg-type]
+        Storage(tuple(members[base]), size[base], first[base], last[base])
+        for base in sorted(first, key=first.get)  # type: ignore[arg-type]
     ]
 
 
@@ -90,5 +91,3 @@ def live_bytes(stored: Sequence[Storage], steps: int, align: int) -> list[int]:
         sum(-(-s.size_bytes // align) * align for s in stored if s.first <= step <= s.last)
         for step in range(max(steps, 1))
     ]
-
-

@@ -54,9 +54,7 @@ def run_on_board(
         (folder / "main.c").write_text(harness(compiled, profile=bool(count)), encoding="utf-8")
         defines = ("MCUGEN_STEP_HOOK",) if count == "steps" else ()
         program = write_program(compiled, folder, cmsis_nn, defines)
-        elf = link_image(
-            core, program.sources, includes=program.includes, defines=program.defines, optimize=optimize
-        )
+        elf = link_image(core, program.sources, includes=program.includes, defines=program.defines, optimize=optimize)
         with (folder / "inputs.bin").open("wb") as stream:
             stream.write(np.uint32(samples).astype("<u4").tobytes())
             for index in range(samples):
@@ -92,7 +90,5 @@ def _counts(output: str, compiled: Compiled) -> dict[str, tuple[int, ...]]:
         if words[:1] == ["EMPTY"]:
             empty = int(words[1])
         elif words[:1] in (["RUN"], ["STEP"]):
-            found[words[0]].append(
-                emulator.instructions(int(words[1]) - empty, int(words[2]), compiled.core)
-            )
+            found[words[0]].append(emulator.instructions(int(words[1]) - empty, int(words[2]), compiled.core))
     return {key: tuple(values) for key, values in found.items()}

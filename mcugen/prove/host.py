@@ -34,7 +34,9 @@ class HostModel:
             if trace:
                 (folder / "trace.c").write_text(_TRACE, encoding="utf-8")
             program = write_program(compiled, folder, cmsis_nn, defines)
-            library = compile_shared(program.sources, includes=program.includes, defines=program.defines, extra_flags=(optimize,))
+            library = compile_shared(
+                program.sources, includes=program.includes, defines=program.defines, extra_flags=(optimize,)
+            )
         self.ffi = cffi.FFI()
         for port in (*compiled.inputs, *compiled.outputs):
             self.ffi.cdef(f"void *{name}_{port.c_name}(void *arena);")

@@ -55,7 +55,11 @@ def footprint(compiled: Compiled, cmsis_nn: Path | None = None, *, optimize: str
         )
         program = write_program(compiled, folder, cmsis_nn)
         image = link_image(
-            compiled.core, program.sources, includes=program.includes, defines=program.defines, optimize=optimize
+            compiled.core,
+            program.sources,
+            includes=program.includes,
+            defines=program.defines,
+            optimize=optimize,
         )
         full = sizes(image)
     tables = const_bytes(compiled)

@@ -93,9 +93,7 @@ def _elsewhere(compiled: Compiled, on: str) -> str:
     return f"no step of the C on the host: look at the code paths of {on}"
 
 
-def first_difference(
-    compiled: Compiled, samples: Samples, cmsis_nn: Path | None, progress: Progress = silent
-) -> str:
+def first_difference(compiled: Compiled, samples: Samples, cmsis_nn: Path | None, progress: Progress = silent) -> str:
     """The first step whose bytes differ from the canonical graph's, with channel and values; "" if none does."""
     model = HostModel(compiled, cmsis_nn, trace=True)
     session = oracle.plain_session(canonical_model(compiled, every_step=True))

@@ -1,0 +1,565 @@
+"""The command line: flags in, messages out. Everything it does is a function elsewhere.
+
+Exit codes: 0 = done and equal, 1 = a check failed (mismatch, budget), 2 = the user's input.
+With --json, one JSON object goes to stdout; messages and progress always go to stderr.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from pathlib import Path
+from typing import Any, NoReturn
+
+import click
+import numpy as np
+import onnx
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+from rich.table import Table
+
+from . import __version__, ir, pipeline, project
+from .emit.artefact import Compiled
+from .emit.canonical import canonical_model
+from .emit.report import report
+from .errors import CheckFailed, UserError
+from .ops import OPS
+from .prove.profile import profile as run_profile
+from .prove.progress import Advance
+from .prove.samples import Samples, load_samples, random_samples
+from .prove.toolchain import available
+from .prove.verify import reference
+from .prove.verify import verify as run_verify
+from .target import CORES, core, parse_size
+
+_out = Console(highlight=False, soft_wrap=True)
+_err = Console(stderr=True, highlight=False)
+
+HOST_SAMPLES = 1000
+BOARD_SAMPLES = 8
+
+
+def _fail(message: str, code: int) -> NoReturn:
+    _err.print(message, markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def _guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """UserError -> exit 2, CheckFailed -> exit 1: one message, no traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except UserError as error:
+            _fail(f"error: {error}", 2)
+        except CheckFailed as error:
+            _fail(f"check failed: {error}", 1)
+        except KeyboardInterrupt:
+            _fail("interrupted", 130)
+
+    return run
+
+
+@contextmanager
+def _progress(label: str, total: int) -> Iterator[Advance]:
+    """A bar on stderr; a spinner where the amount is not known."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=_err, transient=True) as bars:
+        task = bars.add_task(label, total=total or None)
+        yield lambda: bars.advance(task)
+
+
+# Options that several commands share
+
+
+def _shape(text: str) -> tuple[str, tuple[int, ...]]:
+    name, separator, dims = text.rpartition("=")
+    try:
+        sizes = tuple(int(d) for d in dims.split(","))
+    except ValueError:
+        sizes = ()
+    if not separator or not name or not sizes or min(sizes) < 1:
+        raise UserError(f"{text!r} is not a shape", hint="Write --shape name=1,3,224,224.")
+    return name, sizes
+
+
+def _model_options(command: Callable[..., None]) -> Callable[..., None]:
+    """The model and the options that change the generated C."""
+    options = [
+        click.argument("model", type=click.Path(path_type=Path)),
+        click.option("--name", help="C prefix of everything generated [default: from the file name]."),
+        click.option(
+            "--io",
+            type=click.Choice(["int8", "float"]),
+            default="int8",
+            show_default=True,
+            help="Types at the model's edge: quantized, or float32 with Q/DQ on the board.",
+        ),
+        click.option(
+            "--requant",
+            type=click.Choice(["exact", "stock"]),
+            default="exact",
+            show_default=True,
+            help="exact: equals ONNX Runtime. stock: for a prebuilt CMSIS-NN with its own rounding.",
+        ),
+        click.option(
+            "--optimize",
+            type=click.Choice(list(project.OPTIMIZE)),
+            default="balanced",
+            show_default=True,
+            help="Optimization of the C compiler: -O3, -O2 or -Os.",
+        ),
+        click.option(
+            "--kernels",
+            type=click.Choice(["api"]),
+            default="api",
+            show_default=True,
+            help="api: CMSIS-NN's calls.",
+        ),
+        click.option(
+            "--shape",
+            "shapes",
+            multiple=True,
+            metavar="NAME=DIMS",
+            help="Fix a dynamic input, as name=1,3,224,224. A dynamic batch becomes 1 by itself.",
+        ),
+        click.option("--ram", metavar="SIZE", help="Budget of the arena, as 256K: exit 1 if it is broken."),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def _compile(
+    model: Path,
+    target: str,
+    *,
+    name: str | None,
+    io: str,
+    requant: str,
+    shapes: tuple[str, ...],
+    seen: Any = None,
+) -> Compiled:
+    options = pipeline.Options(
+        core=target, name=name, io=io, requant=requant, shapes=dict(_shape(text) for text in shapes)
+    )
+    return pipeline.compile(model, options, seen or (lambda name, graph: None))
+
+
+def _samples(compiled: Compiled, inputs: Path | None, count: int, seed: int) -> Samples:
+    if inputs is not None:
+        return load_samples(compiled, inputs, count)
+    return random_samples(compiled, count, seed)
+
+
+def _target_of(on: str) -> str:
+    """The core to compile for: the host runs what a Cortex-M4 gets."""
+    return "cortex-m4" if on == "host" else core(on).name
+
+
+def _check_ram(compiled: Compiled, ram: str | None) -> None:
+    if ram is not None:
+        project.check_budgets(compiled, report(compiled, None), parse_size(ram), None)
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
+@click.version_option(__version__)
+def main() -> None:
+    """Quantized ONNX models as C firmware for Arm Cortex-M, equal to ONNX Runtime byte for byte.
+
+    \b
+    mcugen build model.onnx -o out/model          C sources, ready for CMake
+    mcugen verify model.onnx --on cortex-m4       the same bytes as ONNX Runtime, on an emulated core
+    mcugen profile model.onnx --on cortex-m4      instructions, RAM, flash
+    """
+
+
+@main.command()
+@_model_options
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the project [default: out/NAME].")
+@click.option("--target", default="cortex-m4", show_default=True, help="Core: `mcugen targets` lists them.")
+@click.option("--format", "layout", type=click.Choice(["cmake"]), default="cmake", show_default=True)
+@click.option("--flash", metavar="SIZE", help="Budget of tables and code, as 1M: exit 1 if it is broken.")
+@click.option(
+    "--emit-canonical",
+    type=click.Path(path_type=Path),
+    metavar="FILE",
+    help="Also write the canonical integer ONNX graph the C is held against.",
+)
+@click.option(
+    "--dump-after",
+    type=click.Choice([*pipeline.pass_names(), "all"]),
+    metavar="PASS",
+    help=f"Print the IR after a pass ({', '.join(pipeline.pass_names())}, or all).",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@_guarded
+def build(
+    model: Path,
+    name: str | None,
+    io: str,
+    requant: str,
+    optimize: str,
+    kernels: str,
+    shapes: tuple[str, ...],
+    ram: str | None,
+    output: Path | None,
+    target: str,
+    layout: str,
+    flash: str | None,
+    emit_canonical: Path | None,
+    dump_after: str | None,
+    as_json: bool,
+) -> None:
+    """Compile MODEL.onnx to a C project.
+
+    \b
+    mcugen build kws.onnx -o out/kws --target cortex-m4 --ram 64K
+    mcugen build model.onnx -o out/m --shape input=1,3,224,224 --io float
+    mcugen build model.onnx -o out/m --dump-after to_nhwc
+    """
+    limits = (None if ram is None else parse_size(ram), None if flash is None else parse_size(flash))
+
+    def seen(pass_name: str, graph: ir.Graph) -> None:
+        if dump_after in (pass_name, "all"):
+            _err.print(f"-- after {pass_name}\n{ir.format_graph(graph)}", markup=False, soft_wrap=True)
+
+    with _progress(f"compiling {model.name}", 2) as advance:
+        compiled = _compile(model, target, name=name, io=io, requant=requant, shapes=shapes, seen=seen)
+        advance()
+        folder = output or Path("out") / compiled.name
+        built = project.build(compiled, folder, ram=limits[0], flash=limits[1], optimize=optimize)
+        advance()
+    if emit_canonical is not None:
+        onnx.save(canonical_model(compiled), emit_canonical)
+    if as_json:
+        click.echo(json.dumps(built.report))
+        return
+    _summary(built)
+
+
+def _summary(built: project.Built) -> None:
+    data = built.report
+    table = Table(title=f"{data['name']} for {data['target']}", title_justify="left", box=None, show_header=False)
+    gap = data["arena_bytes"] - data["arena_bound_bytes"]
+    bound = "at its lower bound" if gap == 0 else f"{gap:,} above the lower bound of {data['arena_bound_bytes']:,}"
+    table.add_row("arena", f"{data['arena_bytes']:,} bytes", f"inputs and outputs included; {bound}")
+    table.add_row("tables", f"{data['const_bytes']:,} bytes", "weights, biases, multipliers, in flash")
+    if data["code_bytes"] is None:
+        table.add_row("code", "not measured", "needs arm-none-eabi-gcc")
+    else:
+        table.add_row("code", f"{data['code_bytes']:,} bytes", "kernels included, in flash")
+    table.add_row("work", f"{data['macs']:,} MAC", f"{len(data['steps'])} steps, {data['transposes']} transposes")
+    for kind in ("inputs", "outputs"):
+        for port in data[kind]:
+            q = "" if port["scale"] is None else f", scale {port['scale']:.9g}, zero point {port['zero_point']}"
+            table.add_row(kind[:-1], f"{port['accessor']}()", f"{port['dtype']}{port['shape']}{q}")
+    _out.print(table)
+    for step in data["steps"]:
+        for note in step["notes"]:
+            _out.print(f"note: {step['name']}: {note}", markup=False)
+    fits = [size for size in (512, 256, 128, 64, 32, 16) if data["arena_bytes"] <= size * 1024]
+    if fits:
+        _out.print(f"fits in {fits[-1]} KB of RAM ({fits[-1] * 1024 - data['arena_bytes']:,} bytes to spare)")
+    _out.print(f"written to {built.folder}", markup=False)
+
+
+@main.command()
+@_model_options
+@click.option("--on", default="host", show_default=True, help="host, or a core whose board is emulated.")
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    metavar="X.npz",
+    help="One array per model input, by name, first axis = samples [default: random].",
+)
+@click.option("--outputs", type=click.Path(path_type=Path), metavar="Y.npz", help="Save what the C produced.")
+@click.option(
+    "--samples",
+    type=click.IntRange(min=1),
+    help=f"[default: {HOST_SAMPLES} on the host, {BOARD_SAMPLES} on an emulated core]",
+)
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs.")
+@click.option(
+    "--cmsis-nn",
+    envvar="CMSIS_NN_ROOT",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@_guarded
+def verify(
+    model: Path,
+    name: str | None,
+    io: str,
+    requant: str,
+    optimize: str,
+    kernels: str,
+    shapes: tuple[str, ...],
+    ram: str | None,
+    on: str,
+    inputs: Path | None,
+    outputs: Path | None,
+    samples: int | None,
+    seed: int,
+    cmsis_nn: Path | None,
+    as_json: bool,
+) -> None:
+    """Compare the generated C with ONNX Runtime, byte for byte. Exit 1 if anything differs.
+
+    \b
+    mcugen verify kws.onnx                                      1000 random inputs, on this machine
+    mcugen verify kws.onnx --on cortex-m4 --inputs real.npz     on an emulated core
+    mcugen verify kws.onnx --cmsis-nn ~/CMSIS-NN                with Arm's library
+    """
+    compiled = _compile(model, _target_of(on), name=name, io=io, requant=requant, shapes=shapes)
+    _check_ram(compiled, ram)
+    count = samples or (HOST_SAMPLES if on == "host" else BOARD_SAMPLES)
+    data = _samples(compiled, inputs, count, seed)
+    result = run_verify(compiled, data, on, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=_progress)
+    if outputs is not None:
+        with outputs.open("wb") as stream:
+            np.savez(stream, **result.outputs)
+    ground = reference(compiled, result)
+    if as_json:
+        steps = [{"name": s.name, "kernel": s.kernel, "exactness": s.exactness} for s in compiled.steps]
+        document = {
+            "on": result.on,
+            "samples": result.samples,
+            "inputs": data.source,
+            "library": "arm" if cmsis_nn else "bundled",
+            "values": result.values,
+            "mismatches": result.mismatches,
+            "max_lsb": result.max_lsb,
+            "bit_exact": result.bit_exact,
+            "first_difference": result.first_difference or None,
+            "steps": steps,
+            "reference": ground,
+        }
+        click.echo(json.dumps(document))
+    else:
+        _verification(compiled, data, result, ground)
+    if not result.bit_exact:
+        _fail(
+            f"check failed: {result.mismatches} of {result.values} output values differ "
+            f"(at most {result.max_lsb} steps). {result.first_difference}",
+            1,
+        )
+
+
+def _verification(compiled: Compiled, data: Samples, result: Any, ground: dict[str, Any]) -> None:
+    verdict = "equal in every byte" if result.bit_exact else "DIFFERS"
+    _out.print(
+        f"{compiled.name} on {result.on}: {verdict} "
+        f"({result.samples} samples, {data.source}; {result.values:,} values, {result.mismatches} differ)",
+        markup=False,
+    )
+    counts: dict[str, int] = {}
+    for step in compiled.steps:
+        counts[step.exactness] = counts.get(step.exactness, 0) + 1
+    _out.print("steps: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
+    session = ", ".join(f"{key}={value}" for key, value in ground["session"].items())
+    _out.print(
+        f"reference: ONNX Runtime {ground['onnxruntime']} on {ground['system']} {ground['machine']}, {session}",
+        markup=False,
+    )
+    other = result.default_mismatches
+    _out.print(
+        f"the plain default session differs from it in {other} of {result.values:,} values"
+        + (f": {ground['default_session']['why']}" if other else ""),
+        markup=False,
+    )
+
+
+@main.command()
+@_model_options
+@click.option("--on", default="cortex-m4", show_default=True, help="A core whose board is emulated.")
+@click.option("--inputs", type=click.Path(path_type=Path), metavar="X.npz", help="The first sample is run.")
+@click.option("--seed", type=int, default=0, show_default=True, help="Of the random input.")
+@click.option(
+    "--cmsis-nn",
+    envvar="CMSIS_NN_ROOT",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@_guarded
+def profile(
+    model: Path,
+    name: str | None,
+    io: str,
+    requant: str,
+    optimize: str,
+    kernels: str,
+    shapes: tuple[str, ...],
+    ram: str | None,
+    on: str,
+    inputs: Path | None,
+    seed: int,
+    cmsis_nn: Path | None,
+    as_json: bool,
+) -> None:
+    """Instructions of one inference, whole and per step, with RAM and flash, on an emulated core.
+
+    \b
+    mcugen profile kws.onnx --on cortex-m4
+    mcugen profile kws.onnx --on cortex-m55 --cmsis-nn ~/CMSIS-NN --json
+    """
+    if on == "host":
+        raise UserError("instructions are counted on emulated cores", hint="Take --on cortex-m4.")
+    compiled = _compile(model, core(on).name, name=name, io=io, requant=requant, shapes=shapes)
+    _check_ram(compiled, ram)
+    data = _samples(compiled, inputs, 1, seed)
+    result = run_profile(compiled, data, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=_progress)
+    size = result.footprint
+    rows = [
+        {"name": s.name, "kernel": s.kernel, "instructions": count, "macs": s.macs}
+        for s, count in zip(compiled.steps, result.step_instructions, strict=True)
+    ]
+    document = {
+        "on": on,
+        "library": "arm" if cmsis_nn else "bundled",
+        "instructions": result.instructions,
+        "macs": compiled.macs,
+        "arena_bytes": compiled.plan.arena_bytes,
+        "ram_bytes": size.ram_bytes,
+        "flash_bytes": size.flash_bytes,
+        "code_bytes": size.code_bytes,
+        "const_bytes": size.const_bytes,
+        "steps": rows,
+    }
+    if as_json:
+        click.echo(json.dumps(document))
+        return
+    table = Table("step", "kernel", box=None, title=f"{compiled.name} on {on}", title_justify="left")
+    for column in ("instructions", "share", "MAC", "per MAC"):
+        table.add_column(column, justify="right")
+    for row in rows:
+        each = f"{row['instructions'] / row['macs']:.2f}" if row["macs"] else ""
+        share = f"{100 * row['instructions'] / max(result.instructions, 1):.1f} %"
+        table.add_row(row["name"], row["kernel"], f"{row['instructions']:,}", share, f"{row['macs']:,}", each)
+    _out.print(table)
+    _out.print(
+        f"{result.instructions:,} instructions for {compiled.macs:,} MAC; RAM {size.ram_bytes:,} bytes "
+        f"(arena {compiled.plan.arena_bytes:,}); flash {size.flash_bytes:,} bytes "
+        f"(code {size.code_bytes:,}, tables {size.const_bytes:,})"
+    )
+
+
+@main.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_guarded
+def inspect(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
+    """What the model is and what it would become: inputs, outputs, steps, memory, work. Writes nothing.
+
+    \b
+    mcugen inspect kws.onnx
+    mcugen inspect kws.onnx --json
+    """
+    compiled = _compile(model, "cortex-m4", name=None, io="int8", requant="exact", shapes=shapes)
+    data = report(compiled, None)
+    if as_json:
+        click.echo(json.dumps(data))
+        return
+    table = Table("step", "kernel", "exactness", "shape", box=None, title=data["name"], title_justify="left")
+    table.add_column("MAC", justify="right")
+    table.add_column("from")
+    for step in compiled.steps:
+        shape = "x".join(map(str, compiled.graph.type(step.outputs[0]).shape))
+        table.add_row(step.name, step.kernel, step.exactness, shape, f"{step.macs:,}", step.origin[0])
+    _out.print(table)
+    for kind in ("inputs", "outputs"):
+        for port in data[kind]:
+            _out.print(
+                f"{kind[:-1]} {port['name']}: {port['dtype']}{port['shape']}, scale {port['scale']}, "
+                f"zero point {port['zero_point']}",
+                markup=False,
+            )
+    _out.print(
+        f"{data['macs']:,} MAC, tables {data['const_bytes']:,} bytes, arena {data['arena_bytes']:,} bytes "
+        f"(lower bound {data['arena_bound_bytes']:,}, peak at {data['arena_peak_step']})"
+    )
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_guarded
+def ops(as_json: bool) -> None:
+    """The operators that compile, with their exactness and limits: printed from the code itself.
+
+    \b
+    mcugen ops
+    """
+    rows = [
+        {
+            "name": op.name,
+            "onnx": list(op.onnx),
+            "exactness": op.exactness,
+            "about": op.about,
+            "limits": [" ".join((limit.__doc__ or "").split()) for limit in op.limits],
+        }
+        for op in OPS.values()
+    ]
+    if as_json:
+        click.echo(json.dumps({"ops": rows}))
+        return
+    table = Table("operator", "from ONNX", "exactness", "what, and limits", box=None)
+    for op in rows:
+        table.add_row(op["name"], ", ".join(op["onnx"]), op["exactness"], ". ".join([op["about"], *op["limits"]]))
+    Console(highlight=False).print(table)
+
+
+@main.command()
+@click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
+@_guarded
+def targets(as_json: bool) -> None:
+    """The cores, their instruction sets, and whether this machine can build for and emulate them.
+
+    \b
+    mcugen targets
+    """
+    rows = []
+    for item in CORES:
+        rows.append(
+            {
+                "name": item.name,
+                "isa": item.isa,
+                "fpu": item.has_fpu,
+                "board": item.machine,
+                "build": available(item, to_run=False) or "yes",
+                "run": available(item) or "yes",
+            }
+        )
+    if as_json:
+        click.echo(json.dumps({"targets": rows}))
+        return
+    table = Table("core", "isa", "FPU", "emulated board", "builds here", "runs here", box=None)
+    for row in rows:
+        table.add_row(
+            row["name"],
+            row["isa"],
+            "yes" if row["fpu"] else "no",
+            row["board"] or "none",
+            row["build"],
+            row["run"],
+        )
+    _out.print(table)
+
+
+if __name__ == "__main__":
+    main()
