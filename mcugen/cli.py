@@ -331,7 +331,7 @@ def verify(
     result = run_verify(compiled, data, on, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=_progress)
     if outputs is not None:
         with outputs.open("wb") as stream:
-            np.savez(stream, **result.outputs)
+            np.savez(stream, **dict(result.outputs))  # type: ignore[arg-type]
     ground = reference(compiled, result)
     if as_json:
         steps = [{"name": s.name, "kernel": s.kernel, "exactness": s.exactness} for s in compiled.steps]
@@ -425,7 +425,7 @@ def profile(
     data = _samples(compiled, inputs, 1, seed)
     result = run_profile(compiled, data, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=_progress)
     size = result.footprint
-    rows = [
+    rows: list[dict[str, Any]] = [
         {"name": s.name, "kernel": s.kernel, "instructions": count, "macs": s.macs}
         for s, count in zip(compiled.steps, result.step_instructions, strict=True)
     ]
@@ -505,7 +505,7 @@ def ops(as_json: bool) -> None:
     \b
     mcugen ops
     """
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "name": op.name,
             "onnx": list(op.onnx),
@@ -533,7 +533,7 @@ def targets(as_json: bool) -> None:
     \b
     mcugen targets
     """
-    rows = []
+    rows: list[dict[str, Any]] = []
     for item in CORES:
         rows.append(
             {

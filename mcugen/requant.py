@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from mcugen.errors import UserError
 
+Real = float | np.floating[Any]
 Float32 = NDArray[np.float32]
 Int32 = NDArray[np.int32]
 Int64 = NDArray[np.int64]
@@ -45,7 +47,7 @@ def gemm_scale(alpha: float, sa: ArrayLike, sb: ArrayLike, sy: ArrayLike) -> Flo
     return np.atleast_1d(_divide(product, _scale("output scale", sy)))
 
 
-def global_average_scale(sx: float, sy: float, count: int) -> np.float32:
+def global_average_scale(sx: Real, sy: Real, count: int) -> np.float32:
     """fl(sx / fl(sy * count)), for the integer sum over `count` pixels, of QLinearGlobalAveragePool.
 
     ORT's own limits hold: count < 2^24 and 2^-32 <= scale < 256, else UserError.
@@ -197,11 +199,11 @@ class MulParams:
 
 
 def add_params(
-    sa: float,
+    sa: Real,
     za: int,
-    sb: float,
+    sb: Real,
     zb: int,
-    sc: float,
+    sc: Real,
     zc: int,
     a_is_scalar: bool = False,
     *,
@@ -239,11 +241,11 @@ def add_params(
 
 
 def mul_params(
-    sa: float,
+    sa: Real,
     za: int,
-    sb: float,
+    sb: Real,
     zb: int,
-    sc: float,
+    sc: Real,
     zc: int,
     *,
     unsigned: bool = False,
@@ -356,7 +358,7 @@ def _proved(fixed_point: Int64, params: AddParams | MulParams, wanted: Int64) ->
 # Softmax and pooling -------------------------------------------------------------------------------
 
 
-def softmax_table(sx: float, classes: int) -> Float32:
+def softmax_table(sx: Real, classes: int) -> Float32:
     """f32[256] of QLinearSoftmax: entry i = fl(exp((i - 255 + shift) * sx)), in double.
 
     shift = max(0, logf(FLT_MAX / classes) - 5) / sx keeps the sum finite. Entry 255 belongs to the row's
@@ -369,7 +371,7 @@ def softmax_table(sx: float, classes: int) -> Float32:
         return np.array([math.exp((i - 255 + shift) * scale) for i in range(256)]).astype(np.float32)
 
 
-def softmax_scale_inverse(sy: float, classes: int) -> np.float32:
+def softmax_scale_inverse(sy: Real, classes: int) -> np.float32:
     """floor(1 / sy), the factor of QLinearSoftmax.
 
     UserError where ORT's own product of table and factor overflows: its bytes would mean nothing.
@@ -404,9 +406,9 @@ class AveragePoolParams:
 
 
 def average_pool_params(
-    sx: float,
+    sx: Real,
     zx: int,
-    sy: float,
+    sy: Real,
     zy: int,
     window: int,
     *,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class Struct:
     """A constant struct passed by address; fields by designated initializers, in the struct's own order."""
 
     ctype: str
-    fields: Mapping[str, Field]
+    fields: Mapping[str, Any]  # Field, or a tuple of uint32 that the struct points to
 
 
 Field = int | float | np.float32 | Requant | Table | Mapping[str, int]

@@ -78,9 +78,9 @@ def step_name(op: str, origin: tuple[str, ...], taken: set[str]) -> str:
 
 # Exporters call every node by its operator; a number says more.
 _GENERIC = frozenset(
-    "conv conv2d conv2d1 gemm matmul matmuladdfusion add mul relu clip softmax maxpool averagepool avgpool globalaveragepool "
-    "flatten reshape transpose concat pad batchnormalization dequantizelinear quantizelinear biasadd depthwise resource "
-    "sigmoid identity identity_int8 depthwise1 depthwise2 depthwise3 resource1".split()
+    "conv conv2d conv2d1 gemm matmul matmuladdfusion add mul relu clip softmax maxpool averagepool avgpool "
+    "globalaveragepool flatten reshape transpose concat pad batchnormalization dequantizelinear quantizelinear biasadd "
+    "depthwise depthwise1 depthwise2 depthwise3 resource resource1 sigmoid identity identity_int8".split()
 )
 
 

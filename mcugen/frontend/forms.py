@@ -30,7 +30,7 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
             found = [a for a in node.attribute if a.name == name]
             if not found:
                 continue
-            array = np.asarray(helper.get_attribute_value(found[0]), dtype)
+            array: np.ndarray = np.asarray(helper.get_attribute_value(found[0]), dtype)
             initializer = unique(f"{node.output[0]}/{name}", taken)
             taken.add(initializer)
             copy.graph.initializer.append(numpy_helper.from_array(array, initializer))

@@ -6,6 +6,7 @@ import hashlib
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
+import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from ..errors import UserError

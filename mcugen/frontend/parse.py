@@ -12,7 +12,7 @@ from onnx import helper, numpy_helper
 from ..errors import UserError
 from ..ir import Graph, Node, TensorType, Value, attrs, constant, live
 
-_DTYPES = {
+_DTYPES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.INT8: "int8",

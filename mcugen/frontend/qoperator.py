@@ -7,6 +7,7 @@ same, because ORT itself turns the QDQ form into these operators.
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 import onnx
@@ -29,7 +30,7 @@ class _Expansion:
     def input(self, slot: int) -> str:
         return self.node.input[slot] if slot < len(self.node.input) else ""
 
-    def attribute(self, name: str, default: object) -> object:
+    def attribute(self, name: str, default: Any) -> Any:
         for attribute in self.node.attribute:
             if attribute.name == name:
                 return helper.get_attribute_value(attribute)
@@ -50,7 +51,7 @@ class _Expansion:
             )
         return self.constants[name]
 
-    def add(self, op: str, inputs: list[str], output: str, **attributes: object) -> str:
+    def add(self, op: str, inputs: list[str], output: str, **attributes: Any) -> str:
         self.nodes.append(helper.make_node(op, inputs, [output], name=self.node.name, **attributes))
         return output
 

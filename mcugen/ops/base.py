@@ -128,7 +128,7 @@ class Canonical:
     def from_nchw(self, name: str, output: str) -> str:
         return self.add("Transpose", [name], output, perm=[0, 2, 3, 1])
 
-    def clamped(self, node: Node, real_output: Callable[[str], None]) -> None:
+    def clamped(self, node: Node, real_output: Callable[[str], object]) -> None:
         """Emit through `real_output(name)`, then clamp if the node's range is narrower than the type."""
         low, high = node.attrs["clamp"]
         if (low, high) == (-128, 127):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ..ir import Node
 from ..step import PROVED, Buffer, Step
 from .base import Canonical, Lowering, OpDef
@@ -15,7 +17,7 @@ def _canonical_dequantize(c: Canonical, node: Node) -> None:
     c.add("DequantizeLinear", [c.tensor(node.inputs[0]), *c.q(node.inputs[0])], node.output)
 
 
-def _lower(kernel: str, quantized: str):
+def _lower(kernel: str, quantized: str) -> Callable[[Lowering, Node], Step]:
     def lower(lowering: Lowering, node: Node) -> Step:
         x = node.inputs[0]
         scale, zero_point = lowering.quant(node.output if quantized == "output" else x)

@@ -6,6 +6,7 @@ x int8[N,H,W,C], w int8[O,KH,KW,C/groups] (OHWI, after to_nhwc), b int32[O] -> y
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -101,7 +102,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     padding, stride, dilation = node.attrs["pads"][:2], node.attrs["strides"], node.attrs["dilations"]
     groups, x_zero = node.attrs["group"], lowering.quant(x)[1]
     depthwise = groups == x_shape[3] > 1
-    geometry: dict[str, object] = {
+    geometry: dict[str, Any] = {
         "stride": tile(stride),
         "padding": tile(padding),
         "dilation": tile(dilation),
@@ -109,8 +110,8 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     }
     offsets = {"input_offset": -x_zero, "output_offset": layer.output_offset}
     bias = ("bias", Table("bias", layer.bias))
-    inner: dict[str, object]
-    common: dict[str, object] = dict(
+    inner: dict[str, Any]
+    common: dict[str, Any] = dict(
         name=lowering.name,
         inputs=(x,),
         outputs=(node.output,),

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from .. import requant
 from ..ir import Graph, Node
 from ..step import PROVED, Buffer, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, members
 
 
-def _recognise(op: str):
+def _recognise(op: str) -> Callable[[Unit], Node]:
     def recognise(unit: Unit) -> Node:
         return unit.make(op, (unit.inputs[0], unit.inputs[1]), clamp=unit.clamp)
 
@@ -21,16 +23,16 @@ def _same_shape(graph: Graph, node: Node) -> str | None:
     return None if a == b else f"they are {list(a)} and {list(b)}"
 
 
-def _canonical(onnx_op: str):
+def _canonical(onnx_op: str) -> Callable[[Canonical, Node], None]:
     def canonical(c: Canonical, node: Node) -> None:
         a, b = node.inputs
         inputs = [c.tensor(a), *c.q(a), c.tensor(b), *c.q(b), *c.q(node.output)]
-        c.clamped(node, lambda output: c.add(onnx_op, inputs, output, "com.microsoft") and None)
+        c.clamped(node, lambda output: c.add(onnx_op, inputs, output, "com.microsoft"))
 
     return canonical
 
 
-def _lower(kind: str):
+def _lower(kind: str) -> Callable[[Lowering, Node], Step]:
     def lower(lowering: Lowering, node: Node) -> Step:
         a, b = node.inputs
         # ORT exchanges the operands of an Add whose first one is a single value.

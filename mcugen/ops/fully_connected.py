@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from ..errors import UserError
@@ -31,7 +33,7 @@ def _canonical(c: Canonical, node: Node) -> None:
     shape = c.graph.type(node.output).shape
     matrix = c.add(
         "Reshape",
-        [c.tensor(x), c.constant(f"{node.output}/in", np.int64([rows, depth]))],
+        [c.tensor(x), c.constant(f"{node.output}/in", np.array([rows, depth], np.int64))],
         f"{node.output}/matrix",
     )
     bias = c.graph.data(b) if b else None
@@ -41,7 +43,7 @@ def _canonical(c: Canonical, node: Node) -> None:
 
     def emit(output: str) -> None:
         c.add("QGemm", inputs, f"{output}/gemm", "com.microsoft", alpha=1.0, transA=0, transB=1)
-        c.add("Reshape", [f"{output}/gemm", c.constant(f"{output}/shape", np.int64(shape))], output)
+        c.add("Reshape", [f"{output}/gemm", c.constant(f"{output}/shape", np.array(shape, np.int64))], output)
 
     c.clamped(node, emit)
 
@@ -54,9 +56,9 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     outputs = len(weights)
     layer = channels(lowering, node, weights)
     x_zero = lowering.quant(x)[1]
-    offsets = {"input_offset": -x_zero, "output_offset": layer.output_offset}
+    offsets: dict[str, Any] = {"input_offset": -x_zero, "output_offset": layer.output_offset}
     act = {"activation": activation(node.attrs["clamp"])}
-    common: dict[str, object] = dict(
+    common: dict[str, Any] = dict(
         name=lowering.name,
         inputs=(x,),
         outputs=(node.output,),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -32,7 +33,7 @@ def moves_data(shape: Sequence[int], perm: Sequence[int]) -> bool:
 
 
 def _canonical_reshape(c: Canonical, node: Node) -> None:
-    shape = c.constant(f"{node.output}/shape", np.int64(c.graph.type(node.output).shape))
+    shape = c.constant(f"{node.output}/shape", np.array(c.graph.type(node.output).shape, np.int64))
     c.add("Reshape", [c.tensor(node.inputs[0]), shape], node.output)
 
 
@@ -50,7 +51,7 @@ def _lower_transpose(lowering: Lowering, node: Node) -> Step:
     rank = len(sizes)
     full = (*sizes, *(1,) * (4 - rank))
     order = (*perm, *range(rank, 4))
-    fields: dict[str, object] = {"num_dims": 4, "permutations": order}
+    fields: dict[str, Any] = {"num_dims": 4, "permutations": order}
     return Step(
         name=lowering.name,
         kernel="arm_transpose_s8",
@@ -111,7 +112,7 @@ def _lower_concat(lowering: Lowering, node: Node) -> tuple[Step, ...]:
 
 def _canonical_pad(c: Canonical, node: Node) -> None:
     rank = len(c.graph.type(node.output).shape)
-    pads = c.constant(f"{node.output}/pads", np.int64(node.attrs["pads"]))
+    pads = c.constant(f"{node.output}/pads", np.array(node.attrs["pads"], np.int64))
     value = c.constant(f"{node.output}/value", c.native(node.attrs["value"]))
     assert len(node.attrs["pads"]) == 2 * rank
     c.add("Pad", [c.tensor(node.inputs[0]), pads, value], node.output)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from .. import requant
@@ -12,7 +14,7 @@ from .base import Canonical, Lowering, OpDef, Unit, activation, members
 from .conv import dims, tile, window
 
 
-def max_pool_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, object]:
+def max_pool_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, Any]:
     """Attributes of the integer max_pool; UserError for what no kernel does."""
     if len(input_hw) != 2:
         raise UserError(f"only 2-D pooling is supported (it is {len(input_hw)}-D)", origin=node.where)
@@ -29,7 +31,7 @@ def _recognise_average(unit: Unit) -> Node:
     node = unit.node
     kernel, hw = tuple(node.attrs["kernel_shape"]), unit.type(0).shape[2:]
     geometry = max_pool_attrs(node, hw)
-    if kernel == tuple(hw) and not any(geometry["pads"]):  # type: ignore[arg-type]
+    if kernel == tuple(hw) and not any(geometry["pads"]):
         return _recognise_global(unit)  # ORT's own rule: such a pool takes the integer path
     return unit.make(
         "average_pool",
@@ -88,7 +90,7 @@ def _canonical_global(c: Canonical, node: Node) -> None:
     c.clamped(node, emit)
 
 
-def _geometry(node: Node) -> dict[str, object]:
+def _geometry(node: Node) -> dict[str, Any]:
     return {"stride": tile(node.attrs["strides"]), "padding": tile(node.attrs["pads"][:2])}
 
 

@@ -1,7 +1,7 @@
 """Functions of one 8-bit value, as tables that ORT itself computed: exact by construction.
 
 lut              y = table[x]           table int8[256], lowest input first
-channel_affine   y = f_c(x)             one function a channel (BatchNormalization between DQ and Q): table int8[C,256]
+channel_lut      y = table[c][x]        one function a channel (BatchNormalization between DQ and Q): int8[C,256]
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from .base import Canonical, Lowering, OpDef
 
 # Element-wise ONNX operators of one input that a table takes, alone or in a chain.
 UNARY = (
-    "Abs Acos Asin Atan Ceil Celu Clip Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log Mish "
-    "Neg Reciprocal Relu Round Selu Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
+    "Abs Acos Asin Atan Ceil Celu Clip Cos Cosh Elu Erf Exp Floor Gelu HardSigmoid HardSwish Identity LeakyRelu Log "
+    "Mish Neg Reciprocal Relu Round Selu Sigmoid Sign Sin Sinh Softplus Softsign Sqrt Swish Tan Tanh ThresholdedRelu"
 ).split()
 # Operators that a chain may contain with constants of one value as the other operand.
 WITH_SCALAR = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu")

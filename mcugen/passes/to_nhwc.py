@@ -82,7 +82,9 @@ class _Layout:
             )
         self._add_stored(node, tuple(inputs), _TO_NCHW, {})
 
-    def _add_stored(self, node: Node, inputs: tuple[str, ...], perm: tuple[int, ...], changes: dict) -> None:
+    def _add_stored(
+        self, node: Node, inputs: tuple[str, ...], perm: tuple[int, ...], changes: dict[str, object]
+    ) -> None:
         """Add `node` working on stored values; its output is transpose(stored output, perm)."""
         type = self.type(node.output)
         shape = tuple(type.shape[axis] for axis in _inverse(perm))

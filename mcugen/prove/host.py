@@ -78,13 +78,13 @@ class HostModel:
         seen: list[np.ndarray] = []
         steps, graph = self.compiled.steps, self.compiled.graph
 
-        @self.ffi.callback("void(int, const void *, uint32_t)")
         def note(step: int, output: object, size: int) -> None:
             type = graph.type(steps[step].outputs[0])
             raw = np.frombuffer(self.ffi.buffer(output, size), type.dtype)
             seen.append(raw.reshape(type.shape).copy())
 
-        self.library.mcugen_trace = note
+        callback = self.ffi.callback("void(int, const void *, uint32_t)", note)
+        self.library.mcugen_trace = callback
         self.run(inputs)
         return seen
 
