@@ -19,7 +19,7 @@ class UserError(Exception):
 
     def __str__(self) -> str:
         head = f"{self.origin}: {self.message}" if self.origin else self.message
-        return f"{head} {self.hint}".rstrip()
+        return f"{head.rstrip('.')}. {self.hint}".rstrip()
 
 
 class CheckFailed(Exception):

@@ -85,7 +85,11 @@ def check_budgets(compiled: Compiled, data: dict[str, Any], ram: int | None, fla
             (slot for slot in compiled.plan.slots if slot.first_step <= peak <= slot.last_step),
             key=lambda slot: -slot.size_bytes,
         )
-        parts_text = ", ".join(f"{slot.names[0]} {slot.size_bytes:,}" for slot in holders[:4])
+        makers = {name: f"output of {step.name}" for step in compiled.steps for name in step.outputs}
+        holding = [next((makers[n] for n in slot.names if n in makers), slot.names[0]) for slot in holders]
+        parts_text = ", ".join(
+            f"{what} {slot.size_bytes:,}" for what, slot in zip(holding[:4], holders[:4], strict=True)
+        )
         raise CheckFailed(
             f"the arena needs {arena:,} bytes, --ram allows {ram:,}: {arena - ram:,} too many. "
             f"The peak is at step {compiled.steps[peak].name}: {parts_text}."

@@ -40,7 +40,7 @@
 
 /* One entry of a multiplier table: a constant expression, so the same generated table serves every
  * build. The FPU build carries the bits of the float s itself: its exponent is shift - 1, biased 127. */
-#if MCUGEN_REQUANT_FPU && !MCUGEN_REQUANT_STOCK
+#if MCUGEN_REQUANT_FPU
 #define MCUGEN_MULTIPLIER(mantissa_q31, shift)                                                                   \
     ((mantissa_q31) == 0 ? 0                                                                                     \
                          : (int32_t)(((uint32_t)((shift) + 126) << 23) | (((uint32_t)(mantissa_q31) >> 7) & 0x7FFFFFu)))

@@ -1,4 +1,7 @@
-"""Older opsets keep in attributes what newer ones take as inputs; everything behind sees the newer form."""
+"""Older opsets keep in attributes what newer ones take as inputs; everything behind sees the newer form.
+
+Constant nodes become initializers, so that shape inference sees their values whatever the opset.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
+from ..errors import UserError
 from ..ir import unique
 
 # operator -> (attribute, input slot, dtype); the attribute becomes an initializer at that slot
@@ -18,11 +22,15 @@ _MOVED: dict[str, tuple[tuple[str, int, type], ...]] = {
 
 
 def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in the forms of opset 13 and later; Softmax carries its axis explicitly."""
+    """A copy in the forms of opset 13 and later; Softmax carries its axis, no Constant nodes."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     opset = next(e.version for e in copy.opset_import if e.domain in ("", "ai.onnx"))
     taken = {name for node in copy.graph.node for name in (*node.input, *node.output)}
+    constants = [node for node in copy.graph.node if node.op_type == "Constant"]
+    for node in constants:
+        copy.graph.initializer.append(numpy_helper.from_array(_constant(node), node.output[0]))
+        copy.graph.node.remove(node)
     for node in copy.graph.node:
         if node.op_type == "Softmax" and not any(a.name == "axis" for a in node.attribute):
             node.attribute.append(helper.make_attribute("axis", -1 if opset >= 13 else 1))
@@ -43,3 +51,13 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
         if entry.domain in ("", "ai.onnx") and entry.version < 13:
             entry.version = 13
     return copy
+
+
+def _constant(node: onnx.NodeProto) -> np.ndarray:
+    (attribute,) = node.attribute
+    value = helper.get_attribute_value(attribute)
+    if attribute.name == "value":
+        return numpy_helper.to_array(value)
+    if not attribute.name.startswith(("value_float", "value_int")):
+        raise UserError(f"a Constant of kind {attribute.name} is not supported", origin=node.name or node.output[0])
+    return np.asarray(value, np.float32 if attribute.name.startswith("value_float") else np.int64)

@@ -42,9 +42,6 @@ def parse(model: onnx.ModelProto, *, name: str) -> Graph:
     nodes: list[Node] = []
     for index, proto in enumerate(graph.node):
         origin = proto.name or f"{proto.op_type}#{index}"
-        if proto.op_type == "Constant":
-            values[proto.output[0]] = constant(proto.output[0], _constant(proto))
-            continue
         for output in filter(None, proto.output):
             if output not in values:
                 raise _unknown(proto, origin, output)
@@ -112,15 +109,6 @@ def _array(tensor: onnx.TensorProto) -> np.ndarray:
             hint="Quantize the model to int8 or uint8.",
         )
     return numpy_helper.to_array(tensor)
-
-
-def _constant(proto: onnx.NodeProto) -> np.ndarray:
-    (attribute,) = proto.attribute
-    value = helper.get_attribute_value(attribute)
-    if attribute.name == "value":
-        return _array(value)
-    dtype = np.float32 if attribute.name.startswith("value_float") else np.int64
-    return np.asarray(value, dtype)
 
 
 def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from .rewrite import DQ, Builder, Q, qdq_params
 
 
 def recognise_quantized(graph: Graph) -> Graph:
+    _refuse_unquantized(graph)
     builder = Builder(graph)
     producers = graph.producers()
     for name, q in _annotations(graph).items():
@@ -39,6 +40,23 @@ def recognise_quantized(graph: Graph) -> Graph:
     after = builder.graph_out(unsigned=_unsigned(graph))
     _refuse_float(graph, after)
     return after
+
+
+def _refuse_unquantized(graph: Graph) -> None:
+    """The two common ways to come with a model that has no static quantization get a message of their own."""
+    dynamic = next((n for n in graph.nodes if n.op in ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger")), None)
+    if dynamic is not None:
+        raise UserError(
+            f"the model is quantized dynamically ({dynamic.op})",
+            origin=dynamic.where,
+            hint="Quantize it statically: onnxruntime.quantization.quantize_static with calibration data.",
+        )
+    if graph.nodes and not any(n.op in (Q, DQ) for n in graph.nodes):
+        raise UserError(
+            f"the model is not quantized: {graph.nodes[0].op} works on float32",
+            origin=graph.nodes[0].where,
+            hint="Quantize it first: onnxruntime.quantization.quantize_static with calibration data.",
+        )
 
 
 def _annotations(graph: Graph) -> dict[str, Quant]:

@@ -1,0 +1,67 @@
+"""Compile a model and hold the C against ONNX Runtime: what most tests do."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+
+from mcugen import pipeline
+from mcugen.emit.artefact import Compiled
+from mcugen.prove.samples import random_samples
+from mcugen.prove.toolchain import available
+from mcugen.prove.verify import Verification, first_difference, verify
+from mcugen.target import core
+
+_ROOT = os.environ.get("CMSIS_NN_ROOT")
+CMSIS_NN = Path(_ROOT) if _ROOT else None
+"""The checkout of Arm's library that tests may use, if any."""
+
+needs_cmsis_nn = pytest.mark.skipif(CMSIS_NN is None, reason="CMSIS_NN_ROOT is not set")
+
+
+def compile_model(model: onnx.ModelProto, folder: Path, **options: Any) -> Compiled:
+    """options: those of pipeline.Options."""
+    path = folder / "small.onnx"
+    onnx.save(model, path)
+    return pipeline.compile(path, pipeline.Options(**options))
+
+
+def assert_exact(compiled: Compiled, *, samples: int = 16, on: str = "host", cmsis_nn: Path | None = None) -> Verification:
+    """All output bytes equal the pinned session's and, on the host, every step's equal the canonical graph's.
+
+    The outputs must also vary: a model that saturates everywhere would prove nothing.
+    """
+    if on != "host":
+        reason = available(core(on))
+        if reason:
+            pytest.skip(reason)
+    result = verify(compiled, random_samples(compiled, samples, seed=1), on, cmsis_nn)
+    assert result.bit_exact, f"{result.mismatches} of {result.values} differ. {result.first_difference}"
+    for name, array in result.outputs.items():
+        assert len(np.unique(array)) > 2 or array.size < 8, f"output {name} hardly varies: {np.unique(array)}"
+    return result
+
+
+def exact(model: onnx.ModelProto, folder: Path, *, samples: int = 16, **options: Any) -> Compiled:
+    """Compile for the host's stand-in core and assert equality there."""
+    compiled = compile_model(model, folder, **options)
+    assert_exact(compiled, samples=samples)
+    return compiled
+
+
+def exact_integer_form(model: onnx.ModelProto, folder: Path) -> Compiled:
+    """Where ONNX Runtime computes in float: every step equals the canonical integer graph, and says what it is."""
+    compiled = compile_model(model, folder)
+    data = random_samples(compiled, 16, seed=1)
+    assert first_difference(compiled, data, None, _silent) == ""
+    assert any("integer form" in note for step in compiled.steps for note in step.notes)
+    return compiled
+
+
+def kernels(compiled: Compiled) -> list[str]:
+    return [step.kernel for step in compiled.steps]
