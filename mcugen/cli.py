@@ -75,7 +75,7 @@ def _progress(label: str, total: int) -> Iterator[Advance]:
         MofNCompleteColumn(),
         TimeElapsedColumn(),
     )
-    with Bars(*columns, console=_err, transient=True) as bars:
+    with Bars(*columns, console=_err, transient=True, disable=not _err.is_terminal) as bars:
         task = bars.add_task(label, total=total or None)
         yield lambda: bars.advance(task)
 
@@ -157,10 +157,11 @@ def _compile(
     return pipeline.compile(model, options, seen or (lambda name, graph: None))
 
 
-def _samples(compiled: Compiled, inputs: Path | None, count: int, seed: int) -> Samples:
+def _samples(compiled: Compiled, inputs: Path | None, count: int | None, default: int, seed: int) -> Samples:
+    """The file's samples (all, if no number is given), or random ones."""
     if inputs is not None:
         return load_samples(compiled, inputs, count)
-    return random_samples(compiled, count, seed)
+    return random_samples(compiled, count or default, seed)
 
 
 def _target_of(on: str) -> str:
@@ -288,7 +289,7 @@ def _summary(built: project.Built) -> None:
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
-    help=f"[default: {HOST_SAMPLES} on the host, {BOARD_SAMPLES} on an emulated core]",
+    help=f"[default: all of --inputs; random: {HOST_SAMPLES} on the host, {BOARD_SAMPLES} on an emulated core]",
 )
 @click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs.")
 @click.option(
@@ -326,8 +327,7 @@ def verify(
     """
     compiled = _compile(model, _target_of(on), name=name, io=io, requant=requant, shapes=shapes)
     _check_ram(compiled, ram)
-    count = samples or (HOST_SAMPLES if on == "host" else BOARD_SAMPLES)
-    data = _samples(compiled, inputs, count, seed)
+    data = _samples(compiled, inputs, samples, HOST_SAMPLES if on == "host" else BOARD_SAMPLES, seed)
     result = run_verify(compiled, data, on, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=_progress)
     if outputs is not None:
         with outputs.open("wb") as stream:
@@ -422,7 +422,7 @@ def profile(
         raise UserError("instructions are counted on emulated cores", hint="Take --on cortex-m4.")
     compiled = _compile(model, core(on).name, name=name, io=io, requant=requant, shapes=shapes)
     _check_ram(compiled, ram)
-    data = _samples(compiled, inputs, 1, seed)
+    data = _samples(compiled, inputs, 1, 1, seed)
     result = run_profile(compiled, data, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=_progress)
     size = result.footprint
     rows: list[dict[str, Any]] = [

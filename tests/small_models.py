@@ -57,7 +57,11 @@ class Net:
     def model(self) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, "small", self.inputs, self.outputs, self.initializers)
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("com.microsoft", 1)]
-        return helper.make_model(graph, opset_imports=opsets, ir_version=9)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        inferred = onnx.shape_inference.infer_shapes(model)
+        del model.graph.output[:]
+        model.graph.output.extend(inferred.graph.output)
+        return model
 
     # Quantization
 
@@ -92,8 +96,9 @@ class Net:
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
         return Tensor(name, np.float32(scale), self.zero(zero_point))
 
-    def _output(self, name: str, kind: int) -> None:
-        self.outputs.append(helper.make_tensor_value_info(name, kind, None))
+    def _output(self, name: str, kind: int, rank: int | None = None) -> None:
+        """rank: of an output whose shape ONNX cannot infer."""
+        self.outputs.append(helper.make_tensor_value_info(name, kind, None if rank is None else [None] * rank))
 
     def output(self, x: Tensor, name: str = "y") -> None:
         """A float output behind a DequantizeLinear."""
@@ -101,8 +106,8 @@ class Net:
         self.nodes[-1].output[0] = name
         self._output(name, TensorProto.FLOAT)
 
-    def integer_output(self, x: Tensor) -> None:
-        self._output(x.name, helper.np_dtype_to_tensor_dtype(self.dtype))
+    def integer_output(self, x: Tensor, rank: int | None = None) -> None:
+        self._output(x.name, helper.np_dtype_to_tensor_dtype(self.dtype), rank)
 
     # Layers
 
@@ -214,7 +219,7 @@ def qoperator(
     result = net.params(output[0], net.zero(output[1]))
     operands = [*result, *operands] if output_first else [*operands, *result]
     y = net.node(op, *operands, name="only", domain=domain, **attributes)
-    net.integer_output(Tensor(y, np.float32(output[0]), net.zero(output[1])))
+    net.integer_output(Tensor(y, np.float32(output[0]), net.zero(output[1])), len(shapes[0]))
     return net.model()
 
 
@@ -240,5 +245,5 @@ def qlinear_weights(
         operands += result + ([values] if bias else [])
     domain = "com.microsoft" if op == "QGemm" else ""
     y = net.node(op, *operands, name="only", domain=domain, **attributes)
-    net.integer_output(Tensor(y, np.float32(1), 0))
+    net.integer_output(Tensor(y, np.float32(1), 0), len(input_shape))
     return net.model()

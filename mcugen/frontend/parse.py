@@ -81,7 +81,8 @@ def _type(info: onnx.ValueInfoProto) -> TensorType:
             hint="Quantize the model to int8 or uint8.",
         )
     shape = tuple(d.dim_value for d in tensor.shape.dim)
-    if any(d < 0 for d in shape) or np.prod(shape, dtype=object) >= 2**31:
+    item = np.dtype(_DTYPES[tensor.elem_type]).itemsize
+    if any(d < 0 for d in shape) or np.prod(shape, dtype=object) * item >= 2**31:
         raise UserError(f"a tensor of shape {list(shape)} is beyond 2 GB", origin=info.name)
     return TensorType(_DTYPES[tensor.elem_type], shape)
 

@@ -25,6 +25,18 @@
 /* CMSIS-NN's structs hold constant tables through pointers that are not const; it only reads them. */
 #define MCUGEN_MUTABLE(table) ((void *)(uintptr_t)(table))
 
+/* 1 if the FPU rounds to nearest even and keeps subnormals and NaNs, as exact results need; 1 without an FPU. */
+static inline int mcugen_fpu_is_in_reset_mode(void)
+{
+#if defined(__ARM_FP) && defined(__GNUC__)
+    uint32_t fpscr;
+    __asm volatile("vmrs %0, fpscr" : "=r"(fpscr));
+    return (fpscr & 0x03C00000u) == 0; /* RMode, FZ, DN */
+#else
+    return 1;
+#endif
+}
+
 /* A plan and its header are checked where they meet. */
 #if defined(__cplusplus) && __cplusplus >= 201103L
 #define MCUGEN_STATIC_ASSERT(condition, name) static_assert(condition, #name)
