@@ -1,3 +1,37 @@
-"""mcugen: quantized ONNX models as C firmware for Arm Cortex-M, equal to ONNX Runtime byte for byte."""
+"""mcugen: quantized ONNX models as C firmware for Arm Cortex-M, equal to ONNX Runtime byte for byte.
+
+The public API, in the order one uses it:
+
+    from pathlib import Path
+    import mcugen
+
+    compiled = mcugen.compile(Path("model.onnx"), mcugen.Options(core="cortex-m4"))
+    samples = mcugen.random_samples(compiled, count=1000, seed=0)       # or load_samples(compiled, Path("x.npz"), None)
+    assert mcugen.verify(compiled, samples).bit_exact                   # on="cortex-m55" for an emulated core
+    print(mcugen.profile(compiled, samples).instructions)
+    mcugen.build(compiled, Path("out/model"), ram=64 * 1024, flash=None)
+
+UserError: the model or an option cannot be compiled. CheckFailed: a budget is broken. For the code, start with
+`mcugen.pipeline`.
+"""
 
 __version__ = "0.1.0"
+
+from .errors import CheckFailed, UserError
+from .pipeline import Options, compile
+from .project import build
+from .prove.profile import profile
+from .prove.samples import load_samples, random_samples
+from .prove.verify import verify
+
+__all__ = [
+    "CheckFailed",
+    "Options",
+    "UserError",
+    "build",
+    "compile",
+    "load_samples",
+    "profile",
+    "random_samples",
+    "verify",
+]

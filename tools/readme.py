@@ -1,0 +1,53 @@
+"""Renews what README.md shows of the program itself: runs its console blocks again and prints the operator table.
+
+    python tools/readme.py            rewrite README.md
+    python tools/readme.py --check    exit 1 if the operator table is not what the code says
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+from mcugen.ops import OPS
+
+ROOT = Path(__file__).resolve().parent.parent
+README = ROOT / "README.md"
+_TABLE = re.compile(r"(<!-- operators -->\n).*?(<!-- end of operators -->)", re.DOTALL)
+_CONSOLE = re.compile(r"```console\n\$ (.*?)\n.*?```", re.DOTALL)
+
+
+def operator_table() -> str:
+    """The support table, from the operators' own definitions."""
+    lines = ["| operator | from ONNX | exactness | what, and limits |", "|---|---|---|---|"]
+    for op in OPS.values():
+        limits = [" ".join((limit.__doc__ or "").split()).rstrip(".") for limit in op.limits]
+        about = ". ".join([op.about, *limits])
+        lines.append(f"| {op.name} | {', '.join(op.onnx)} | {op.exactness} | {about} |")
+    return "\n".join(lines) + "\n"
+
+
+def with_table(text: str) -> str:
+    return _TABLE.sub(lambda match: match[1] + operator_table() + match[2], text)
+
+
+def run_block(match: re.Match[str]) -> str:
+    command = match[1]
+    env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "110"}
+    done = subprocess.run(command, shell=True, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    shown = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).splitlines() if line.strip())
+    return f"```console\n$ {command}\n{shown}\n```"
+
+
+def main() -> None:
+    text = README.read_text(encoding="utf-8")
+    if "--check" in sys.argv[1:]:
+        sys.exit(with_table(text) != text)
+    README.write_text(_CONSOLE.sub(run_block, with_table(text)), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
