@@ -61,10 +61,9 @@ def measure(model: Path, samples: int, board_samples: int, cmsis_nn: Path | None
     project.build(compiled, scratch / model.stem, ram=None, flash=None)
     row: dict[str, Any] = {"model": model.stem, "build_seconds": round(time.perf_counter() - started, 2)}
     data = random_samples(compiled, samples, seed=0)
+    libraries = [("bundled", None)] + ([("Arm's", cmsis_nn)] if cmsis_nn else [])
     places: dict[str, Any] = {}
-    for library, root in (("bundled", None), ("arm", cmsis_nn)):
-        if library == "arm" and root is None:
-            continue
+    for library, root in libraries:
         result = verify(compiled, data, "host", root)
         places[f"host, {library}"] = [result.mismatches, result.values, result.first_difference]
         row["default_session_differs"] = [result.default_mismatches, result.values]
@@ -73,8 +72,14 @@ def measure(model: Path, samples: int, board_samples: int, cmsis_nn: Path | None
         if core.name in ("cortex-m0plus", "cortex-m85") or available(core):
             continue
         for_core = pipeline.compile(model, pipeline.Options(core=core.name))
-        result = verify(for_core, real_inputs(for_core, model, board_samples, scratch), core.name)
-        places[core.name] = [result.mismatches, result.values, result.first_difference]
+        real = real_inputs(for_core, model, board_samples, scratch)
+        for library, root in libraries:
+            result = verify(for_core, real, core.name, root)
+            places[f"{core.name.removeprefix('cortex-')}, {library}"] = [
+                result.mismatches,
+                result.values,
+                result.first_difference,
+            ]
     row["places"] = places
     return row
 
@@ -93,7 +98,7 @@ def table(rows: list[dict[str, Any]], samples: int, board_samples: int) -> str:
         "|---|" + "---|" * (len(places) + 2),
     ]
     for row in rows:
-        cells = [f"{row['places'][p][0]} of {row['places'][p][1]:,}" for p in places]
+        cells = [f"{row['places'][p][0]} of {row['places'][p][1]:,}" for p in places]  # every row has every place
         other = "{} of {:,}".format(*row["default_session_differs"])
         lines.append(f"| {row['model']} | " + " | ".join(cells) + f" | {other} | {row['build_seconds']} s |")
     lines += [
