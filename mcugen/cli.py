@@ -7,91 +7,37 @@ With --json, one JSON object goes to stdout; messages and progress always go to 
 from __future__ import annotations
 
 import json
-import sys
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from functools import wraps
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import click
 import numpy as np
 import onnx
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
-from rich.progress import Progress as Bars
 from rich.table import Table
 
 from . import __version__, ir, pipeline, project
+from .console import err, fail, guarded, out, parse_shape, progress
+from .deliver.commands_export import export, run_pipeline
+from .deliver.commands_quantize import compare, quantize
 from .emit.artefact import Compiled
 from .emit.canonical import canonical_model
 from .emit.report import report
-from .errors import CheckFailed, UserError
+from .errors import UserError
 from .ops import OPS
 from .prove.profile import profile as run_profile
-from .prove.progress import Advance
 from .prove.samples import Samples, load_samples, random_samples
 from .prove.toolchain import available
 from .prove.verify import reference
 from .prove.verify import verify as run_verify
 from .target import CORES, core, parse_size
 
-_out = Console(highlight=False, soft_wrap=True)
-_err = Console(stderr=True, highlight=False)
-
 HOST_SAMPLES = 1000
 BOARD_SAMPLES = 8
 
 
-def _fail(message: str, code: int) -> NoReturn:
-    _err.print(message, markup=False, soft_wrap=True)
-    sys.exit(code)
-
-
-def _guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """UserError -> exit 2, CheckFailed -> exit 1: one message, no traceback."""
-
-    @wraps(command)
-    def run(*args: Any, **kwargs: Any) -> None:
-        try:
-            command(*args, **kwargs)
-        except UserError as error:
-            _fail(f"error: {error}", 2)
-        except CheckFailed as error:
-            _fail(f"check failed: {error}", 1)
-        except KeyboardInterrupt:
-            _fail("interrupted", 130)
-
-    return run
-
-
-@contextmanager
-def _progress(label: str, total: int) -> Iterator[Advance]:
-    """A bar on stderr; a spinner where the amount is not known."""
-    columns = (
-        SpinnerColumn(),
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-    )
-    with Bars(*columns, console=_err, transient=True, disable=not _err.is_terminal) as bars:
-        task = bars.add_task(label, total=total or None)
-        yield lambda: bars.advance(task)
-
-
 # Options that several commands share
-
-
-def _shape(text: str) -> tuple[str, tuple[int, ...]]:
-    name, separator, dims = text.rpartition("=")
-    try:
-        sizes = tuple(int(d) for d in dims.split(","))
-    except ValueError:
-        sizes = ()
-    if not separator or not name or not sizes or min(sizes) < 1:
-        raise UserError(f"{text!r} is not a shape", hint="Write --shape name=1,3,224,224.")
-    return name, sizes
 
 
 def _model_options(command: Callable[..., None]) -> Callable[..., None]:
@@ -118,14 +64,13 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
             type=click.Choice(list(project.OPTIMIZE)),
             default="balanced",
             show_default=True,
-            help="Optimization of the C compiler: -O3, -O2 or -Os.",
+            help="Of the C compiler: -O3, -O2 or -Os; speed also stores weights as int16 where that is faster.",
         ),
         click.option(
             "--kernels",
-            type=click.Choice(["api"]),
-            default="api",
-            show_default=True,
-            help="api: CMSIS-NN's calls.",
+            type=click.Choice(["specialised", "api"]),
+            help="specialised: C made for the layer's sizes. api: CMSIS-NN's calls [default: specialised, or api with "
+            "--cmsis-nn].",
         ),
         click.option(
             "--shape",
@@ -134,7 +79,12 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
             metavar="NAME=DIMS",
             help="Fix a dynamic input, as name=1,3,224,224. A dynamic batch becomes 1 by itself.",
         ),
-        click.option("--ram", metavar="SIZE", help="Budget of the arena, as 256K: exit 1 if it is broken."),
+        click.option(
+            "--ram",
+            metavar="SIZE",
+            help="Budget of the arena, as 256K: layers run in bands of rows where that keeps it, exit 1 if it is "
+            "broken. min: the smallest arena.",
+        ),
     ]
     for option in reversed(options):
         command = option(command)
@@ -148,11 +98,23 @@ def _compile(
     name: str | None,
     io: str,
     requant: str,
+    optimize: str,
+    kernels: str | None,
     shapes: tuple[str, ...],
+    ram: str | None = None,
+    library: str = "bundled",
     seen: Any = None,
 ) -> Compiled:
     options = pipeline.Options(
-        core=target, name=name, io=io, requant=requant, shapes=dict(_shape(text) for text in shapes)
+        core=target,
+        name=name,
+        io=io,
+        requant=requant,
+        library=library,
+        kernels=kernels or ("api" if library == "arm" else "specialised"),
+        optimize=optimize,
+        ram=_SMALLEST if ram == "min" else _budget(ram),
+        shapes=dict(parse_shape(text) for text in shapes),
     )
     return pipeline.compile(model, options, seen or (lambda name, graph: None))
 
@@ -169,9 +131,22 @@ def _target_of(on: str) -> str:
     return "cortex-m4" if on == "host" else core(on).name
 
 
+_SMALLEST = 0  # bytes: a budget that no plan keeps
+
+
+def _budget(size: str | None) -> int | None:
+    """Bytes that must be kept to, or None: --ram min asks for none."""
+    return None if size in (None, "min") else parse_size(size)
+
+
+def _library(cmsis_nn: Path | None) -> str:
+    return "arm" if cmsis_nn else "bundled"
+
+
 def _check_ram(compiled: Compiled, ram: str | None) -> None:
-    if ram is not None:
-        project.check_budgets(compiled, report(compiled, None), parse_size(ram), None)
+    budget = _budget(ram)
+    if budget is not None:
+        project.check_budgets(compiled, report(compiled, None), budget, None)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -193,6 +168,13 @@ def main() -> None:
 @click.option("--format", "layout", type=click.Choice(["cmake"]), default="cmake", show_default=True)
 @click.option("--flash", metavar="SIZE", help="Budget of tables and code, as 1M: exit 1 if it is broken.")
 @click.option(
+    "--library",
+    type=click.Choice(["bundled", "arm"]),
+    default="bundled",
+    show_default=True,
+    help="arm: for a build with -DCMSIS_NN_ROOT. It takes scratch, and no output may reach into its input.",
+)
+@click.option(
     "--emit-canonical",
     type=click.Path(path_type=Path),
     metavar="FILE",
@@ -205,20 +187,21 @@ def main() -> None:
     help=f"Print the IR after a pass ({', '.join(pipeline.pass_names())}, or all).",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
-@_guarded
+@guarded
 def build(
     model: Path,
     name: str | None,
     io: str,
     requant: str,
     optimize: str,
-    kernels: str,
+    kernels: str | None,
     shapes: tuple[str, ...],
     ram: str | None,
     output: Path | None,
     target: str,
     layout: str,
     flash: str | None,
+    library: str,
     emit_canonical: Path | None,
     dump_after: str | None,
     as_json: bool,
@@ -230,14 +213,26 @@ def build(
     mcugen build model.onnx -o out/m --shape input=1,3,224,224 --io float
     mcugen build model.onnx -o out/m --dump-after to_nhwc
     """
-    limits = (None if ram is None else parse_size(ram), None if flash is None else parse_size(flash))
+    limits = (_budget(ram), _budget(flash))
 
     def seen(pass_name: str, graph: ir.Graph) -> None:
         if dump_after in (pass_name, "all"):
-            _err.print(f"-- after {pass_name}\n{ir.format_graph(graph)}", markup=False, soft_wrap=True)
+            err.print(f"-- after {pass_name}\n{ir.format_graph(graph)}", markup=False, soft_wrap=True)
 
-    with _progress(f"compiling {model.name}", 2) as advance:
-        compiled = _compile(model, target, name=name, io=io, requant=requant, shapes=shapes, seen=seen)
+    with progress(f"compiling {model.name}", 2) as advance:
+        compiled = _compile(
+            model,
+            target,
+            name=name,
+            io=io,
+            requant=requant,
+            optimize=optimize,
+            kernels=kernels,
+            shapes=shapes,
+            ram=ram,
+            library=library,
+            seen=seen,
+        )
         advance()
         folder = output or Path("out") / compiled.name
         built = project.build(compiled, folder, ram=limits[0], flash=limits[1], optimize=optimize)
@@ -266,14 +261,14 @@ def _summary(built: project.Built) -> None:
         for port in data[kind]:
             q = "" if port["scale"] is None else f", scale {port['scale']:.9g}, zero point {port['zero_point']}"
             table.add_row(kind[:-1], f"{port['accessor']}()", f"{port['dtype']}{port['shape']}{q}")
-    _out.print(table)
+    out.print(table)
     for step in data["steps"]:
         for note in step["notes"]:
-            _out.print(f"note: {step['name']}: {note}", markup=False)
+            out.print(f"note: {step['name']}: {note}", markup=False)
     fits = [size for size in (512, 256, 128, 64, 32, 16) if data["arena_bytes"] <= size * 1024]
     if fits:
-        _out.print(f"fits in {fits[-1]} KB of RAM ({fits[-1] * 1024 - data['arena_bytes']:,} bytes to spare)")
-    _out.print(f"written to {built.folder}", markup=False)
+        out.print(f"fits in {fits[-1]} KB of RAM ({fits[-1] * 1024 - data['arena_bytes']:,} bytes to spare)")
+    out.print(f"written to {built.folder}", markup=False)
 
 
 @main.command()
@@ -300,14 +295,14 @@ def _summary(built: project.Built) -> None:
     help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@_guarded
+@guarded
 def verify(
     model: Path,
     name: str | None,
     io: str,
     requant: str,
     optimize: str,
-    kernels: str,
+    kernels: str | None,
     shapes: tuple[str, ...],
     ram: str | None,
     on: str,
@@ -325,10 +320,21 @@ def verify(
     mcugen verify kws.onnx --on cortex-m4 --inputs real.npz     on an emulated core
     mcugen verify kws.onnx --cmsis-nn ~/CMSIS-NN                with Arm's library
     """
-    compiled = _compile(model, _target_of(on), name=name, io=io, requant=requant, shapes=shapes)
+    compiled = _compile(
+        model,
+        _target_of(on),
+        library=_library(cmsis_nn),
+        ram=ram,
+        name=name,
+        io=io,
+        requant=requant,
+        optimize=optimize,
+        kernels=kernels,
+        shapes=shapes,
+    )
     _check_ram(compiled, ram)
     data = _samples(compiled, inputs, samples, HOST_SAMPLES if on == "host" else BOARD_SAMPLES, seed)
-    result = run_verify(compiled, data, on, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=_progress)
+    result = run_verify(compiled, data, on, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=progress)
     if outputs is not None:
         with outputs.open("wb") as stream:
             np.savez(stream, **dict(result.outputs))  # type: ignore[arg-type]
@@ -343,6 +349,8 @@ def verify(
             "values": result.values,
             "mismatches": result.mismatches,
             "max_lsb": result.max_lsb,
+            "max_abs_difference": result.max_abs_difference,
+            "within_tolerance": result.within_tolerance,
             "bit_exact": result.bit_exact,
             "first_difference": result.first_difference or None,
             "steps": steps,
@@ -351,8 +359,8 @@ def verify(
         click.echo(json.dumps(document))
     else:
         _verification(compiled, data, result, ground)
-    if not result.bit_exact:
-        _fail(
+    if not result.passed:
+        fail(
             f"check failed: {result.mismatches} of {result.values} output values differ "
             f"(at most {result.max_lsb} steps). {result.first_difference}",
             1,
@@ -360,23 +368,25 @@ def verify(
 
 
 def _verification(compiled: Compiled, data: Samples, result: Any, ground: dict[str, Any]) -> None:
-    verdict = "equal in every byte" if result.bit_exact else "DIFFERS"
-    _out.print(
+    verdict = "equal in every byte" if result.bit_exact else "within tolerance" if result.passed else "DIFFERS"
+    out.print(
         f"{compiled.name} on {result.on}: {verdict} "
         f"({result.samples} samples, {data.source}; {result.values:,} values, {result.mismatches} differ)",
         markup=False,
     )
+    if result.mismatches:
+        out.print(f"largest difference: {result.max_abs_difference:.3g}, at most {result.max_lsb} steps of a scale")
     counts: dict[str, int] = {}
     for step in compiled.steps:
         counts[step.exactness] = counts.get(step.exactness, 0) + 1
-    _out.print("steps: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
+    out.print("steps: " + ", ".join(f"{number} {kind}" for kind, number in sorted(counts.items())))
     session = ", ".join(f"{key}={value}" for key, value in ground["session"].items())
-    _out.print(
+    out.print(
         f"reference: ONNX Runtime {ground['onnxruntime']} on {ground['system']} {ground['machine']}, {session}",
         markup=False,
     )
     other = result.default_mismatches
-    _out.print(
+    out.print(
         f"the plain default session differs from it in {other} of {result.values:,} values"
         + (f": {ground['default_session']['why']}" if other else ""),
         markup=False,
@@ -396,14 +406,14 @@ def _verification(compiled: Compiled, data: Samples, result: Any, ground: dict[s
     help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
-@_guarded
+@guarded
 def profile(
     model: Path,
     name: str | None,
     io: str,
     requant: str,
     optimize: str,
-    kernels: str,
+    kernels: str | None,
     shapes: tuple[str, ...],
     ram: str | None,
     on: str,
@@ -420,10 +430,21 @@ def profile(
     """
     if on == "host":
         raise UserError("instructions are counted on emulated cores", hint="Take --on cortex-m4.")
-    compiled = _compile(model, core(on).name, name=name, io=io, requant=requant, shapes=shapes)
+    compiled = _compile(
+        model,
+        core(on).name,
+        library=_library(cmsis_nn),
+        ram=ram,
+        name=name,
+        io=io,
+        requant=requant,
+        optimize=optimize,
+        kernels=kernels,
+        shapes=shapes,
+    )
     _check_ram(compiled, ram)
     data = _samples(compiled, inputs, 1, 1, seed)
-    result = run_profile(compiled, data, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=_progress)
+    result = run_profile(compiled, data, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=progress)
     size = result.footprint
     rows: list[dict[str, Any]] = [
         {"name": s.name, "kernel": s.kernel, "instructions": count, "macs": s.macs}
@@ -451,8 +472,8 @@ def profile(
         each = f"{row['instructions'] / row['macs']:.2f}" if row["macs"] else ""
         share = f"{100 * row['instructions'] / max(result.instructions, 1):.1f} %"
         table.add_row(row["name"], row["kernel"], f"{row['instructions']:,}", share, f"{row['macs']:,}", each)
-    _out.print(table)
-    _out.print(
+    out.print(table)
+    out.print(
         f"{result.instructions:,} instructions for {compiled.macs:,} MAC; RAM {size.ram_bytes:,} bytes "
         f"(arena {compiled.plan.arena_bytes:,}); flash {size.flash_bytes:,} bytes "
         f"(code {size.code_bytes:,}, tables {size.const_bytes:,})"
@@ -463,7 +484,7 @@ def profile(
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@_guarded
+@guarded
 def inspect(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
     """What the model is and what it would become: inputs, outputs, steps, memory, work. Writes nothing.
 
@@ -471,7 +492,9 @@ def inspect(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
     mcugen inspect kws.onnx
     mcugen inspect kws.onnx --json
     """
-    compiled = _compile(model, "cortex-m4", name=None, io="int8", requant="exact", shapes=shapes)
+    compiled = _compile(
+        model, "cortex-m4", name=None, io="int8", requant="exact", optimize="balanced", kernels=None, shapes=shapes
+    )
     data = report(compiled, None)
     if as_json:
         click.echo(json.dumps(data))
@@ -482,15 +505,15 @@ def inspect(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
     for step in compiled.steps:
         shape = "x".join(map(str, compiled.graph.type(step.outputs[0]).shape))
         table.add_row(step.name, step.kernel, step.exactness, shape, f"{step.macs:,}", step.origin[0])
-    _out.print(table)
+    out.print(table)
     for kind in ("inputs", "outputs"):
         for port in data[kind]:
-            _out.print(
+            out.print(
                 f"{kind[:-1]} {port['name']}: {port['dtype']}{port['shape']}, scale {port['scale']}, "
                 f"zero point {port['zero_point']}",
                 markup=False,
             )
-    _out.print(
+    out.print(
         f"{data['macs']:,} MAC, tables {data['const_bytes']:,} bytes, arena {data['arena_bytes']:,} bytes "
         f"(lower bound {data['arena_bound_bytes']:,}, peak at {data['arena_peak_step']})"
     )
@@ -498,7 +521,7 @@ def inspect(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@_guarded
+@guarded
 def ops(as_json: bool) -> None:
     """The operators that compile, with their exactness and limits: printed from the code itself.
 
@@ -526,7 +549,7 @@ def ops(as_json: bool) -> None:
 
 @main.command()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
-@_guarded
+@guarded
 def targets(as_json: bool) -> None:
     """The cores, their instruction sets, and whether this machine can build for and emulate them.
 
@@ -558,7 +581,13 @@ def targets(as_json: bool) -> None:
             row["build"],
             row["run"],
         )
-    _out.print(table)
+    out.print(table)
+
+
+main.add_command(quantize)
+main.add_command(compare)
+main.add_command(export)
+main.add_command(run_pipeline)
 
 
 if __name__ == "__main__":

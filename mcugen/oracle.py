@@ -7,7 +7,9 @@ recorded in each report. It also fills the tables of unary functions: exact by c
 from __future__ import annotations
 
 import platform
+import tempfile
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -61,8 +63,12 @@ def environment() -> dict[str, str]:
     }
 
 
-def _session(model: onnx.ModelProto, level: Any, config: Iterable[tuple[str, str]]) -> ort.InferenceSession:
+def _session(
+    model: onnx.ModelProto, level: Any, config: Iterable[tuple[str, str]], saved: Path | None = None
+) -> ort.InferenceSession:
     options = ort.SessionOptions()
+    if saved is not None:
+        options.optimized_model_filepath = str(saved)
     options.intra_op_num_threads = 1
     options.inter_op_num_threads = 1
     options.graph_optimization_level = level
@@ -72,10 +78,21 @@ def _session(model: onnx.ModelProto, level: Any, config: Iterable[tuple[str, str
     return ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
 
 
-def pinned_session(model: onnx.ModelProto) -> ort.InferenceSession:
-    """The reference: `session_options(model)`, every Q/DQ node with initializers of its own."""
+def pinned_session(model: onnx.ModelProto, saved: Path | None = None) -> ort.InferenceSession:
+    """The reference: `session_options(model)`, every Q/DQ node with initializers of its own.
+
+    saved: where to write the graph that the session runs.
+    """
     config = [(k, v) for k, v in session_options(model).items() if k.startswith("session.")]
-    return _session(unshare_qdq(model), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config)
+    return _session(unshare_qdq(model), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config, saved)
+
+
+def executed_graph(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The graph the pinned session runs: fused, with the kernels of this machine. Not a model to deliver."""
+    with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
+        saved = Path(scratch) / "executed.onnx"
+        pinned_session(model, saved)
+        return onnx.load(saved)
 
 
 def default_session(model: onnx.ModelProto) -> ort.InferenceSession:

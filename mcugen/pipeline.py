@@ -16,17 +16,21 @@ from .ops import OPS
 from .ops.base import Lowering, check_limits
 from .passes.alias_views import alias_views
 from .passes.drop_boundary import drop_boundary
+from .passes.dynamic_forms import dynamic_forms
+from .passes.fit_kernels import fit_kernels
 from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_constants import fold_constants
 from .passes.fold_padding import fold_padding
 from .passes.fuse_activation import fuse_activation
 from .passes.gemm_form import gemm_form
 from .passes.move_quantize import move_quantize
+from .passes.plain_copies import plain_copies
 from .passes.recognise_quantized import recognise_quantized
 from .passes.to_nhwc import to_nhwc
 from .passes.unary_chains_to_lut import unary_chains_to_lut
 from .passes.unsigned_to_signed import unsigned_to_signed
 from .plan import plan_steps
+from .plan.overlap import overlap
 from .step import Step
 from .target import Core, core
 
@@ -36,7 +40,9 @@ Seen = Callable[[str, ir.Graph], None]
 PASSES: tuple[tuple[Pass, str], ...] = (
     # -- ONNX dialect: float operators between QuantizeLinear and DequantizeLinear
     (fold_constants, "first: shapes and weights must be known to everything behind"),
+    (plain_copies, "once positions are constants; moving Q and DQ then has few copying operators to know"),
     (fold_batchnorm, "while Conv and BatchNormalization are still float neighbours"),
+    (dynamic_forms, "before activations are fused: the chain behind an integer layer is taken whole"),
     (gemm_form, "before activations: the Add of a bias stands between MatMul and Relu"),
     (fuse_activation, "before recognition, which asks for the operator right before QuantizeLinear"),
     (
@@ -47,6 +53,7 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (recognise_quantized, "DQ - operator - Q is one integer operator now; what stays float is refused"),
     # -- integer dialect: every tensor knows its scale and zero point
     (unsigned_to_signed, "needs the zero points that recognition wrote down"),
+    (fit_kernels, "on the final operators; before layouts, which cancel the transposes it puts in"),
     (drop_boundary, "with --io int8; before layouts, which start and end at the model's own tensors"),
     (to_nhwc, "on the final operators, so that each transpose meets its partner"),
     (fold_padding, "in NHWC, where conv and pad agree on their axes"),
@@ -66,6 +73,10 @@ class Options:
     name: str | None = None
     io: str = "int8"
     requant: str = "exact"
+    library: str = "bundled"  # or "arm": the kernels behind the CMSIS-NN calls
+    kernels: str = "specialised"  # or "api": CMSIS-NN's calls wherever it has one
+    optimize: str = "balanced"  # "speed", "balanced", "size"
+    ram: int | None = None  # bytes the arena should not exceed, if bands of rows can help it
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -88,7 +99,12 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
     graph = run_passes(source.graph, options.io, seen)
     for node in graph.nodes:
         check_limits(OPS[node.op], graph, node)
-    steps = lower(graph, target, options.requant)
+    planned = plan_steps(
+        graph,
+        lower(graph, target, options),
+        lambda graph, node, step: _lower_node(graph, target, options, step.name, node)[0],
+        options.ram,
+    )
     name = identifier(options.name or path.stem)
     return Compiled(
         name=name,
@@ -96,27 +112,37 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         model_sha256=source.sha256,
         core=target,
         requant=options.requant,
+        library=options.library,
         io=options.io,
-        graph=graph,
-        steps=steps,
-        plan=plan_steps(graph, steps),
+        graph=planned.graph,
+        steps=planned.steps,
+        plan=planned.plan,
         inputs=ports(graph.inputs, graph, "input"),
         outputs=ports(graph.outputs, graph, "output"),
     )
 
 
-def lower(graph: ir.Graph, target: Core, requant: str) -> tuple[Step, ...]:
+def lower(graph: ir.Graph, target: Core, options: Options) -> tuple[Step, ...]:
     """Kernel calls in the model's own order."""
     steps: list[Step] = []
     taken: set[str] = set()
     for node in graph.nodes:
         name = step_name(node.op, node.origin, taken)
-        lowered = OPS[node.op].lower(Lowering(graph, target, requant, name), node)
-        if not lowered:
-            continue
-        taken.add(name)
-        for step in lowered if isinstance(lowered, tuple) else (lowered,):
-            if node.attrs.get("integer_form"):
-                step = replace(step, notes=(*step.notes, "integer form; ONNX Runtime computes this in float"))
-            steps.append(step)
+        lowered = _lower_node(graph, target, options, name, node)
+        if lowered:
+            taken.add(name)
+        steps += lowered
     return tuple(steps)
+
+
+def _lower_node(graph: ir.Graph, target: Core, options: Options, name: str, node: ir.Node) -> list[Step]:
+    lowering = Lowering(graph, target, options.requant, name, options.kernels, options.optimize == "speed")
+    lowered = OPS[node.op].lower(lowering, node)
+    steps: list[Step] = []
+    for step in lowered if isinstance(lowered, tuple) else (lowered,):
+        if node.attrs.get("integer_form"):
+            step = replace(step, notes=(*step.notes, "integer form; ONNX Runtime computes this in float"))
+        if options.library == "bundled" and target.isa != "mve" and step.kernel.startswith("arm_"):
+            step = replace(step, scratch_bytes=0)  # what scratch.py counts is for Arm's, and for ours on Helium
+        steps.append(replace(step, leads=overlap(graph, node, step, options.library, target.isa)))
+    return steps

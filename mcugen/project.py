@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +15,8 @@ from .emit.canonical import canonical_model, to_native
 from .emit.codegen import c_sources, environment, project_view, vector_view
 from .emit.report import report
 from .emit.sources import parts
-from .errors import CheckFailed, UserError
+from .errors import CheckFailed
+from .folder import refuse_foreign, staged
 from .prove.profile import Footprint, footprint
 from .prove.samples import random_samples, to_firmware_outputs, to_model
 
@@ -40,40 +38,17 @@ def build(compiled: Compiled, folder: Path, *, ram: int | None, flash: int | Non
 
     ram, flash: budgets in bytes; CheckFailed if one is broken, before anything is written.
     """
-    _refuse_foreign(folder)
+    refuse_foreign(folder)
     measured = footprint(compiled, optimize=OPTIMIZE[optimize])
     data = report(compiled, None if measured is None else measured.code_bytes)
     check_budgets(compiled, data, ram, flash)
     files = _files(compiled, data, optimize)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
+    with staged(folder) as staging:
         for name, text in files.items():
             path = staging / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-        staging.chmod(0o755)
-        if folder.exists():
-            shutil.rmtree(folder)
-        os.replace(staging, folder)
-    except BaseException:
-        shutil.rmtree(staging, ignore_errors=True)
-        raise
     return Built(folder, data, measured)
-
-
-def _refuse_foreign(folder: Path) -> None:
-    if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
-        raise UserError("the folder holds something else", origin=str(folder), hint="Choose another -o.")
-    if folder.exists() and not folder.is_dir():
-        raise UserError("it is a file, not a folder", origin=str(folder), hint="Choose another -o.")
-
-
-def _is_ours(folder: Path) -> bool:
-    try:
-        return "mcugen" in json.loads((folder / "report.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return False
 
 
 def check_budgets(compiled: Compiled, data: dict[str, Any], ram: int | None, flash: int | None) -> None:

@@ -269,6 +269,67 @@ def mul_params(
     return MulParams(-za, -zb, ratio, zero_point, origin, *integers, *activation)
 
 
+@dataclass(frozen=True)
+class SubParams:
+    """The members of mcugen_sub_params."""
+
+    a_scale: np.float32
+    b_scale: np.float32
+    output_scale: np.float32
+    a_zero_point: int
+    b_zero_point: int
+    output_zero_point: int
+    a_multiplier: int
+    b_multiplier: int
+    offset: int
+    shift: int
+    tie: int
+    activation_min: int
+    activation_max: int
+
+
+def sub_params(
+    sa: Real, za: int, sb: Real, zb: int, sc: Real, zc: int, *, activation: tuple[int, int] = (-128, 127)
+) -> SubParams:
+    """Parameters of Sub between DequantizeLinear and QuantizeLinear; the integer path and its tie band as in
+    `add_params`. The zero point is added behind the rounding, so uint8 tensors are no case of their own.
+    """
+    a_scale, b_scale, out = _scale("scale of a", sa), _scale("scale of b", sb), _scale("output scale", sc)
+    ra, rb = (float(s) / float(out) for s in (a_scale, b_scale))
+    constant = zc - za * ra + zb * rb
+    bits = _fraction_bits(128 * (ra + rb) + abs(constant))
+    integers = (0, 0, 0, 0, 0)
+    if bits > 0:
+        a, b = round(math.ldexp(ra, bits)), round(math.ldexp(rb, bits))
+        offset = round(math.ldexp(constant, bits)) + (1 << (bits - 1))
+        difference = dequantize(_A, a_scale, za) - dequantize(_B, b_scale, zb)
+        tie = _tie_band(_A * a - _B * b + offset, bits, quantize(difference, out, zc))
+        if tie is not None:
+            integers = (a, b, offset, bits, tie)
+    scales = np.float32(a_scale), np.float32(b_scale), np.float32(out)
+    return SubParams(*scales, za, zb, zc, *integers, *activation)
+
+
+def dequantize(q: ArrayLike, scale: ArrayLike, zero_point: int) -> Float32:
+    """fl((q - zp) * s): DequantizeLinear."""
+    return (_int64(q) - zero_point).astype(np.float32) * np.asarray(scale, np.float32)
+
+
+def quantize(real: ArrayLike, scale: ArrayLike, zero_point: int) -> Int64:
+    """rne(fl(x / s)) + zp, saturated to int8: QuantizeLinear."""
+    with np.errstate(over="ignore", under="ignore"):
+        scaled = np.asarray(real, np.float32) / np.asarray(scale, np.float32)
+    return np.rint(np.clip(scaled, -128 - zero_point, 127 - zero_point)).astype(np.int64) + zero_point
+
+
+def requantize_table(
+    sx: Real, zx: int, sy: Real, zy: int, *, activation: tuple[int, int] = (-128, 127)
+) -> NDArray[np.int8]:
+    """int8[256] of QuantizeLinear(DequantizeLinear(x)), lowest x first."""
+    codes = quantize(dequantize(_A.ravel(), _scale("input scale", sx), zx), _scale("output scale", sy), zy)
+    return np.clip(codes, *activation).astype(np.int8)
+
+
 def ort_add(params: AddParams, a: ArrayLike, b: ArrayLike) -> Int64:
     """QLinearAdd on int8: rne(fma(a, rA, fma(b, rB, F))) saturated.
 

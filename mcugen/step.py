@@ -12,6 +12,10 @@ PROVED = "proved"  # equals ORT for every reachable value, checked at compile ti
 TABLE = "table"  # a table computed by ORT itself
 REPLICATED = "replicated"  # float32 arithmetic in ORT's own order
 COPY = "copy"  # moves bytes, computes nothing
+FLOAT = "float"  # float32 arithmetic in an order of our own; the step states its tolerance
+
+
+MOVE = "mcugen_move_s8"  # the kernel whose input and output may overlap in any way
 
 
 @dataclass(frozen=True)
@@ -26,12 +30,14 @@ class Table:
     """A constant array in the weights file. `role` names it behind the step: conv1_weights.
 
     requant: the array holds q31 mantissas, and `shift` the shifts that belong to them: written through
-    MCUGEN_MULTIPLIER, so that the same source serves cores with and without an FPU.
+    MCUGEN_MULTIPLIER, so that the same source serves cores with and without an FPU; or through
+    MCUGEN_MULTIPLIER_AT, if all channels share the shift `shared_shift`.
     """
 
     role: str
     data: np.ndarray
     requant_shift: np.ndarray | None = None
+    shared_shift: int | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +61,13 @@ class KernelSums:
 
 
 @dataclass(frozen=True)
+class Array:
+    """An array inside a struct; its elements are written like the struct's own fields."""
+
+    items: tuple[Any, ...]  # Field
+
+
+@dataclass(frozen=True)
 class Struct:
     """A constant struct passed by address; fields by designated initializers, in the struct's own order."""
 
@@ -62,8 +75,16 @@ class Struct:
     fields: Mapping[str, Any]  # Field, or a tuple of uint32 that the struct points to
 
 
-Field = int | float | np.float32 | Requant | Table | Mapping[str, int]
-Arg = Buffer | Table | Scratch | KernelSums | Struct | int | np.float32
+@dataclass(frozen=True)
+class Rows:
+    """What a step makes where its output is no tensor of the graph: the rows of `tensor` from `first` on."""
+
+    tensor: str
+    first: int
+
+
+Field = int | float | np.float32 | Requant | Table | Array | Mapping[str, Any]
+Arg = Buffer | Table | Scratch | KernelSums | Struct | int | np.float32 | None  # None: a NULL pointer
 
 
 @dataclass(frozen=True)
@@ -81,7 +102,17 @@ class Step:
     scratch_bytes: int = 0
     macs: int = 0
     in_place: tuple[str, ...] = ()  # inputs whose bytes the output may take
+    leads: tuple[tuple[str, int], ...] = ()  # (input, bytes by which the output must start before it to overlap it)
+    rows: Rows | None = None
+    tolerance: float = 0.0  # of a FLOAT step: error allowed, relative to the largest magnitude in its output
     notes: tuple[str, ...] = field(default=())
+
+    @property
+    def tensor(self) -> str | None:
+        """The tensor of the graph that the step makes, or makes some rows of; None if it only moves bytes."""
+        if self.kernel == MOVE:
+            return None
+        return self.outputs[0] if self.rows is None else self.rows.tensor
 
     def tables(self) -> list[Table]:
         """Every constant array the call names, in order."""
@@ -92,5 +123,13 @@ class Step:
             elif isinstance(arg, KernelSums):
                 found.append(arg.table)
             elif isinstance(arg, Struct):
-                found += [item for item in arg.fields.values() if isinstance(item, Table)]
+                found += _tables(arg.fields)
         return found
+
+
+def _tables(field: Any) -> list[Table]:
+    """The tables in a field, however deep."""
+    if isinstance(field, Table):
+        return [field]
+    items = field.values() if isinstance(field, Mapping) else field.items if isinstance(field, Array) else ()
+    return [table for item in items for table in _tables(item)]

@@ -57,7 +57,7 @@ class Net:
     def model(self) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, "small", self.inputs, self.outputs, self.initializers)
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("com.microsoft", 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=8)
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=max(8, helper.find_min_ir_version_for(opsets, True)))
         inferred = onnx.shape_inference.infer_shapes(model)
         del model.graph.output[:]
         model.graph.output.extend(inferred.graph.output)
@@ -125,12 +125,14 @@ class Net:
     def weights(
         self, shape: Sequence[int], scale: Any = 0.01, *, axis: int | None = 0, zero_point: int = 0, dtype: Any = np.int8
     ) -> tuple[str, np.ndarray]:
-        """(float name behind a DequantizeLinear, scales); axis None = per tensor."""
+        """(float name behind a DequantizeLinear, scales); axis None = per tensor. An array of scales is taken as
+        it is, a single one is the largest of random ones."""
         info = np.iinfo(dtype)
-        low = max(info.min, -127)
-        data = self.rng.integers(low, info.max, shape, endpoint=True).astype(dtype)
+        data = self.rng.integers(max(info.min, -127), info.max, shape, endpoint=True).astype(dtype)
         count = 1 if axis is None else shape[axis]
-        scales = np.float32(scale) * self.rng.uniform(0.3, 1.0, count).astype(np.float32)
+        scales = np.asarray(scale, np.float32)
+        if scales.ndim == 0:
+            scales = scales * self.rng.uniform(0.3, 1.0, count).astype(np.float32)
         zeros = np.full(count, zero_point, dtype)
         if axis is None:
             parts = self.constant(scales[0], "w_scale"), self.constant(zeros[0], "w_zero")
@@ -140,12 +142,10 @@ class Net:
             attributes = {"axis": axis}
         return self.node("DequantizeLinear", self.constant(data, "weights"), *parts, **attributes), scales
 
-    def bias(self, count: int, scale: np.ndarray, reach: float) -> str:
-        """int32 at scale input * weights, up to +-reach in accumulator units."""
-        data = self.rng.integers(-int(reach) - 1, int(reach) + 1, count).astype(np.int32)
-        spread = np.broadcast_to(scale.astype(np.float32), (count,))
-        name = self.constant(data, "bias")
-        return self.node("DequantizeLinear", name, self.constant(np.ascontiguousarray(spread), "bias_scale"), axis=0)
+    def bias(self, data: np.ndarray, scale: np.ndarray) -> str:
+        """int32 at scale input * weights."""
+        spread = np.ascontiguousarray(np.broadcast_to(scale.astype(np.float32), data.shape))
+        return self.node("DequantizeLinear", self.constant(data, "bias"), self.constant(spread, "bias_scale"), axis=0)
 
     def layer(
         self,
@@ -156,7 +156,7 @@ class Net:
         depth: int,
         outputs: int,
         axis: int | None = 0,
-        bias: bool = True,
+        bias: bool | np.ndarray = True,
         w_scale: Any = 0.01,
         w_zero: int = 0,
         w_dtype: Any = np.int8,
@@ -174,8 +174,10 @@ class Net:
         weights, scales = self.weights(shape, w_scale, axis=axis, zero_point=w_zero, dtype=w_dtype)
         spread = 70.0 * 70.0 * depth**0.5  # of an accumulator, codes being uniform
         operands = [self.real(x), weights]
-        if bias:
-            operands.append(self.bias(outputs, scales * x.scale, spread))
+        if bias is True:
+            bias = self.rng.integers(-int(spread), int(spread), outputs)
+        if bias is not False:
+            operands.append(self.bias(np.asarray(bias, np.int32), scales * x.scale))
         y_scale = float(x.scale) * float(scales.max()) * spread / 60.0 if scale is None else scale
         real = self.node(op, *operands, **attributes)
         if then == "Relu":

@@ -61,19 +61,21 @@ def measure(model: Path, samples: int, board_samples: int, cmsis_nn: Path | None
     project.build(compiled, scratch / model.stem, ram=None, flash=None)
     row: dict[str, Any] = {"model": model.stem, "build_seconds": round(time.perf_counter() - started, 2)}
     data = random_samples(compiled, samples, seed=0)
-    libraries = [("bundled", None)] + ([("Arm's", cmsis_nn)] if cmsis_nn else [])
+    libraries: list[tuple[str, Path | None, dict[str, Any]]] = [("bundled", None, {})]
+    if cmsis_nn:
+        libraries.append(("Arm's", cmsis_nn, {"library": "arm", "kernels": "api"}))
     places: dict[str, Any] = {}
-    for library, root in libraries:
-        result = verify(compiled, data, "host", root)
+    for library, root, options in libraries:
+        result = verify(pipeline.compile(model, pipeline.Options(**options)), data, "host", root)
         places[f"host, {library}"] = [result.mismatches, result.values, result.first_difference]
         row["default_session_differs"] = [result.default_mismatches, result.values]
         row["reference"] = reference(compiled)
     for core in CORES:
         if core.name in ("cortex-m0plus", "cortex-m85") or available(core):
             continue
-        for_core = pipeline.compile(model, pipeline.Options(core=core.name))
-        real = real_inputs(for_core, model, board_samples, scratch)
-        for library, root in libraries:
+        for library, root, options in libraries:
+            for_core = pipeline.compile(model, pipeline.Options(core=core.name, **options))
+            real = real_inputs(for_core, model, board_samples, scratch)
             result = verify(for_core, real, core.name, root)
             places[f"{core.name.removeprefix('cortex-')}, {library}"] = [
                 result.mismatches,

@@ -48,6 +48,13 @@
 #define MCUGEN_MULTIPLIER(mantissa_q31, shift) ((int32_t)(mantissa_q31))
 #endif
 
+/* The same for channels that share one shift, at least `own` and at most 7 above it: no bit is lost. */
+#if MCUGEN_REQUANT_FPU && !MCUGEN_REQUANT_STOCK
+#define MCUGEN_MULTIPLIER_AT(mantissa_q31, own, shared) MCUGEN_MULTIPLIER(mantissa_q31, own)
+#else
+#define MCUGEN_MULTIPLIER_AT(mantissa_q31, own, shared) ((int32_t)((mantissa_q31) >> ((shared) - (own))))
+#endif
+
 #if defined(__GNUC__)
 #define MCUGEN_RARELY(condition) __builtin_expect(!!(condition), 0)
 #define MCUGEN_OUT_OF_LINE __attribute__((noinline, unused))
@@ -152,6 +159,52 @@ static inline int32_t mcugen_requant(int32_t acc, int32_t multiplier, int32_t sh
     if (MCUGEN_RARELY((((uint32_t)fixed + 2u) & 0xFFFFu) <= 4u))
     {
         return mcugen_requant_wide(acc, multiplier, shift);
+    }
+    return fixed >> 16;
+#endif
+}
+
+/* The slow path behind MCUGEN_MULTIPLIER_AT: the mantissa back in its place, its shift lowered with it. */
+MCUGEN_OUT_OF_LINE static int32_t mcugen_requant_wide_at(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    for (; multiplier < (INT32_C(1) << 30); multiplier *= 2)
+    {
+        shift--;
+    }
+    return mcugen_requant_wide(acc, multiplier, shift);
+}
+
+/* acc * multiplier / 2^right, rounded down, modulo 2^32; multiplier >= 0, right in [0, 46]. */
+static inline int32_t mcugen_scale_down(int32_t acc, int32_t multiplier, int32_t right)
+{
+#if defined(__ARM_ARCH_6M__)
+    /* This core has no product of 64 bits. In halves, so that no sum overflows: */
+    const int32_t high = acc >> 16, scale_high = multiplier >> 16, scale_low = multiplier & 0xFFFF;
+    const uint32_t low = (uint32_t)acc & 0xFFFFu, lowest = low * (uint32_t)scale_low;
+    const uint32_t middle = low * (uint32_t)scale_high + (lowest >> 16);
+    const int32_t mixed = high * scale_low + (int32_t)(middle & 0xFFFFu);
+    const int32_t upper = high * scale_high + (int32_t)(middle >> 16) + (mixed >> 16);
+    const uint32_t lower = (uint32_t)mixed << 16 | (lowest & 0xFFFFu);
+    if (right >= 32)
+    {
+        return right == 32 ? upper : upper >> (right - 32);
+    }
+    return (int32_t)(right == 0 ? lower : (uint32_t)upper << (32 - right) | lower >> right);
+#else
+    return (int32_t)(((int64_t)acc * multiplier) >> right);
+#endif
+}
+
+/* mcugen_requant for MCUGEN_MULTIPLIER_AT: the product is the same, only its factors differ. */
+static inline int32_t mcugen_requant_at(int32_t acc, int32_t multiplier, int32_t shift)
+{
+#if MCUGEN_REQUANT_FPU
+    return mcugen_requant(acc, multiplier, shift);
+#else
+    const int32_t fixed = mcugen_scale_down(acc, multiplier, 15 - shift) + 0x8000;
+    if (MCUGEN_RARELY((((uint32_t)fixed + 2u) & 0xFFFFu) <= 4u))
+    {
+        return mcugen_requant_wide_at(acc, multiplier, shift);
     }
     return fixed >> 16;
 #endif

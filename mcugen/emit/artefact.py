@@ -29,6 +29,7 @@ class Compiled:
     model_sha256: str
     core: Core
     requant: str
+    library: str  # "bundled" or "arm"
     io: str
     graph: Graph
     steps: tuple[Step, ...]

@@ -27,7 +27,7 @@ def canonical_model(compiled: Compiled, every_step: bool = False) -> onnx.ModelP
         OPS[node.op].canonical(canonical, node)
     wanted = list(graph.outputs)
     if every_step:
-        wanted += [name for step in compiled.steps for name in step.outputs if name not in wanted]
+        wanted += [step.tensor for step in compiled.steps if step.tensor is not None]
 
     def info(name: str) -> onnx.ValueInfoProto:
         type = graph.type(name)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import textwrap
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -15,10 +16,19 @@ import numpy as np
 
 from .. import __version__, resources
 from ..ir import TensorType
-from ..step import Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
+from ..step import Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port
+from .sources import is_float, is_inline
 
-_CTYPES = {"int8": "int8_t", "uint8": "uint8_t", "int32": "int32_t", "float32": "float"}
+_CTYPES = {
+    "int8": "int8_t",
+    "uint8": "uint8_t",
+    "bool": "uint8_t",
+    "int16": "int16_t",
+    "int32": "int32_t",
+    "int64": "int64_t",
+    "float32": "float",
+}
 
 
 def environment() -> jinja2.Environment:
@@ -41,8 +51,10 @@ def comment(text: str) -> str:
 
 def float_literal(value: Any) -> str:
     """A float32 as a C literal that reads back as the same bits."""
+    if not np.isfinite(value):
+        return "NAN" if np.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
     text = f"{float(np.float32(value)):.9g}"
-    return f"{text}f" if any(c in text for c in ".en") else f"{text}.0f"
+    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
 
 
 def int_literal(value: int) -> str:
@@ -88,7 +100,7 @@ def vector_view(
             "ctype": _CTYPES[port.type.dtype],
             "accessor": shown["accessor"],
             "macro": shown["macro"],
-            "samples": [_lines(sample, None) for sample in array],
+            "samples": [_lines(sample) for sample in array],
         }
         for shown, (port, array) in zip(view["ports"], arrays, strict=True)
     ]
@@ -106,16 +118,20 @@ class _Context:
         self.compiled = compiled
         self.prefix = compiled.name
         self.tables: dict[str, dict[str, Any]] = {}
+        self.repeated = Counter(step.name for step in compiled.steps)
 
     def view(self) -> dict[str, Any]:
         compiled = self.compiled
         steps = [self._step(index, step) for index, step in enumerate(compiled.steps)]
+        functions = _functions(steps)
         ports = [self._port(p, "input", i) for i, p in enumerate(compiled.inputs)]
         ports += [self._port(p, "output", i) for i, p in enumerate(compiled.outputs)]
         tables = list(self.tables.values())
         kernels = sorted({step.kernel for step in compiled.steps})
         uses_cmsis = any(kernel.startswith("arm_") for kernel in kernels)
         headers = ["arm_nnfunctions.h"] + (["mcugen_kernels.h"] if any(k.startswith("mcugen") for k in kernels) else [])
+        headers += ["mcugen_kernels_f32.h"] if any(is_float(kernel) for kernel in kernels) else []
+        headers += [f"{kernel}.h" for kernel in kernels if is_inline(kernel)]
         return {
             "name": compiled.name,
             "upper": compiled.name.upper(),
@@ -125,6 +141,7 @@ class _Context:
             "isa": compiled.core.isa,
             "requant": compiled.requant,
             "arena_bytes": max(compiled.plan.arena_bytes, 16),
+            "functions": functions,
             "steps": steps,
             "ports": ports,
             "headers": headers,
@@ -132,7 +149,8 @@ class _Context:
             "sums": any(table["sums"] for table in tables),
             "multipliers": any(table["multipliers"] for table in tables),
             "const_bytes": sum(table["bytes"] for table in tables if not table["sums"]),
-            "scratch_note": uses_cmsis and compiled.core.isa != "mve",
+            "bundled_only": uses_cmsis and compiled.library == "bundled",
+            "not_for_helium": uses_cmsis and compiled.core.isa != "mve",
             "checks": self._checks(ports),
         }
 
@@ -155,7 +173,7 @@ class _Context:
         const = "const " if kind == "output" else ""
         accessor = f"{self.prefix}_{port.c_name}"
         ctype = _CTYPES[type.dtype]
-        slot = self.compiled.plan.tensors.get(port.name)
+        offset = self.compiled.plan.addresses.get(port.name)
         return {
             "kind": kind,
             "index": index,
@@ -170,15 +188,15 @@ class _Context:
             "prototype": f"{const}{ctype} *{accessor}({const}{self.prefix}_arena_t *arena)",
             "expression": self._pointer(port.name, ctype, const, "arena->bytes"),
             "accessor": accessor,
-            "offset": None if slot is None else slot.offset_bytes,
+            "offset": offset,
         }
 
-    def _pointer(self, value: str, ctype: str, const: str, base: str) -> str:
-        """Address of a tensor: in the arena, or its table."""
+    def _pointer(self, value: str, ctype: str, const: str, base: str, at: str | None = None) -> str:
+        """Address of a tensor: in the arena (at the offset that `at` names, if it does), or its table."""
         data = self.compiled.graph.data(value)
         if data is not None:
             return self._table(Table(f"constant_{len(self.tables)}", data), value, "constant", shared=True)
-        offset = self.compiled.plan.tensors[value].offset_bytes
+        offset = at or str(self.compiled.plan.addresses[value])
         through_void = "" if ctype == "int8_t" else f"({const}void *)"  # the plan aligns what bytes need not be
         return f"({const}{ctype} *){through_void}({base} + {offset})"
 
@@ -188,12 +206,16 @@ class _Context:
         structs: list[str] = []
         arguments: list[str] = []
         name = step.name
-        graph = self.compiled.graph
+        graph, plan = self.compiled.graph, self.compiled.plan
+        places: dict[str, int] = {}  # parameter -> arena offset, where several steps share one function
         for role, arg in step.args:
             if isinstance(arg, Buffer):
                 const = "" if arg.value in step.outputs else "const "
                 ctype = _CTYPES[graph.type(arg.value).dtype]
-                pointer = self._pointer(arg.value, ctype, const, "arena")
+                at = f"{role}_at" if self.repeated[name] > 1 and arg.value in plan.addresses else None
+                if at is not None:
+                    places[at] = plan.addresses[arg.value]
+                pointer = self._pointer(arg.value, ctype, const, "arena", at)
                 structs.append(f"{const}{ctype} *const {role} = {pointer};")
                 arguments.append(role)
             elif isinstance(arg, Table):
@@ -206,8 +228,11 @@ class _Context:
                 structs.append(_declaration(f"static const {arg.ctype} {role}", fields))
                 arguments.append(f"&{role}")
             elif isinstance(arg, Scratch):
-                slot = self.compiled.plan.scratch.get(index)
+                slot = plan.scratch.get(index)
                 buffer = "NULL" if slot is None else f"arena + {slot.offset_bytes}"
+                if slot is not None and self.repeated[name] > 1:
+                    places[f"{role}_at"] = slot.offset_bytes
+                    buffer = f"arena + {role}_at"
                 fields = [f".buf = {buffer}", f".size = {0 if slot is None else slot.size_bytes}"]
                 structs.append(_declaration(f"const cmsis_nn_context {role}", fields))
                 arguments.append(f"&{role}")
@@ -218,6 +243,8 @@ class _Context:
                 arguments.append(f"&{role}")
             elif isinstance(arg, np.float32):
                 arguments.append(float_literal(arg))
+            elif arg is None:
+                arguments.append("NULL")
             else:
                 arguments.append(int_literal(arg))
         output = step.outputs[0]
@@ -230,7 +257,8 @@ class _Context:
             "declarations": structs,
             "call": _call(step.kernel, arguments, step.returns_status),
             "returns_status": step.returns_status,
-            "output": f"bytes + {self.compiled.plan.tensors[output].offset_bytes}",
+            "places": places,
+            "output": f"bytes + {plan.addresses[output]}",
             "output_bytes": graph.type(output).bytes,
         }
 
@@ -240,7 +268,9 @@ class _Context:
         if isinstance(value, Requant):
             return f"MCUGEN_MULTIPLIER({value.multiplier}, {value.shift})"
         if isinstance(value, Mapping):
-            return "{" + ", ".join(f".{k} = {int_literal(int(v))}" for k, v in value.items()) + "}"
+            return "{" + ", ".join(f".{k} = {self._field(k, v, step, owner)}" for k, v in value.items()) + "}"
+        if isinstance(value, Array):
+            return "{" + ", ".join(self._field(key, item, step, owner) for item in value.items) + "}"
         if isinstance(value, tuple):
             return key  # the array declared before the struct
         if isinstance(value, (np.floating, float)):
@@ -263,11 +293,32 @@ class _Context:
                 "count": data.size,
                 "bytes": data.nbytes,
                 "comment": f"{table.role} {list(data.shape)} of {comment(text)}",
-                "lines": _lines(data, table.requant_shift),
+                "lines": _lines(data, table.requant_shift, table.shared_shift),
                 "sums": sums,
                 "multipliers": table.requant_shift is not None,
             }
         return name
+
+
+def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The C functions behind the steps: bands of the same shape share one. Gives each step its `invocation`."""
+    made: dict[tuple[Any, ...], dict[str, Any]] = {}
+    names = {step["name"] for step in steps}
+    for step in steps:
+        key = (step["name"], *step["declarations"], step["call"])
+        if key not in made:
+            name = step["name"]
+            if any(function["function"] == name for function in made.values()):
+                number = 2
+                while f"{name}_{number}" in names:
+                    number += 1
+                name = f"{name}_{number}"
+            names.add(name)
+            parameters = ["uint8_t *arena", *(f"uint32_t {place}" for place in step["places"])]
+            made[key] = step | {"function": name, "parameters": ", ".join(parameters)}
+        arguments = ["bytes", *(f"{offset}u" for offset in step["places"].values())]
+        step["invocation"] = f"step_{made[key]['function']}({', '.join(arguments)})"
+    return list(made.values())
 
 
 _WIDTH = 110
@@ -291,11 +342,15 @@ def describe(type: TensorType) -> str:
     return f"{type.dtype}[{','.join(map(str, type.shape))}]"
 
 
-def _lines(data: np.ndarray, shift: np.ndarray | None) -> list[str]:
+def _lines(data: np.ndarray, shift: np.ndarray | None = None, shared: int | None = None) -> list[str]:
     """The elements of a table as C, a readable number to the line."""
     flat = data.reshape(-1)
     if shift is not None:
-        words = [f"MCUGEN_MULTIPLIER({m}, {s})" for m, s in zip(flat.tolist(), shift.reshape(-1).tolist(), strict=True)]
+        pairs = zip(flat.tolist(), shift.reshape(-1).tolist(), strict=True)
+        words = [
+            f"MCUGEN_MULTIPLIER({m}, {s})" if shared is None else f"MCUGEN_MULTIPLIER_AT({m}, {s}, {shared})"
+            for m, s in pairs
+        ]
         width = 3
     elif data.dtype == np.float32:
         words, width = [float_literal(x) for x in flat], 8

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from ..ir import Graph
+from .dynamic import to_standard
 from .forms import modern_forms
 from .load import load
 from .parse import parse
@@ -31,5 +32,5 @@ def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Sou
     """Read, check and parse; raises UserError for anything that cannot be compiled from here on."""
     loaded, sha256 = load(path)
     model = fix_shapes(loaded, shapes or {})
-    graph = parse(modern_forms(to_qdq(model)), name=path.stem)
+    graph = parse(modern_forms(to_standard(to_qdq(model))), name=path.stem)
     return Source(model, graph, sha256)

@@ -18,6 +18,8 @@ _MOVED: dict[str, tuple[tuple[str, int, type], ...]] = {
     "Pad": (("pads", 1, np.int64), ("value", 2, np.float32)),
     "Squeeze": (("axes", 1, np.int64),),
     "Unsqueeze": (("axes", 1, np.int64),),
+    "Split": (("split", 1, np.int64),),
+    "ReduceSum": (("axes", 1, np.int64),),
 }
 
 
@@ -32,8 +34,10 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
         copy.graph.initializer.append(numpy_helper.from_array(_constant(node), node.output[0]))
         copy.graph.node.remove(node)
     for node in copy.graph.node:
-        if node.op_type == "Softmax" and not any(a.name == "axis" for a in node.attribute):
-            node.attribute.append(helper.make_attribute("axis", -1 if opset >= 13 else 1))
+        if node.op_type == "Softmax":
+            _softmax(node, opset)
+        if node.op_type == "Resize" and opset == 10:
+            _resize(node)
         for name, slot, dtype in _MOVED.get(node.op_type, ()):
             found = [a for a in node.attribute if a.name == name]
             if not found:
@@ -51,6 +55,20 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
         if entry.domain in ("", "ai.onnx") and entry.version < 13:
             entry.version = 13
     return copy
+
+
+def _softmax(node: onnx.NodeProto, opset: int) -> None:
+    """An explicit axis; coerced: before opset 13, all dimensions from the axis on are one."""
+    given = {a.name for a in node.attribute}
+    defaults = {"axis": -1 if opset >= 13 else 1, "coerced": int(opset < 13)}
+    node.attribute.extend(helper.make_attribute(k, v) for k, v in defaults.items() if k not in given)
+
+
+def _resize(node: onnx.NodeProto) -> None:
+    """Opset 10 has no roi input, and one rule for positions."""
+    node.input.insert(1, "")
+    rules = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
+    node.attribute.extend(helper.make_attribute(k, v) for k, v in rules.items())
 
 
 def _constant(node: onnx.NodeProto) -> np.ndarray:

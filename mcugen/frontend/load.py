@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+from collections import Counter
+from collections.abc import Iterator
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 import onnx
@@ -103,12 +105,33 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
     for tensor in _tensors(model.graph):
         try:
             onnx.numpy_helper.to_array(tensor)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise UserError(
                 f"the tensor's data does not fit its shape or type ({error})",
                 origin=f"initializer {tensor.name}",
             ) from None
+    if not all(isinstance(name, str) for name in _names(model.graph)):
+        raise _broken(path, "a name is not UTF-8 text")
+    names = [node.name for node in model.graph.node if node.name]
+    twice = next((name for name, count in Counter(names).items() if count > 1), None)
+    if twice is not None:
+        raise UserError(
+            "two nodes have this name (ONNX Runtime does not run such a model)",
+            origin=twice,
+            hint="Give each node a name of its own, or none.",
+        )
     try:
         onnx.checker.check_model(model)
     except onnx.checker.ValidationError as error:
         raise _broken(path, str(error).splitlines()[0]) from None
+    except UnicodeDecodeError:  # from the checker's own message about a name
+        raise _broken(path, "a name is not UTF-8 text") from None
+
+
+def _names(graph: onnx.GraphProto) -> Iterator[object]:
+    """Every name in the graph; protobuf hands out bytes where the file holds no valid text."""
+    for node in graph.node:
+        yield from (node.name, node.op_type, node.domain, *node.input, *node.output)
+        yield from (attribute.name for attribute in node.attribute)
+    for item in (*graph.input, *graph.output, *graph.initializer, *graph.value_info):
+        yield item.name

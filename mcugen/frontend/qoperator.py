@@ -152,8 +152,9 @@ def _pool(op: str, *kept: str) -> Callable[[_Expansion], None]:
 
 
 def _softmax(e: _Expansion) -> None:
-    axis = e.attribute("axis", -1)
-    e.quantize(e.add("Softmax", [e.dequantize(0, "x")], e.name("softmax"), axis=axis), 3)
+    """coerced: see modern_forms; here the node itself says which opset's rule it follows."""
+    axis, coerced = e.attribute("axis", -1), int(e.attribute("opset", 13) < 13)
+    e.quantize(e.add("Softmax", [e.dequantize(0, "x")], e.name("softmax"), axis=axis, coerced=coerced), 3)
 
 
 def _concat(e: _Expansion) -> None:

@@ -5,34 +5,73 @@ from __future__ import annotations
 from .base import OpDef
 from .boundary import DEQUANTIZE, QUANTIZE
 from .conv import CONV
+from .conv_transpose import CONV_TRANSPOSE
+from .dynamic_layer import DYNAMIC_CONV, DYNAMIC_FULLY_CONNECTED
+from .dynamic_quantize import DYNAMIC_QUANTIZE
 from .elementwise import ADD, MUL
+from .float_clip import FLOAT_CLIP
+from .float_conv import FLOAT_CONV, FLOAT_FULLY_CONNECTED
+from .float_elementwise import FLOAT_BINARY
+from .float_pool import FLOAT_AVERAGE_POOL, FLOAT_GLOBAL_AVERAGE_POOL, FLOAT_MAX_POOL
+from .float_softmax import FLOAT_SOFTMAX
 from .fully_connected import FULLY_CONNECTED
 from .layout import CONCAT, PAD, RESHAPE, TRANSPOSE
+from .matmul import MATMUL
 from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
+from .real import DIV, MAX, MIN, SUB
+from .reduce import ARG_MAX, ARG_MIN, REDUCE_MAX, REDUCE_MEAN, REDUCE_MIN, REDUCE_SUM
 from .softmax import SOFTMAX
+from .take import TAKE
 from .unary import CHANNEL_LUT, LUT
 
 OPS: dict[str, OpDef] = {
     op.name: op
     for op in (
         CONV,
+        CONV_TRANSPOSE,
         FULLY_CONNECTED,
+        MATMUL,
         ADD,
         MUL,
+        SUB,
+        DIV,
+        MIN,
+        MAX,
         MAX_POOL,
         AVERAGE_POOL,
         GLOBAL_AVERAGE_POOL,
+        REDUCE_MAX,
+        REDUCE_MIN,
+        REDUCE_MEAN,
+        REDUCE_SUM,
+        ARG_MAX,
+        ARG_MIN,
         SOFTMAX,
         LUT,
         CHANNEL_LUT,
         CONCAT,
         PAD,
+        TAKE,
         TRANSPOSE,
         RESHAPE,
         QUANTIZE,
         DEQUANTIZE,
+        DYNAMIC_QUANTIZE,
+        DYNAMIC_CONV,
+        DYNAMIC_FULLY_CONNECTED,
+        FLOAT_BINARY,
+        FLOAT_CLIP,
+        FLOAT_CONV,
+        FLOAT_FULLY_CONNECTED,
+        FLOAT_MAX_POOL,
+        FLOAT_AVERAGE_POOL,
+        FLOAT_GLOBAL_AVERAGE_POOL,
+        FLOAT_SOFTMAX,
     )
 }
 
 # ONNX operator -> the OpDef that recognises it between DequantizeLinear and QuantizeLinear.
 RECOGNISED: dict[str, OpDef] = {name: op for op in OPS.values() if op.recognise for name in op.onnx}
+
+# ONNX operator -> the OpDef that takes it on float32 tensors.
+FLOATS: dict[str, OpDef] = {name: op for op in OPS.values() if op.from_float for name in op.onnx}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import onnx
@@ -58,6 +59,37 @@ class Unit:
 
 
 @dataclass(frozen=True)
+class FloatUnit:
+    """An ONNX operator that stays in float32."""
+
+    graph: Graph
+    node: Node
+
+    def type(self, slot: int) -> TensorType:
+        return self.graph.type(self.node.inputs[slot])
+
+    def name(self, slot: int) -> str:
+        """The input at `slot`, "" where absent."""
+        return self.node.inputs[slot] if slot < len(self.node.inputs) else ""
+
+    def constant(self, slot: int) -> np.ndarray:
+        """A constant input's contents; UserError where it is computed at run time."""
+        data = self.graph.data(self.name(slot))
+        if data is None:
+            raise UserError(
+                f"input {slot} of {self.node.op} must be a constant here",
+                origin=self.node.where,
+                hint="Export the model with constant weights and sizes.",
+            )
+        return data
+
+    def make(self, op: str, inputs: tuple[str, ...], **attributes: Any) -> Node:
+        """The node of the operator `op`; a clamp from a fused activation goes with it, in real numbers."""
+        clamp = self.node.attrs.get("clamp", (-math.inf, math.inf))
+        return Node(op, inputs, self.node.outputs, attrs(clamp=clamp, **attributes), self.node.origin)
+
+
+@dataclass(frozen=True)
 class Lowering:
     """What lowering knows beside the node: the graph, the core and how requantization is done."""
 
@@ -65,6 +97,8 @@ class Lowering:
     core: Core
     requant: str  # "exact" or "stock"
     name: str  # the step's C name
+    kernels: str = "api"  # or "specialised"
+    wide_weights: bool = False  # specialised kernels may spend flash on int16 weights
 
     def type(self, name: str) -> TensorType:
         return self.graph.type(name)
@@ -116,10 +150,18 @@ class Canonical:
         """int8 values (of any integer dtype) in the model's own type."""
         return (np.asarray(int8_values).astype(np.int16) + self.origin).astype(self.dtype)
 
+    def number(self, name: str, value: float) -> np.ndarray:
+        """`value`, as it stands in the int8 or float32 tensor `name`, in the tensor's own type."""
+        return np.float32(value) if self.graph.type(name).dtype == "float32" else self.native(value)
+
     def add(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
         kept = {key: value for key, value in attributes.items() if value is not None}
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, domain=domain, **kept))
         return output
+
+    def add_many(self, op: str, inputs: list[str], outputs: Sequence[str], **attributes: Any) -> None:
+        """A node with several outputs."""
+        self.nodes.append(helper.make_node(op, inputs, list(outputs), name=outputs[0], **attributes))
 
     def nchw(self, name: str) -> str:
         """`name` (NHWC in our graph) with channels first, as ONNX operators want it."""
@@ -127,6 +169,20 @@ class Canonical:
 
     def from_nchw(self, name: str, output: str) -> str:
         return self.add("Transpose", [name], output, perm=[0, 2, 3, 1])
+
+    def reshaped(self, source: str, shape: Sequence[int], output: str) -> str:
+        sizes = self.constant(f"{output}/shape", np.array(shape, np.int64))
+        return self.add("Reshape", [source, sizes], output)
+
+    def expanded(self, name: str, shape: Sequence[int], key: str) -> str:
+        """`name` repeated to `shape`, for node output `key`."""
+        sizes = self.constant(f"{name}/shape for {key}", np.array(shape, np.int64))
+        return self.add("Expand", [self.tensor(name), sizes], f"{name}/expanded for {key}")
+
+    def real(self, name: str, key: str) -> str:
+        """`name` in real numbers, for node output `key`."""
+        output = f"{name}/real for {key}/{len(self.nodes)}"
+        return self.add("DequantizeLinear", [self.tensor(name), *self.q(name)], output)
 
     def clamped(self, node: Node, real_output: Callable[[str], object]) -> None:
         """Emit through `real_output(name)`, then clamp if the node's range is narrower than the type."""
@@ -138,6 +194,36 @@ class Canonical:
         ends = (("low", low), ("high", high))
         bounds = [self.constant(f"{node.output}/{end}", self.native(value)) for end, value in ends]
         self.add("Clip", [f"{node.output}/unclamped", *bounds], node.output)
+
+    def bounded(self, node: Node, value: str) -> None:
+        """The node's float output from `value`: clamped in real numbers as its attribute `clamp` says."""
+        low, high = node.attrs.get("clamp", (-math.inf, math.inf))
+        if math.isinf(low) and math.isinf(high):
+            self.add("Identity", [value], node.output)
+        elif low == 0 and math.isinf(high):
+            self.add("Relu", [value], node.output)
+        else:
+            ends = [self.constant(f"{node.output}/{n}", np.float32(e)) for n, e in (("low", low), ("high", high))]
+            self.add("Clip", [value, *ends], node.output)
+
+
+class Fitter(Protocol):
+    """What an operator's `fit` may do around its node: the pass fit_kernels implements it."""
+
+    def type(self, name: str) -> TensorType: ...
+
+    def view(self, name: str, shape: Sequence[int]) -> str:
+        """`name` in another shape; itself if it has that shape."""
+
+    def transposed(self, name: str, perm: Sequence[int]) -> str: ...
+
+    def inner(self, shape: Sequence[int]) -> str:
+        """A new value like the node's output, in another shape."""
+
+    def add(self, node: Node) -> None: ...
+
+    def finish(self, name: str, perm: Sequence[int] | None = None) -> None:
+        """The node's own output from `name`: a view of it, or its transpose."""
 
 
 # A limit looks at (graph, node) and returns what it found if the node is beyond it, else None.
@@ -151,12 +237,15 @@ class OpDef:
 
     onnx       the ONNX operators it compiles, for the support table
     recognise  Unit -> Node of this operator (None: made by a pass)
+    from_float FloatUnit -> Node of this operator, for one on float32 tensors
     canonical  its meaning as ONNX nodes that ORT runs: the definition the C is held against. We keep no NumPy
                twin beside it: ORT is what equality is promised with
     lower      node -> its kernel calls for the core; () if it costs nothing at run time
+    fit        puts views and transposes around a node whose shapes the kernel does not take; True if it did
     layout     how to_nhwc treats it: "spatial" (wants NHWC), "elementwise" (any order), "axis" (carries an axis
-               attribute), "fixed" (wants the order it was exported in)
+               attribute), "axes" (reduces axes that must lie together), "fixed" (wants the order it was exported in)
     exactness  for the support table; each Step states its own
+    in_float   ORT runs it in float, element by element, and so an activation behind it changes nothing
     """
 
     name: str
@@ -166,7 +255,10 @@ class OpDef:
     layout: str
     exactness: str
     recognise: Callable[[Unit], Node] | None = None
+    from_float: Callable[[FloatUnit], Node] | None = None
+    fit: Callable[[Fitter, Node], bool] | None = None
     limits: tuple[Limit, ...] = field(default=())
+    in_float: bool = False
     about: str = ""
 
 

@@ -55,7 +55,7 @@ DEQUANTIZE = OpDef(
     onnx=("DequantizeLinear",),
     canonical=_canonical_dequantize,
     lower=_lower("mcugen_dequantize_s8_f32", "input"),
-    layout="elementwise",
+    layout="fixed",  # so that a transpose before it moves bytes, not floats
     exactness=PROVED,
     about="at the model's outputs, with --io float; between layers it is part of the layer behind",
 )

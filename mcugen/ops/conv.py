@@ -1,4 +1,4 @@
-"""2-D convolution: any padding, stride, dilation and groups; depthwise with any multiplier.
+"""1-D and 2-D convolution: any padding, stride, dilation and groups; depthwise with any multiplier.
 
 x int8[N,H,W,C], w int8[O,KH,KW,C/groups] (OHWI, after to_nhwc), b int32[O] -> y int8[N,OH,OW,O].
 """
@@ -13,17 +13,28 @@ import numpy as np
 from ..errors import UserError
 from ..ir import Graph, Node
 from ..step import PROVED, Buffer, Scratch, Step, Struct, Table
-from . import scratch
+from . import scratch, specialised
 from .base import Canonical, Lowering, OpDef, Unit, activation
 from .channels import channels
+from .one_dimension import with_height
 
 
 def window(node: Node, kernel: Sequence[int], input_hw: Sequence[int]) -> dict[str, tuple[int, ...]]:
-    """strides, dilations (h, w) and pads (top, left, bottom, right) of a sliding window, auto_pad resolved."""
-    strides = tuple(node.attrs.get("strides", (1, 1)))
-    dilations = tuple(node.attrs.get("dilations", (1, 1)))
+    """strides, dilations (h, w) and pads (top, left, bottom, right) of a sliding window, auto_pad resolved.
+
+    One entry less each for a 1-D window.
+    """
+    rank = len(kernel)
+    strides = tuple(node.attrs.get("strides", (1,) * rank))
+    dilations = tuple(node.attrs.get("dilations", (1,) * rank))
     auto = node.attrs.get("auto_pad", "NOTSET")
     if auto in ("SAME_UPPER", "SAME_LOWER"):
+        if set(dilations) != {1}:
+            raise UserError(
+                f"auto_pad {auto} with dilations {list(dilations)} is not supported (ONNX Runtime does not run it)",
+                origin=node.where,
+                hint="Export the model with explicit pads.",
+            )
         total = [
             max((-(-size // s) - 1) * s + (k - 1) * d + 1 - size, 0)
             for size, k, s, d in zip(input_hw, kernel, strides, dilations, strict=True)
@@ -32,19 +43,19 @@ def window(node: Node, kernel: Sequence[int], input_hw: Sequence[int]) -> dict[s
         large = [t - h for t, h in zip(total, small, strict=True)]
         pads = (*small, *large) if auto == "SAME_UPPER" else (*large, *small)
     elif auto == "VALID":
-        pads = (0, 0, 0, 0)
+        pads = (0,) * (2 * rank)
     else:
-        pads = tuple(node.attrs.get("pads", (0, 0, 0, 0)))
+        pads = tuple(node.attrs.get("pads", (0,) * (2 * rank)))
     return {"strides": strides, "dilations": dilations, "pads": pads}
 
 
 def _recognise(unit: Unit) -> Node:
     weights = unit.weights(1)
-    if weights.ndim != 4:
+    if weights.ndim not in (3, 4):
         raise UserError(
-            f"only 2-D convolution is supported (the weights have {weights.ndim} dimensions)",
+            f"only 1-D and 2-D convolution is supported (the weights have {weights.ndim} dimensions)",
             origin=unit.node.where,
-            hint="Add a dimension of size 1 before export.",
+            hint="Reshape to fewer dimensions before export.",
         )
     bias = unit.inputs[2] if len(unit.inputs) > 2 else ""
     if bias and unit.data(2) is None:
@@ -140,6 +151,21 @@ def _lower(lowering: Lowering, node: Node) -> Step:
             ),
             **common,
         )
+    special = specialised.lower(
+        lowering,
+        node,
+        layer,
+        weights,
+        x_shape,
+        y_shape,
+        strides=stride,
+        pads=padding,
+        dilations=dilation,
+        groups=groups,
+        macs=int(np.prod(y_shape)) * kernel_h * kernel_w * kernel_c,
+    )
+    if special is not None:
+        return special
     if depthwise:
         kernel, params = "arm_depthwise_conv_wrapper_s8", "cmsis_nn_dw_conv_params"
         inner = offsets | {"ch_mult": outputs // x_shape[3]} | geometry
@@ -203,8 +229,9 @@ CONV = OpDef(
     recognise=_recognise,
     canonical=_canonical,
     lower=_lower,
+    fit=with_height,
     layout="spatial",
     exactness=PROVED,
     limits=(_one_input_type,),
-    about="2-D; any padding, stride, dilation, groups; depthwise; per-tensor and per-channel weights",
+    about="1-D and 2-D; any padding, stride, dilation, groups; depthwise; per-tensor and per-channel weights",
 )

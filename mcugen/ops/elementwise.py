@@ -1,32 +1,37 @@
-"""Add and Mul of two activations of the same shape (a constant operand of one value is a table: see unary)."""
+"""Add and Mul of two activations, in ORT's own fixed arithmetic (a constant operand of one value is a table: unary)."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
 from .. import requant
-from ..ir import Graph, Node
-from ..step import PROVED, Buffer, Step, Struct
+from ..ir import Node
+from ..step import PROVED, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, members
+from .broadcast import binary_step, equal_ranks, few_axes, repeats_inside
 
 
 def _recognise(op: str) -> Callable[[Unit], Node]:
     def recognise(unit: Unit) -> Node:
-        return unit.make(op, (unit.inputs[0], unit.inputs[1]), clamp=unit.clamp)
+        # ORT exchanges the operands of an Add whose first one is a single value, in all or in each run of the second.
+        exchanged = op == "add" and repeats_inside(unit.type(0).shape, unit.type(1).shape)
+        return unit.make(op, (unit.inputs[0], unit.inputs[1]), clamp=unit.clamp, exchanged=exchanged)
 
     return recognise
 
 
-def _same_shape(graph: Graph, node: Node) -> str | None:
-    """Both operands must have the same shape. Broadcast the smaller one before export, or fold it into a layer."""
-    a, b = (graph.type(name).shape for name in node.inputs)
-    return None if a == b else f"they are {list(a)} and {list(b)}"
-
-
 def _canonical(onnx_op: str) -> Callable[[Canonical, Node], None]:
     def canonical(c: Canonical, node: Node) -> None:
-        a, b = node.inputs
-        inputs = [c.tensor(a), *c.q(a), c.tensor(b), *c.q(b), *c.q(node.output)]
+        a, b = reversed(node.inputs) if node.attrs["exchanged"] else node.inputs
+        shape = c.graph.type(node.output).shape
+
+        def full(name: str) -> str:
+            """As large as the output: then ORT exchanges nothing by itself."""
+            if c.graph.type(name).shape == shape:
+                return c.tensor(name)
+            return c.expanded(name, shape, node.output)
+
+        inputs = [full(a), *c.q(a), full(b), *c.q(b), *c.q(node.output)]
         c.clamped(node, lambda output: c.add(onnx_op, inputs, output, "com.microsoft"))
 
     return canonical
@@ -34,29 +39,13 @@ def _canonical(onnx_op: str) -> Callable[[Canonical, Node], None]:
 
 def _lower(kind: str) -> Callable[[Lowering, Node], Step]:
     def lower(lowering: Lowering, node: Node) -> Step:
-        a, b = node.inputs
-        # ORT exchanges the operands of an Add whose first one is a single value.
-        exchanged = kind == "add" and lowering.type(a).count == 1
-        if exchanged:
-            a, b = b, a
+        exchanged = node.attrs["exchanged"]
+        a, b = reversed(node.inputs) if exchanged else node.inputs
         operands = (*lowering.quant(a), *lowering.quant(b), *lowering.quant(node.output))
         solve = requant.add_params if kind == "add" else requant.mul_params
         params = solve(*operands, unsigned=lowering.graph.unsigned, activation=node.attrs["clamp"])
-        return Step(
-            name=lowering.name,
-            kernel=f"mcugen_{kind}_s8",
-            args=(
-                ("params", Struct(f"mcugen_{kind}_params", members(params))),
-                ("a", Buffer(a)),
-                ("b", Buffer(b)),
-                ("output", Buffer(node.output)),
-                ("count", lowering.type(node.output).count),
-            ),
-            inputs=(a, b),
-            outputs=(node.output,),
-            exactness=PROVED,
-            origin=node.origin,
-            in_place=(a, b),
+        return binary_step(
+            lowering, node, kind, Struct(f"mcugen_{kind}_params", members(params)), PROVED, exchanged
         )
 
     return lower
@@ -68,10 +57,11 @@ ADD = OpDef(
     recognise=_recognise("add"),
     canonical=_canonical("QLinearAdd"),
     lower=_lower("add"),
+    fit=equal_ranks,
     layout="elementwise",
     exactness=PROVED,
-    limits=(_same_shape,),
-    about="two tensors of one shape; every pair of operand values is checked at compile time",
+    limits=(few_axes,),
+    about="with broadcasting; every pair of operand values is checked at compile time",
 )
 
 MUL = OpDef(
@@ -80,8 +70,9 @@ MUL = OpDef(
     recognise=_recognise("mul"),
     canonical=_canonical("QLinearMul"),
     lower=_lower("mul"),
+    fit=equal_ranks,
     layout="elementwise",
     exactness=PROVED,
-    limits=(_same_shape,),
-    about="two tensors of one shape; every pair of operand values is checked at compile time",
+    limits=(few_axes,),
+    about="with broadcasting; every pair of operand values is checked at compile time",
 )

@@ -9,6 +9,7 @@ import numpy as np
 from ..errors import UserError
 from ..ir import Node
 from ..step import PROVED, Buffer, KernelSums, Step, Struct, Table
+from . import specialised
 from .base import Canonical, Lowering, OpDef, Unit, activation
 from .channels import channels
 from .conv import dims, tile
@@ -88,6 +89,11 @@ def _lower(lowering: Lowering, node: Node) -> Step:
             ),
             **common,
         )
+    shapes = (1, 1, rows, depth), (1, 1, rows, outputs)
+    matrix = weights.reshape(outputs, 1, 1, depth)
+    special = specialised.lower(lowering, node, layer, matrix, *shapes, macs=rows * depth * outputs)
+    if special is not None:
+        return special
     # Arm's MVE kernels read bias + input_offset * sum(weights) from the context, and nothing else.
     sums = layer.bias.astype(np.int64) - x_zero * weights.astype(np.int64).sum(axis=1)
     return Step(

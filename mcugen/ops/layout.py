@@ -11,6 +11,7 @@ from ..ir import Graph, Node
 from ..step import COPY, Buffer, Step, Struct
 from .base import Canonical, Lowering, OpDef
 from .conv import dims
+from .take import MAX_AXES, Axis, take_step
 
 
 def collapse(shape: Sequence[int], perm: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
@@ -45,10 +46,19 @@ def _canonical_transpose(c: Canonical, node: Node) -> None:
     c.add("Transpose", [c.tensor(node.inputs[0])], node.output, perm=node.attrs["perm"])
 
 
+def _loops(sizes: Sequence[int], perm: Sequence[int]) -> list[Axis]:
+    strides = np.cumprod([1, *sizes[:0:-1]])[::-1]
+    return [Axis(sizes[axis], int(strides[axis])) for axis in perm]
+
+
 def _lower_transpose(lowering: Lowering, node: Node) -> Step:
     x = node.inputs[0]
+    if "plane_bytes" in node.attrs:
+        return _interleave(lowering, node)
     sizes, perm = collapse(lowering.type(x).shape, node.attrs["perm"])
     rank = len(sizes)
+    if rank > 4 or lowering.type(x).dtype != "int8":  # what arm_transpose_s8 takes
+        return take_step(lowering, node, _loops(sizes, perm), 0)
     full = (*sizes, *(1,) * (4 - rank))
     order = (*perm, *range(rank, 4))
     fields: dict[str, Any] = {"num_dims": 4, "permutations": order}
@@ -70,10 +80,30 @@ def _lower_transpose(lowering: Lowering, node: Node) -> Step:
     )
 
 
-def _four_axes(graph: Graph, node: Node) -> str | None:
-    """At most 4 axes can be permuted apart from each other. Split the Transpose before export."""
+def _interleave(lowering: Lowering, node: Node) -> Step:
+    """NCHW to NHWC for a band of rows: node.inputs are the rows of each channel, plane_bytes apart."""
+    _, rows, columns, channels = lowering.type(node.output).shape
+    return Step(
+        name=lowering.name,
+        kernel="mcugen_interleave_s8",
+        args=(
+            ("input", Buffer(node.inputs[0])),
+            ("output", Buffer(node.output)),
+            ("plane_bytes", node.attrs["plane_bytes"]),
+            ("pixels", rows * columns),
+            ("channels", channels),
+        ),
+        inputs=node.inputs,
+        outputs=(node.output,),
+        exactness=COPY,
+        origin=node.origin,
+    )
+
+
+def _loops_at_most(graph: Graph, node: Node) -> str | None:
+    """At most 6 axes can be permuted apart from each other. Split the Transpose before export."""
     count = len(collapse(graph.type(node.inputs[0]).shape, node.attrs["perm"])[0])
-    return None if count <= 4 else f"{count} here"
+    return None if count <= MAX_AXES else f"{count} here"
 
 
 def _canonical_concat(c: Canonical, node: Node) -> None:
@@ -87,16 +117,16 @@ def _lower_concat(lowering: Lowering, node: Node) -> tuple[Step, ...]:
     steps = []
     offset = 0
     for index, x in enumerate(node.inputs):
-        row_bytes = lowering.type(x).count // rows
+        row_size = lowering.type(x).count // rows
         steps.append(
             Step(
                 name=f"{lowering.name}_{index}",
-                kernel="mcugen_copy_s8",
+                kernel="mcugen_copy_s8" if lowering.type(x).dtype == "int8" else "mcugen_f32_copy",
                 args=(
                     ("input", Buffer(x)),
                     ("output", Buffer(node.output)),
                     ("rows", rows),
-                    ("row_bytes", row_bytes),
+                    ("row_size", row_size),
                     ("offset", offset),
                     ("stride", stride),
                 ),
@@ -106,14 +136,14 @@ def _lower_concat(lowering: Lowering, node: Node) -> tuple[Step, ...]:
                 origin=node.origin,
             )
         )
-        offset += row_bytes
+        offset += row_size
     return tuple(steps)
 
 
 def _canonical_pad(c: Canonical, node: Node) -> None:
     rank = len(c.graph.type(node.output).shape)
     pads = c.constant(f"{node.output}/pads", np.array(node.attrs["pads"], np.int64))
-    value = c.constant(f"{node.output}/value", c.native(node.attrs["value"]))
+    value = c.constant(f"{node.output}/value", c.number(node.output, node.attrs["value"]))
     assert len(node.attrs["pads"]) == 2 * rank
     c.add("Pad", [c.tensor(node.inputs[0]), pads, value], node.output)
 
@@ -123,13 +153,14 @@ def _lower_pad(lowering: Lowering, node: Node) -> Step:
     shape, pads = lowering.type(x).shape, node.attrs["pads"]
     ones = (1,) * (4 - len(shape))
     zeros = (0,) * (4 - len(shape))
+    is_float = lowering.type(x).dtype == "float32"
     return Step(
         name=lowering.name,
-        kernel="arm_pad_s8",
+        kernel="mcugen_f32_pad" if is_float else "arm_pad_s8",
         args=(
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
-            ("pad_value", node.attrs["value"]),
+            ("pad_value", np.float32(node.attrs["value"]) if is_float else node.attrs["value"]),
             ("input_size", dims((*ones, *shape))),
             ("pre_pad", dims((*zeros, *pads[: len(shape)]))),
             ("post_pad", dims((*zeros, *pads[len(shape) :]))),
@@ -138,7 +169,7 @@ def _lower_pad(lowering: Lowering, node: Node) -> Step:
         outputs=(node.output,),
         exactness=COPY,
         origin=node.origin,
-        returns_status=True,
+        returns_status=not is_float,
     )
 
 
@@ -167,8 +198,8 @@ TRANSPOSE = OpDef(
     lower=_lower_transpose,
     layout="fixed",
     exactness=COPY,
-    limits=(_four_axes,),
-    about="cancelled where it can be; up to 4 axes permuted apart",
+    limits=(_loops_at_most,),
+    about="cancelled where it can be; up to 6 axes permuted apart",
 )
 
 CONCAT = OpDef(

@@ -12,25 +12,30 @@ from ..ir import Graph, Node
 from ..step import COPY, PROVED, REPLICATED, Buffer, Requant, Scratch, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, activation, members
 from .conv import dims, tile, window
+from .one_dimension import with_height
 
 
 def max_pool_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, Any]:
     """Attributes of the integer max_pool; UserError for what no kernel does."""
-    if len(input_hw) != 2:
-        raise UserError(f"only 2-D pooling is supported (it is {len(input_hw)}-D)", origin=node.where)
+    if len(input_hw) not in (1, 2):
+        raise UserError(
+            f"only 1-D and 2-D pooling is supported (it is {len(input_hw)}-D)",
+            origin=node.where,
+            hint="Reshape to fewer dimensions before export.",
+        )
     if node.attrs.get("storage_order", 0):
         raise UserError("storage_order must be 0", origin=node.where)
     kernel = tuple(node.attrs["kernel_shape"])
     shape = window(node, kernel, input_hw)
-    if shape["dilations"] != (1, 1):
-        raise UserError(f"pooling with dilations {list(shape['dilations'])} is not supported", origin=node.where)
-    return {"kernel": kernel, "strides": shape["strides"], "pads": shape["pads"]}
+    return {"kernel": kernel, **shape}
 
 
 def _recognise_average(unit: Unit) -> Node:
     node = unit.node
     kernel, hw = tuple(node.attrs["kernel_shape"]), unit.type(0).shape[2:]
     geometry = max_pool_attrs(node, hw)
+    if set(geometry.pop("dilations")) != {1}:
+        raise UserError("an average pool with dilations is not supported", origin=node.where, hint="Use a convolution.")
     if kernel == tuple(hw) and not any(geometry["pads"]):
         return _recognise_global(unit)  # ORT's own rule: such a pool takes the integer path
     return unit.make(
@@ -52,9 +57,12 @@ def _canonical_max(c: Canonical, node: Node) -> None:
     # No ceil_mode: the pads that the output size implies say the same.
     x_hw, y_hw = c.graph.type(node.inputs[0]).shape[1:3], c.graph.type(node.output).shape[1:3]
     kernel, strides, pads = node.attrs["kernel"], node.attrs["strides"], node.attrs["pads"]
-    end = [(o - 1) * s + k - i - p for o, s, k, i, p in zip(y_hw, strides, kernel, x_hw, pads, strict=False)]
+    dilations = node.attrs["dilations"]
+    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+    end = [(o - 1) * s + r - i - p for o, s, r, i, p in zip(y_hw, strides, reach, x_hw, pads, strict=False)]
     full = (*pads[:2], *(max(e, 0) for e in end))
-    c.add("MaxPool", [c.nchw(node.inputs[0])], y, kernel_shape=kernel, strides=strides, pads=full)
+    given = {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": full}
+    c.add("MaxPool", [c.nchw(node.inputs[0])], y, **given)
     c.from_nchw(y, node.output)
 
 
@@ -95,14 +103,19 @@ def _geometry(node: Node) -> dict[str, Any]:
 
 
 def _lower_max(lowering: Lowering, node: Node) -> Step:
-    x = node.inputs[0]
-    fields = _geometry(node) | {"activation": activation((-128, 127))}
+    x, dilations = node.inputs[0], node.attrs["dilations"]
+    context: tuple[tuple[str, Any], ...] = (("context", Scratch()),)
+    kernel, params, fields = "arm_max_pool_s8", "cmsis_nn_pool_params", {"activation": activation((-128, 127))}
+    if dilations != (1, 1):
+        context = ()
+        kernel, params = "mcugen_max_pool_dilated_s8", "mcugen_max_pool_dilated_params"
+        fields = {"dilation": tile(dilations)}
     return Step(
         name=lowering.name,
-        kernel="arm_max_pool_s8",
+        kernel=kernel,
         args=(
-            ("context", Scratch()),
-            ("params", Struct("cmsis_nn_pool_params", fields)),
+            *context,
+            ("params", Struct(params, _geometry(node) | fields)),
             ("input_dims", dims(lowering.type(x).shape)),
             ("input", Buffer(x)),
             ("filter_dims", dims((1, *node.attrs["kernel"], 1))),
@@ -113,7 +126,7 @@ def _lower_max(lowering: Lowering, node: Node) -> Step:
         outputs=(node.output,),
         exactness=COPY,
         origin=node.origin,
-        returns_status=True,
+        returns_status=bool(context),
     )
 
 
@@ -198,12 +211,13 @@ def _one_image(graph: Graph, node: Node) -> str | None:
 
 MAX_POOL = OpDef(
     name="max_pool",
-    onnx=("MaxPool",),
+    onnx=("MaxPool", "GlobalMaxPool"),
     canonical=_canonical_max,
     lower=_lower_max,
+    fit=with_height,
     layout="spatial",
     exactness=COPY,
-    about="2-D; any kernel, stride, padding, ceil_mode",
+    about="1-D and 2-D; any kernel, stride, padding, dilation, ceil_mode; GlobalMaxPool",
 )
 
 AVERAGE_POOL = OpDef(
@@ -212,10 +226,11 @@ AVERAGE_POOL = OpDef(
     recognise=_recognise_average,
     canonical=_canonical_average,
     lower=_lower_average,
+    fit=with_height,
     layout="spatial",
     exactness=REPLICATED,
     limits=(_one_image,),
-    about="2-D; any kernel, stride, padding, count_include_pad, ceil_mode",
+    about="1-D and 2-D; any kernel, stride, padding, count_include_pad, ceil_mode",
 )
 
 GLOBAL_AVERAGE_POOL = OpDef(
@@ -224,6 +239,7 @@ GLOBAL_AVERAGE_POOL = OpDef(
     recognise=_recognise_global,
     canonical=_canonical_global,
     lower=_lower_global,
+    fit=with_height,
     layout="spatial",
     exactness=PROVED,
     limits=(_one_image, _within_precondition),

@@ -1,24 +1,41 @@
-"""Softmax over the last axis, as ORT's QLinearSoftmax: a table of exponentials, a float sum, a division."""
+"""Softmax, as ORT's QLinearSoftmax: a table of exponentials, a float sum, a division."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
 from .. import requant
-from ..ir import Graph, Node
+from ..ir import Node, attrs
 from ..step import REPLICATED, Buffer, Step, Table
-from .base import Canonical, Lowering, OpDef, Unit
+from .base import Canonical, Fitter, Lowering, OpDef, Unit
 
 
 def _recognise(unit: Unit) -> Node:
-    axis = int(unit.node.attrs["axis"])
-    return unit.make("softmax", (unit.inputs[0],), axis=axis % len(unit.type(0).shape))
+    axis = int(unit.node.attrs["axis"]) % len(unit.type(0).shape)
+    return unit.make("softmax", (unit.inputs[0],), axis=axis, coerced=bool(unit.node.attrs.get("coerced", 0)))
 
 
-def _last_axis(graph: Graph, node: Node) -> str | None:
-    """The axis must be the last dimension. Transpose before export."""
-    rank = len(graph.type(node.inputs[0]).shape)
-    return None if node.attrs["axis"] == rank - 1 else f"axis is {node.attrs['axis']} of {rank}"
+def _fit(fit: Fitter, node: Node) -> bool:
+    """The axis last. `coerced` (before opset 13): all dimensions from the axis on are one."""
+    x, axis = node.inputs[0], node.attrs["axis"]
+    shape = fit.type(x).shape
+    last = len(shape) - 1
+    if axis == last:
+        return False
+    if node.attrs["coerced"]:
+        flat = (int(np.prod(shape[:axis], dtype=np.int64)), int(np.prod(shape[axis:], dtype=np.int64)))
+        output = fit.inner(flat)
+        fit.add(replace(node, inputs=(fit.view(x, flat),), outputs=(output,), attrs=attrs(axis=1)))
+        fit.finish(output)
+        return True
+    perm = [*range(last + 1)]
+    perm[axis], perm[last] = last, axis
+    output = fit.inner([shape[i] for i in perm])
+    fit.add(replace(node, inputs=(fit.transposed(x, perm),), outputs=(output,), attrs=attrs(axis=last)))
+    fit.finish(output, perm)
+    return True
 
 
 def _canonical(c: Canonical, node: Node) -> None:
@@ -65,6 +82,6 @@ SOFTMAX = OpDef(
     lower=_lower,
     layout="fixed",
     exactness=REPLICATED,
-    limits=(_last_axis,),
-    about="over the last axis",
+    fit=_fit,
+    about="over any axis; the flattening one of opsets before 13 too",
 )

@@ -10,7 +10,9 @@ import math
 from ..ir import Graph, Node, attrs
 from .rewrite import Builder, rebuild
 
-_TAKES_CLAMP = ("Conv", "Gemm", "Add", "Mul", "AveragePool", "GlobalAveragePool")
+_TAKES_CLAMP = (
+    "Conv ConvTranspose Gemm MatMul Add Sub Mul Div Min Max AveragePool GlobalAveragePool ReduceMean ReduceSum"
+).split()
 
 
 def fuse_activation(graph: Graph) -> Graph:
@@ -21,14 +23,14 @@ def fuse_activation(graph: Graph) -> Graph:
         if node.op in _TAKES_CLAMP:
             latest[node.output] = node
             return False
-        bounds = _bounds(graph, node)
-        operator = latest.get(node.inputs[0]) if bounds and node.inputs else None
-        if operator is None or bounds is None:
+        ends = bounds(graph, node)
+        operator = latest.get(node.inputs[0]) if ends and node.inputs else None
+        if operator is None or ends is None:
             return False
         if len(consumers[operator.output]) > 1 or operator.output in graph.outputs:
             return False
         low, high = operator.attrs.get("clamp", (-math.inf, math.inf))
-        clamp = (max(low, bounds[0]), max(max(low, bounds[0]), min(high, bounds[1])))
+        clamp = (max(low, ends[0]), max(max(low, ends[0]), min(high, ends[1])))
         fused = Node(
             operator.op,
             operator.inputs,
@@ -44,7 +46,8 @@ def fuse_activation(graph: Graph) -> Graph:
     return rebuild(graph, change)
 
 
-def _bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
+def bounds(graph: Graph, node: Node) -> tuple[float, float] | None:
+    """(low, high) in real numbers of a Relu, or of a Clip with constant ends."""
     if node.op == "Relu":
         return 0.0, math.inf
     if node.op != "Clip":

@@ -7,6 +7,9 @@ and what is left of the float graph is arithmetic.
 
 from __future__ import annotations
 
+from dataclasses import replace
+from types import MappingProxyType
+
 import numpy as np
 
 from ..ir import Graph, Node, Quant, TensorType, attrs
@@ -20,7 +23,10 @@ COPIES = (
     "Identity",
     "Dropout",
     "Transpose",
+    "Take",
     "MaxPool",
+    "ReduceMax",
+    "ReduceMin",
     "Concat",
     "Pad",
 )
@@ -73,8 +79,15 @@ def _cancel_pair(graph: Graph) -> Graph:
         if before is not None and before.op == DQ:
             (a, a_dtype), (b, b_dtype) = qdq_params(graph, before), qdq_params(graph, node)
             if a.same(b) and a_dtype == b_dtype:
-                return rename(graph, node.output, before.inputs[0])
+                return rename(_noted(graph, before.inputs[0], a), node.output, before.inputs[0])
     return graph
+
+
+def _noted(graph: Graph, name: str, q: Quant) -> Graph:
+    """`name` remembers its parameters, which no Q or DQ node may say any more."""
+    value = graph.values[name]
+    noted = replace(value, type=replace(value.type, quant=q))
+    return graph.replace(values=MappingProxyType({**graph.values, name: noted}))
 
 
 def _raise_quantize(graph: Graph) -> Graph:

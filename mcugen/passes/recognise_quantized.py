@@ -11,52 +11,40 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import UserError
-from ..ir import Graph, Node, Quant, Value, attrs, quant
-from ..ops import RECOGNISED
-from ..ops.base import Unit
+from ..ir import Graph, Node, Quant, Value, attrs, constant, quant
+from ..ops import FLOATS, OPS, RECOGNISED
+from ..ops.base import FloatUnit, Unit
 from ..ops.pool import max_pool_attrs
+from ..ops.reduce import axes_of
 from .move_quantize import COPIES
 from .rewrite import DQ, Builder, Q, qdq_params
 
 
 def recognise_quantized(graph: Graph) -> Graph:
-    _refuse_unquantized(graph)
     builder = Builder(graph)
     producers = graph.producers()
     for name, q in _annotations(graph).items():
         value = builder.values[name]
         builder.values[name] = Value(name, replace(value.type, quant=q), value.data)
     typed = graph.replace(values=builder.values)
-    for node in graph.nodes:
+    for node in graph.nodes:  # what nobody needs in the end is dropped: float twins of integer operators, for instance
         if node.op == Q:
             builder.add(_quantized(builder, typed, producers, node))
         elif node.op == DQ:
-            if node.output in graph.outputs and graph.data(node.inputs[0]) is None:
-                builder.add(Node("dequantize", node.inputs[:1], node.outputs, attrs(), node.origin))
-        elif node.op in ("lut", "channel_lut"):
-            builder.add(node)
+            _dequantized(builder, graph, node)
+        elif node.op in RECOGNISED and typed.type(node.output).dtype in ("bool", "int64"):
+            builder.add(_recognised(builder, typed, producers, node))
         elif node.op in COPIES and typed.type(node.output).dtype in ("int8", "uint8"):
             builder.add(_integer_copy(typed, node))
+        elif node.op in COPIES and typed.type(node.output).dtype == "float32" and node.op != "MaxPool":
+            builder.add(_integer_copy(typed, node))
+        elif node.op in FLOATS:
+            builder.add(_real(typed, node))
+        elif node.op in OPS:  # made by a pass
+            builder.add(node)
     after = builder.graph_out(unsigned=_unsigned(graph))
     _refuse_float(graph, after)
     return after
-
-
-def _refuse_unquantized(graph: Graph) -> None:
-    """The two common ways to come with a model that has no static quantization get a message of their own."""
-    dynamic = next((n for n in graph.nodes if n.op in ("DynamicQuantizeLinear", "MatMulInteger", "ConvInteger")), None)
-    if dynamic is not None:
-        raise UserError(
-            f"the model is quantized dynamically ({dynamic.op})",
-            origin=dynamic.where,
-            hint="Quantize it statically: onnxruntime.quantization.quantize_static with calibration data.",
-        )
-    if graph.nodes and not any(n.op in (Q, DQ) for n in graph.nodes):
-        raise UserError(
-            f"the model is not quantized: {graph.nodes[0].op} works on float32",
-            origin=graph.nodes[0].where,
-            hint="Quantize it first: onnxruntime.quantization.quantize_static with calibration data.",
-        )
 
 
 def _annotations(graph: Graph) -> dict[str, Quant]:
@@ -84,6 +72,9 @@ def _annotations(graph: Graph) -> dict[str, Quant]:
             note(node.output, qdq_params(graph, node)[0], node)
         elif node.op == DQ and graph.data(node.inputs[0]) is None:
             note(node.inputs[0], qdq_params(graph, node)[0], node)
+    for name, value in graph.values.items():
+        if value.data is None and value.type.quant is not None:  # noted by an earlier pass
+            found.setdefault(name, value.type.quant)
     moved = [
         (node, name)
         for node in graph.nodes
@@ -107,14 +98,40 @@ def _annotations(graph: Graph) -> dict[str, Quant]:
     return found
 
 
+def _dequantized(builder: Builder, graph: Graph, node: Node) -> None:
+    """At a model output, and before what works on real numbers; a constant is dequantized here and now."""
+    raw = graph.data(node.inputs[0])
+    if raw is None:
+        builder.add(Node("dequantize", node.inputs[:1], node.outputs, attrs(), node.origin))
+        return
+    q, _ = qdq_params(graph, node)
+    shape = [-1 if axis == q.axis else 1 for axis in range(raw.ndim)]
+    scale, zero_point = (part.reshape(shape if q.axis is not None else ()) for part in (q.scale, q.zero_point))
+    builder.values[node.output] = constant(node.output, (raw - zero_point).astype(np.float32) * scale)
+
+
+def _real(graph: Graph, node: Node) -> Node:
+    make = FLOATS[node.op].from_float
+    assert make is not None
+    return make(FloatUnit(graph, node))
+
+
+def _is_float(graph: Graph, producers: dict[str, Node], operator: Node) -> bool:
+    """Does an operand come as real numbers, and not from a DequantizeLinear? A constant bias may."""
+    for slot, name in enumerate(operator.inputs):
+        node = producers.get(name)
+        is_real = bool(name) and graph.type(name).dtype == "float32" and graph.type(name).count > 0
+        if is_real and (node is None or node.op != DQ) and (slot != 2 or graph.data(name) is None):
+            return True
+    return False
+
+
 def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: Node) -> Node:
     """The integer node that makes `end`'s output."""
     real = end.inputs[0]
-    if real in graph.inputs:
-        return Node("quantize", (real,), end.outputs, attrs(), end.origin)
     operator = producers.get(real)
-    if operator is None or operator.op not in RECOGNISED:
-        raise _unsupported(operator or end)
+    if operator is None or operator.op not in RECOGNISED or _is_float(graph, producers, operator):
+        return Node("quantize", (real,), end.outputs, attrs(), end.origin)
     q, dtype = qdq_params(graph, end)
     low, high = operator.attrs.get("clamp", (-math.inf, math.inf))
     info = np.iinfo(dtype)
@@ -125,10 +142,18 @@ def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: 
     unit = Unit(graph.replace(values=builder.values), operator, inputs, end.output, clamp)
     assert definition.recognise is not None
     node = definition.recognise(unit)
-    if clamp != full or not exact_bias:
+    if (clamp != full and not definition.in_float) or not exact_bias:
         # ORT drops an activation that the output's range already implies; it runs any other one in float.
-        node = replace(node, attrs=attrs(**node.attrs, integer_form=True))
+        node = replace(node, attrs=attrs(**{**node.attrs, "integer_form": True}))
     return node
+
+
+def _recognised(builder: Builder, graph: Graph, producers: dict[str, Node], operator: Node) -> Node:
+    """An operator that gives positions or truths: nothing to quantize behind it."""
+    inputs, _ = _operands(builder, graph, producers, operator)
+    recognise = RECOGNISED[operator.op].recognise
+    assert recognise is not None
+    return recognise(Unit(graph.replace(values=builder.values), operator, inputs, operator.output, (0, 0)))
 
 
 def _code(real: float, q: Quant, full: tuple[int, int]) -> int:
@@ -159,6 +184,8 @@ def _operands(
         elif slot == 2 and graph.data(name) is not None:
             names.append(name)
             float_bias = True
+        elif graph.type(name).dtype != "float32":  # axes, and tensors that were never real
+            names.append(name)
         else:
             raise UserError(
                 f"input {slot} of {operator.op} is not quantized (no DequantizeLinear before it)",
@@ -167,7 +194,7 @@ def _operands(
             )
     if len(dtypes) > 1:
         raise UserError("the operands mix int8 and uint8", origin=operator.where, hint="Use one activation type.")
-    if len(names) > 2 and names[2] and operator.op in ("Conv", "Gemm"):
+    if len(names) > 2 and names[2] and operator.op in ("Conv", "ConvTranspose", "Gemm"):
         names[2] = _checked_bias(builder, operator, names, float_bias)
     return tuple(names), not float_bias
 
@@ -199,11 +226,17 @@ def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: 
 
 
 def _integer_copy(graph: Graph, node: Node) -> Node:
-    """Reshape, Transpose, MaxPool, Concat and Pad on 8-bit tensors."""
+    """Operators that move 8-bit values, or choose among them."""
     shape = graph.type(node.inputs[0]).shape
     if node.op == "Transpose":
         perm = tuple(node.attrs.get("perm", reversed(range(len(shape)))))
         return Node("transpose", node.inputs[:1], node.outputs, attrs(perm=perm), node.origin)
+    if node.op == "Take":
+        return Node("take", node.inputs, node.outputs, node.attrs, node.origin)
+    if node.op in ("ReduceMax", "ReduceMin"):
+        axes = axes_of(graph, node, len(shape))
+        op = "reduce_max" if node.op == "ReduceMax" else "reduce_min"
+        return Node(op, node.inputs[:1], node.outputs, attrs(axes=axes), node.origin)
     if node.op == "MaxPool":
         return Node("max_pool", node.inputs, node.outputs, attrs(**max_pool_attrs(node, shape[2:])), node.origin)
     if node.op == "Concat":

@@ -16,6 +16,7 @@ import numpy as np
 from ..ir import Graph, Node, TensorType, attrs, quant
 from ..ops import OPS
 from ..ops.layout import moves_data
+from ..ops.reduce import three_parts
 from .rewrite import Builder
 
 _TO_NHWC = (0, 2, 3, 1)
@@ -40,6 +41,29 @@ def _inverse(perm: Sequence[int]) -> tuple[int, ...]:
     return tuple(int(axis) for axis in np.argsort(perm))
 
 
+def _groups(before: Sequence[int], after: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """A reshape as the finest list of (axes of `before`, axes of `after`) of equal products, in order."""
+    groups: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(before) and j < len(after):
+        ins, outs, left, right = [i], [j], before[i], after[j]
+        while left != right:
+            if left < right:
+                i += 1
+                ins.append(i)
+                left *= before[i]
+            else:
+                j += 1
+                outs.append(j)
+                right *= after[j]
+        groups.append((ins, outs))
+        i, j = i + 1, j + 1
+    if groups:  # what is left on one side are sizes of 1
+        groups[-1][0].extend(range(i, len(before)))
+        groups[-1][1].extend(range(j, len(after)))
+    return groups
+
+
 class _Layout:
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
@@ -62,7 +86,7 @@ class _Layout:
             self.pending[node.output] = (stored, perm)
         elif layout == "spatial":
             self._spatial(node)
-        elif layout in ("elementwise", "axis") and self._stored_form(node):
+        elif layout in ("elementwise", "axis", "axes") and self._stored_form(node):
             pass
         elif node.op == "reshape":
             self._reshape(node)
@@ -74,7 +98,7 @@ class _Layout:
 
     def _spatial(self, node: Node) -> None:
         inputs = [self._permuted(node.inputs[0], _TO_NHWC, node.origin), *node.inputs[1:]]
-        if node.op == "conv":
+        if len(inputs) > 1:
             weights = self.builder.values[inputs[1]]
             assert weights.data is not None
             inputs[1] = self.builder.constant(
@@ -89,25 +113,29 @@ class _Layout:
         type = self.type(node.output)
         shape = tuple(type.shape[axis] for axis in _inverse(perm))
         output = self.builder.value(f"{node.output}/nhwc", replace(type, shape=shape))
-        self.builder.add(replace(node, inputs=inputs, outputs=(output,), attrs=attrs(**{**node.attrs, **changes})))
+        self.builder.add(replace(node, inputs=inputs, outputs=(output, *node.outputs[1:]), attrs=attrs(**{**node.attrs, **changes})))
         self.pending[node.output] = (output, perm)
 
     def _stored_form(self, node: Node) -> bool:
-        """Run an element-wise or axis operator on the stored values, if all its operands agree on a permutation."""
+        """Run an element-wise or axis operator on stored values: in the order of its largest operand."""
         operands = node.inputs[:1] if node.op in ("lut", "channel_lut") else node.inputs
-        perms = {self.pending[name][1] for name in operands if name in self.pending}
-        if len(perms) != 1:
+        known = [name for name in operands if name in self.pending]
+        if not known:
             return False
-        (perm,) = perms
+        perm = self.pending[max(known, key=lambda name: self.type(name).count)][1]
         inputs = list(node.inputs)
         for slot, name in enumerate(operands):
-            if name in self.pending:
-                inputs[slot] = self.pending[name][0]
-            else:
-                inputs[slot] = self._permuted(name, _inverse(perm), node.origin)
+            inputs[slot] = self._permuted(name, _inverse(perm), node.origin)
         changes: dict[str, object] = {}
         if "axis" in node.attrs:
             changes["axis"] = perm[node.attrs["axis"]]
+        if "axes" in node.attrs:
+            stored_axes = tuple(perm[axis] for axis in node.attrs["axes"])
+            if three_parts(self.type(self.pending[node.inputs[0]][0]).shape, stored_axes) is None:
+                return False
+            changes["axes"] = stored_axes
+        if "positions" in node.attrs:
+            changes["positions"] = tuple(node.attrs["positions"][axis] for axis in _inverse(perm))
         if "pads" in node.attrs:
             rank = len(perm)
             pads = [0] * (2 * rank)
@@ -134,7 +162,26 @@ class _Layout:
                 index = np.arange(flat[1]).reshape(shape[1:])
                 self.shuffled[node.output] = np.transpose(index, [axis - 1 for axis in perm[1:]]).reshape(-1)
                 return
+            if self._reshaped_stored(node, stored, perm):
+                return
         self.builder.add(replace(node, inputs=(self.original(name, node.origin),)))
+
+    def _reshaped_stored(self, node: Node, stored: str, perm: tuple[int, ...]) -> bool:
+        """Split and merge axes of the stored form, which needs at most one transpose to bring merged axes together."""
+        shape = self.type(stored).shape
+        output = self.type(node.output)
+        groups = _groups([shape[axis] for axis in perm], output.shape)
+        if len(groups) < 2:
+            return False
+        positions = [min((perm[a] for a in ins if shape[perm[a]] != 1), default=-1) for ins, _ in groups]
+        order = sorted(range(len(groups)), key=lambda g: positions[g])
+        together = tuple(perm[axis] for g in order for axis in groups[g][0])
+        outer = [axis for g in order for axis in groups[g][1]]
+        name = f"{node.output}/nhwc"
+        inner = self.builder.value(name, replace(output, shape=tuple(output.shape[axis] for axis in outer)))
+        self.builder.add(replace(node, inputs=(self._permuted(stored, together, node.origin),), outputs=(inner,)))
+        self.pending[node.output] = (inner, _inverse(outer))
+        return True
 
     def _shuffled_weights(self, node: Node, name: str) -> str:
         """Weights whose columns are in the stored order: new[:, index[k]] = old[:, k]."""

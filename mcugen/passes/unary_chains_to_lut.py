@@ -6,6 +6,8 @@ and BatchNormalization, which is one function a channel.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
@@ -28,6 +30,10 @@ def unary_chains_to_lut(graph: Graph) -> Graph:
         per_channel = any(n.op == _PER_CHANNEL for n in nodes)
         shape = graph.type(source.inputs[0]).shape if per_channel else None
         name = builder.constant(f"{node.output}/table", _table(graph, producers, source, nodes, node, shape))
+        # The Q and DQ nodes that say so go away; the model's ports must still know their scales.
+        for integer, params in ((source.inputs[0], source), (node.output, node)):
+            value = builder.values[integer]
+            builder.values[integer] = replace(value, type=replace(value.type, quant=qdq_params(graph, params)[0]))
         op, extra = ("channel_lut", {"axis": 1}) if per_channel else ("lut", {})
         builder.add(Node(op, (source.inputs[0], name), node.outputs, attrs(**extra), origin))
         return True
@@ -110,7 +116,16 @@ def _table(
         for name in node.inputs:
             operand(name)
         kept = {} if node.op in (Q, DQ) and _per_tensor(graph, node) else dict(node.attrs)
-        protos.append(helper.make_node(node.op, list(node.inputs), list(node.outputs), **kept))
+        clamp = kept.pop("clamp", None)  # of a Relu or Clip that fuse_activation put into the node
+        if clamp is None:
+            protos.append(helper.make_node(node.op, list(node.inputs), list(node.outputs), **kept))
+            return
+        ends = [f"{node.output}/{end}" for end in ("low", "high")]
+        for name, value in zip(ends, clamp, strict=True):
+            initializers[name] = numpy_helper.from_array(np.array(value, np.float32), name)
+        open_ended = f"{node.output}/unclamped"
+        protos.append(helper.make_node(node.op, list(node.inputs), [open_ended], **kept))
+        protos.append(helper.make_node("Clip", [open_ended, *ends], list(node.outputs)))
 
     for element in elements:
         if element is source:
@@ -125,6 +140,7 @@ def _table(
         [helper.make_tensor_value_info(source.inputs[0], to_onnx(np.dtype(dtype)), size)],
         [helper.make_tensor_value_info(end.output, to_onnx(np.dtype(graph.type(end.output).dtype)), size)],
         list(initializers.values()),
+        opset=24 if any(node.op == "Swish" for node in nodes) else 21,
     )
     info = np.iinfo(dtype)
     codes = np.arange(info.min, info.max + 1).astype(dtype)

@@ -1,5 +1,10 @@
-"""Where every tensor lies in the arena, and when: lifetimes, then offsets."""
+"""Where every tensor lies in the arena, and when.
 
-from .allocate import Plan, Slot, plan_steps
+overlap (how far a kernel's output may reach into its input) -> schedule (order of the steps) -> lifetimes -> allocate
+(with solve, which knows nothing but sizes and distances).
+"""
+
+from .allocate import Plan, Slot
+from .choose import plan_steps
 
 __all__ = ["Plan", "Slot", "plan_steps"]

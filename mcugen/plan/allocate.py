@@ -1,17 +1,16 @@
-"""Offsets in the arena: first fit over many orders, measured against the lower bound of live bytes."""
+"""The arena: an offset for every storage, with a proof of how small it can be."""
 
 from __future__ import annotations
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from ..ir import Graph
 from ..step import Step
-from .lifetimes import Storage, live_bytes, storages
+from .lifetimes import Places, Storage, gap, leads, storages
+from .solve import solve, stack
 
 ALIGN = 16  # bytes: an MVE vector, and more than any kernel asks for
-_TRIALS = 2000
 
 
 @dataclass(frozen=True)
@@ -25,89 +24,58 @@ class Slot:
 
 @dataclass(frozen=True)
 class Plan:
-    """slots by offset; tensor name -> its slot; step index -> scratch offset; arena and lower bound in bytes."""
+    """Slots by offset. Those that live together may overlap as far as the kernels between them allow.
+
+    addresses: tensor -> byte offset in the arena; scratch: step index -> slot;
+    bound_bytes: no plan of these steps is smaller; peak_step: the step that needs most.
+    """
 
     slots: tuple[Slot, ...]
-    tensors: Mapping[str, Slot]
+    storages: tuple[Storage, ...]  # one a slot
+    addresses: Mapping[str, int]
     scratch: Mapping[int, Slot]
     arena_bytes: int
     bound_bytes: int
     peak_step: int
 
 
-def plan_steps(graph: Graph, steps: Sequence[Step]) -> Plan:
-    """Place every tensor and scratch buffer; deterministic."""
-    stored = storages(graph, steps)
-    scratch = [
-        Storage((f"scratch of {step.name}",), step.scratch_bytes, index, index)
-        for index, step in enumerate(steps)
-        if step.scratch_bytes
+def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int = ALIGN, quick: bool = False) -> Plan:
+    """Place every tensor and scratch buffer; deterministic. quick: with little search, to compare alternatives."""
+
+    def aligned(size: int) -> int:
+        return -(-size // align) * align
+
+    stored = storages(graph, steps, places)
+    allowed = leads(graph, steps, places)
+    gaps: list[dict[int, int]] = [{} for _ in stored]
+    for i, low in enumerate(stored):
+        for j, high in enumerate(stored):
+            least = gap(low, high, allowed) if i != j else None
+            if least is not None:
+                gaps[i][j] = aligned(least)
+    sizes = [aligned(storage.size_bytes) for storage in stored]
+    moments = [
+        frozenset(i for i, storage in enumerate(stored) if storage.first <= step <= storage.last)
+        for step in range(max(len(steps), 1))
     ]
-    everything = [*stored, *scratch]
-    live = live_bytes(everything, len(steps), ALIGN)
-    bound = max(live, default=0)
-    offsets = _search(everything, bound)
-    slots = [
-        Slot(offset, s.size_bytes, s.first, s.last, s.names) for s, offset in zip(everything, offsets, strict=True)
-    ]
-    tensors = {name: slot for slot in slots[: len(stored)] for name in slot.names}
-    scratches = {slot.first_step: slot for slot in slots[len(stored) :]}
-    arena = max((_aligned(slot.offset_bytes + slot.size_bytes) for slot in slots), default=0)
-    ordered = sorted(slots, key=lambda slot: (slot.offset_bytes, slot.first_step))
-    return Plan(tuple(ordered), tensors, scratches, arena, bound, live.index(bound))
-
-
-def _aligned(size: int) -> int:
-    return -(-size // ALIGN) * ALIGN
-
-
-def _search(items: Sequence[Storage], bound: int) -> list[int]:
-    """The best of first fit in several natural orders, then in orders with two items exchanged."""
-    indices = list(range(len(items)))
-    orders = [
-        sorted(indices, key=lambda i: (-items[i].size_bytes, items[i].first)),
-        sorted(indices, key=lambda i: (-(items[i].last - items[i].first), -items[i].size_bytes)),
-        sorted(
-            indices,
-            key=lambda i: (-items[i].size_bytes * (items[i].last - items[i].first + 1), items[i].first),
-        ),
-        sorted(indices, key=lambda i: (items[i].first, -items[i].size_bytes)),
-    ]
-    results = [_first_fit(items, order) for order in orders]
-    best = min(range(len(orders)), key=lambda k: results[k][0])
-    order, (height, offsets) = orders[best], results[best]
-    chance = random.Random(0)
-    for _ in range(_TRIALS if len(items) > 2 else 0):
-        if height == bound:
-            break
-        i, j = chance.sample(indices, 2)
-        trial = list(order)
-        trial[i], trial[j] = trial[j], trial[i]
-        found = _first_fit(items, trial)
-        if found[0] <= height:
-            order, (height, offsets) = trial, found
-    return offsets
-
-
-def _first_fit(items: Sequence[Storage], order: Sequence[int]) -> tuple[int, list[int]]:
-    """(arena bytes, offset of each item): each goes to the lowest gap among those that live with it."""
-    offsets = [0] * len(items)
-    placed: list[int] = []
-    height = 0
-    for index in order:
-        item = items[index]
-        size = _aligned(item.size_bytes)
-        neighbours = sorted(
-            (offsets[k], offsets[k] + _aligned(items[k].size_bytes))
-            for k in placed
-            if items[k].first <= item.last and item.first <= items[k].last
-        )
-        offset = 0
-        for start, stop in neighbours:
-            if offset + size <= start:
-                break
-            offset = max(offset, stop)
-        offsets[index] = offset
-        placed.append(index)
-        height = max(height, offset + size)
-    return height, offsets
+    solution = solve(sizes, gaps, list(dict.fromkeys(moments)), quick=quick)
+    needs = [stack(moment, sizes, gaps) for moment in moments]
+    slots, addresses, scratch = [], {}, {}
+    for storage, offset in zip(stored, solution.offsets, strict=True):
+        names = tuple(name for name, _ in storage.parts if name in (storage.root, *graph.outputs)) or (storage.root,)
+        last = max(0, min(storage.last, len(steps) - 1))
+        slot = Slot(offset, storage.size_bytes, max(storage.first, 0), last, names)
+        slots.append(slot)
+        addresses.update({name: offset + at for name, at in storage.parts})
+        if not storage.parts:
+            scratch[storage.first] = slot
+    order = sorted(range(len(slots)), key=lambda i: (slots[i].offset_bytes, slots[i].first_step))
+    return Plan(
+        slots=tuple(slots[i] for i in order),
+        storages=tuple(stored[i] for i in order),
+        addresses=addresses,
+        scratch=scratch,
+        arena_bytes=solution.height,
+        bound_bytes=solution.bound,
+        peak_step=needs.index(max(needs)),
+    )

@@ -16,6 +16,7 @@ from .board import run_on_board
 from .host import HostModel
 from .progress import Progress, silent
 from .samples import Samples, to_model
+from .tolerance import EXACT, tolerances
 
 _TRACED_SAMPLES = 4
 
@@ -27,6 +28,8 @@ class Verification:
     values: int  # output values compared
     mismatches: int
     max_lsb: int  # largest difference, in steps of the output's scale
+    max_abs_difference: float  # the same in the output's own numbers
+    within_tolerance: bool  # every difference is one that the float steps before it allow
     default_mismatches: int  # values in which ORT's plain default session differs from the pinned one
     first_difference: str  # "" or the first step that differs from the canonical graph
     outputs: Mapping[str, np.ndarray]  # what the C produced, as the ONNX model types it
@@ -34,6 +37,11 @@ class Verification:
     @property
     def bit_exact(self) -> bool:
         return self.mismatches == 0 and not self.first_difference
+
+    @property
+    def passed(self) -> bool:
+        """Equal, or as near as the float steps state. Without float steps, nothing but equality passes."""
+        return self.within_tolerance and not self.first_difference
 
 
 def verify(
@@ -62,6 +70,7 @@ def verify(
             produced = run_on_board(compiled, samples.firmware, cmsis_nn, optimize=optimize).outputs
     outputs = to_model(compiled, produced)
     values = mismatches = max_lsb = default_mismatches = 0
+    max_abs, within, allowed = 0.0, True, tolerances(compiled)
     for port in compiled.outputs:
         got, want = outputs[port.name], wanted[port.name].reshape(outputs[port.name].shape)
         differs = _bits(got) != _bits(want)
@@ -70,14 +79,19 @@ def verify(
         default_mismatches += int((_bits(default[port.name]) != _bits(wanted[port.name])).sum())
         if differs.any():
             step = 1.0 if want.dtype != np.float32 or port.type.quant is None else port.type.quant.per_tensor[0]
-            gap = np.abs(got.astype(np.float64) - want.astype(np.float64)) / float(step)
-            max_lsb = max(max_lsb, int(np.rint(np.nan_to_num(gap, posinf=2**31).max())))
+            gap = np.nan_to_num(np.abs(got.astype(np.float64) - want.astype(np.float64)), nan=np.inf, posinf=np.inf)
+            gap[~differs] = 0.0
+            max_abs = max(max_abs, float(gap.max()))
+            max_lsb = max(max_lsb, int(min(np.rint(gap.max() / float(step)), 2**31)))
+            within &= bool(gap.max() <= allowed.get(port.name, EXACT).allowed(want, float(step)))
     first = ""
     if on == "host" or mismatches:
         first = first_difference(compiled, samples, cmsis_nn, progress)
-    if mismatches and not first:
+    if not within and not first:
         first = _elsewhere(compiled, on)
-    return Verification(on, samples.count, values, mismatches, max_lsb, default_mismatches, first, outputs)
+    return Verification(
+        on, samples.count, values, mismatches, max_lsb, max_abs, within, default_mismatches, first, outputs
+    )
 
 
 def _bits(array: np.ndarray) -> np.ndarray:
@@ -98,18 +112,25 @@ def first_difference(compiled: Compiled, samples: Samples, cmsis_nn: Path | None
     model = HostModel(compiled, cmsis_nn, trace=True)
     session = oracle.plain_session(canonical_model(compiled, every_step=True))
     count = min(samples.count, _TRACED_SAMPLES)
-    final = {name: index for index, step in enumerate(compiled.steps) for name in step.outputs}
+    allowed = tolerances(compiled)
+    final = {step.tensor: index for index, step in enumerate(compiled.steps) if step.rows is None}
     with progress("each step against the canonical graph", count) as advance:
         for sample in range(count):
             inputs = {name: array[sample] for name, array in samples.firmware.items()}
             wanted = oracle.run(session, {name: to_native(compiled, array) for name, array in inputs.items()})
             for index, got in enumerate(model.trace(inputs)):
                 step = compiled.steps[index]
-                name = step.outputs[0]
-                if final[name] != index:
-                    continue  # a later step completes this tensor
+                name = step.tensor
+                if name is None or final.get(name, index) != index:
+                    continue  # it moves bytes, or a later step completes this tensor
                 want, mine = wanted[name], to_native(compiled, got)
+                if step.rows is not None:
+                    want = want[:, step.rows.first : step.rows.first + mine.shape[1]]
                 differs = _bits(mine) != _bits(want)
+                tolerance = allowed.get(name, EXACT)
+                if not tolerance.exact:
+                    gap = np.abs(mine.astype(np.float64) - want.astype(np.float64))
+                    differs &= ~(gap <= tolerance.allowed(want, 1.0))
                 if differs.any():
                     where = tuple(int(i) for i in np.argwhere(differs)[0])
                     return (

@@ -47,6 +47,15 @@ static inline int32_t mcugen_convert(float x)
 #endif
 }
 
+/* QuantizeLinear: nearest to x / scale, halves to even, plus zero_point, saturated; NaN gives INT8_MIN. */
+static inline int8_t mcugen_quantize(float x, float scale, int32_t zero_point)
+{
+    const float min = (float)(INT8_MIN - zero_point), max = (float)(INT8_MAX - zero_point);
+    const float scaled = x / scale;
+    const float held = scaled > min ? (scaled < max ? scaled : max) : min; /* NaN is not > min */
+    return (int8_t)(mcugen_round(held) + zero_point);
+}
+
 /* a * b + c rounded once. */
 static inline float mcugen_fma(float a, float b, float c)
 {

@@ -45,8 +45,86 @@ typedef struct {
 /* output may be a or b. */
 void mcugen_mul_s8(const mcugen_mul_params *params, const int8_t *a, const int8_t *b, int8_t *output, int32_t count);
 
+/* Sub as ONNX Runtime has it, in float32: ((a - a_zero_point) * a_scale - (b - b_zero_point) * b_scale) / output_scale.
+ * Integer path: (a * a_multiplier - b * b_multiplier + offset) >> shift, as above. */
+typedef struct {
+    float a_scale, b_scale, output_scale;
+    int32_t a_zero_point, b_zero_point, output_zero_point;
+    int32_t a_multiplier, b_multiplier, offset, shift, tie;
+    cmsis_nn_activation activation;
+} mcugen_sub_params;
+
+/* output may be a or b. */
+void mcugen_sub_s8(const mcugen_sub_params *params, const int8_t *a, const int8_t *b, int8_t *output, int32_t count);
+
+/* Div, likewise; x / 0 is an infinity and saturates, 0 / 0 gives the lowest value. */
+typedef struct {
+    float a_scale, b_scale, output_scale;
+    int32_t a_zero_point, b_zero_point, output_zero_point;
+    cmsis_nn_activation activation;
+} mcugen_div_params;
+
+/* output may be a or b. */
+void mcugen_div_s8(const mcugen_div_params *params, const int8_t *a, const int8_t *b, int8_t *output, int32_t count);
+
+/* The larger, or the smaller, of a_table[a + 128] and b_table[b + 128]; output may be a or b. */
+typedef struct {
+    const int8_t *a_table, *b_table;
+} mcugen_choice_params;
+
+void mcugen_max_s8(const mcugen_choice_params *params, const int8_t *a, const int8_t *b, int8_t *output,
+                   int32_t count);
+void mcugen_min_s8(const mcugen_choice_params *params, const int8_t *a, const int8_t *b, int8_t *output,
+                   int32_t count);
+
+/* Operands that repeat: up to four loops, the innermost first; each turn moves a and b by their steps (0: the same
+ * element again). The innermost steps are 0 or 1. output is written from its start to its end, and may be an operand
+ * that does not repeat. */
+typedef struct {
+    struct {
+        int32_t count, a_step, b_step;
+    } axes[4];
+} mcugen_broadcast;
+
+void mcugen_add_broadcast_s8(const mcugen_add_params *params, const mcugen_broadcast *shape, const int8_t *a,
+                             const int8_t *b, int8_t *output);
+void mcugen_mul_broadcast_s8(const mcugen_mul_params *params, const mcugen_broadcast *shape, const int8_t *a,
+                             const int8_t *b, int8_t *output);
+void mcugen_sub_broadcast_s8(const mcugen_sub_params *params, const mcugen_broadcast *shape, const int8_t *a,
+                             const int8_t *b, int8_t *output);
+void mcugen_div_broadcast_s8(const mcugen_div_params *params, const mcugen_broadcast *shape, const int8_t *a,
+                             const int8_t *b, int8_t *output);
+void mcugen_max_broadcast_s8(const mcugen_choice_params *params, const mcugen_broadcast *shape, const int8_t *a,
+                             const int8_t *b, int8_t *output);
+void mcugen_min_broadcast_s8(const mcugen_choice_params *params, const mcugen_broadcast *shape, const int8_t *a,
+                             const int8_t *b, int8_t *output);
+
+/* One loop over the source: `count` turns; turn i begins offsets[i] elements behind its start, or i * step if offsets is
+ * NULL. */
+typedef struct {
+    int32_t count, step;
+    const int32_t *offsets;
+} mcugen_take_axis;
+
+#define MCUGEN_TAKE_AXES 6
+
+/* `rank` loops, the outermost first, begin at input + start; the innermost body copies `block` elements. */
+typedef struct {
+    mcugen_take_axis axes[MCUGEN_TAKE_AXES];
+    int32_t rank, start, block;
+} mcugen_take_params;
+
+/* Slices, repeats, enlarges, transposes: output is written from its start to its end. */
+void mcugen_take_s8(const mcugen_take_params *params, const int8_t *input, int8_t *output);
+
 /* output[i] = table[input[i] + 128]; output may be input. */
 void mcugen_lut_s8(const int8_t *table, const int8_t *input, int8_t *output, int32_t count);
+
+/* Channel planes, plane_bytes apart, become pixels [pixels, channels]: what NCHW to NHWC is for a range of rows. */
+void mcugen_interleave_s8(const int8_t *input, int8_t *output, int32_t plane_bytes, int32_t pixels, int32_t channels);
+
+/* Copies; the two arrays may overlap in any way. */
+void mcugen_move_s8(const int8_t *input, int8_t *output, int32_t count);
 
 /* Softmax over the last dimension of [rows, classes]. table[255 - d] is the exponential for a byte that is d below the
  * largest of its row; output may be input. */
@@ -94,6 +172,38 @@ void mcugen_quantize_f32_s8(const float *input, int8_t *output, int32_t count, f
 /* (input - zero_point) * scale; the two arrays do not overlap. */
 void mcugen_dequantize_s8_f32(const int8_t *input, float *output, int32_t count, float scale, int32_t zero_point);
 
+/* Padding is that of the top and left; taps outside the input do not count. */
+typedef struct {
+    cmsis_nn_tile stride, padding, dilation;
+} mcugen_max_pool_dilated_params;
+
+/* arm_max_pool_s8 knows no dilation. */
+void mcugen_max_pool_dilated_s8(const mcugen_max_pool_dilated_params *params,
+                                const cmsis_nn_dims *input_dims,
+                                const int8_t *input,
+                                const cmsis_nn_dims *filter_dims,
+                                const cmsis_nn_dims *output_dims,
+                                int8_t *output);
+
+/* input [outer, reduced, inner], output [outer, inner]. */
+void mcugen_reduce_max_s8(const int8_t *input, int8_t *output, int32_t outer, int32_t reduced, int32_t inner);
+void mcugen_reduce_min_s8(const int8_t *input, int8_t *output, int32_t outer, int32_t reduced, int32_t inner);
+
+/* multiplier is made with MCUGEN_MULTIPLIER, or is a plain mantissa if `wide`: then results may be of any size. */
+typedef struct {
+    int32_t input_offset, output_offset, multiplier, shift, wide;
+    cmsis_nn_activation activation;
+} mcugen_reduce_sum_params;
+
+void mcugen_reduce_sum_s8(const mcugen_reduce_sum_params *params, const int8_t *input, int8_t *output, int32_t outer,
+                          int32_t reduced, int32_t inner);
+
+/* Positions of the largest or smallest: the first of equal ones, or with `last` the last. */
+void mcugen_arg_max_s8(int32_t last, const int8_t *input, int64_t *output, int32_t outer, int32_t reduced,
+                       int32_t inner);
+void mcugen_arg_min_s8(int32_t last, const int8_t *input, int64_t *output, int32_t outer, int32_t reduced,
+                       int32_t inner);
+
 /* multiplier[c] is the plain Q31 mantissa (not MCUGEN_MULTIPLIER) and shift[c] its exponent; filter_zero_point holds
  * one value per output channel, or is NULL for zeros. Padding is that of the top and left. */
 typedef struct {
@@ -114,6 +224,36 @@ void mcugen_convolve_direct_s8(const mcugen_direct_params *params,
                                const int32_t *bias,
                                const cmsis_nn_dims *output_dims,
                                int8_t *output);
+
+/* As mcugen_direct_params. With `wide` the multipliers are plain mantissas and results may be of any size, else they are
+ * made with MCUGEN_MULTIPLIER. tap_step = stride / gcd(stride, dilation): the distance of taps that meet one output. */
+typedef struct {
+    int32_t input_offset, output_offset, groups, wide;
+    cmsis_nn_tile stride, padding, dilation, tap_step;
+    cmsis_nn_activation activation;
+    const int32_t *multiplier, *shift, *filter_zero_point;
+} mcugen_conv_transpose_params;
+
+/* Transposed convolution, gathered output by output. filter_dims->c is the number of input channels of one group. */
+void mcugen_conv_transpose_s8(const mcugen_conv_transpose_params *params,
+                              const cmsis_nn_dims *input_dims,
+                              const int8_t *input,
+                              const cmsis_nn_dims *filter_dims,
+                              const int8_t *filter,
+                              const int32_t *bias,
+                              const cmsis_nn_dims *output_dims,
+                              int8_t *output);
+
+/* Matrix n of the batch begins at a + a_start[n] and b + b_start[n]; multiplier and wide as above. */
+typedef struct {
+    int32_t batches, rows, depth, columns;
+    int32_t a_offset, b_offset, output_offset, multiplier, shift, wide;
+    const int32_t *a_start, *b_start;
+    cmsis_nn_activation activation;
+} mcugen_matmul_params;
+
+/* [rows, depth] x [depth, columns] for each matrix of the batch. */
+void mcugen_matmul_s8(const mcugen_matmul_params *params, const int8_t *a, const int8_t *b, int8_t *output);
 
 #ifdef __cplusplus
 }

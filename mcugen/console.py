@@ -1,0 +1,71 @@
+"""What every command shares: where it prints, how it fails, how it shows progress, and how shapes are written.
+
+Results go to stdout, messages and progress to stderr.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any, NoReturn
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import Progress as Bars
+
+from .errors import CheckFailed, UserError
+from .prove.progress import Advance
+
+out = Console(highlight=False, soft_wrap=True)
+err = Console(stderr=True, highlight=False)
+
+
+def fail(message: str, code: int) -> NoReturn:
+    err.print(message, markup=False, soft_wrap=True)
+    sys.exit(code)
+
+
+def guarded(command: Callable[..., None]) -> Callable[..., None]:
+    """UserError -> exit 2, CheckFailed -> exit 1: one message, no traceback."""
+
+    @wraps(command)
+    def run(*args: Any, **kwargs: Any) -> None:
+        try:
+            command(*args, **kwargs)
+        except UserError as error:
+            fail(f"error: {error}", 2)
+        except CheckFailed as error:
+            fail(f"check failed: {error}", 1)
+        except KeyboardInterrupt:
+            fail("interrupted", 130)
+
+    return run
+
+
+@contextmanager
+def progress(label: str, total: int) -> Iterator[Advance]:
+    """A bar on stderr; a spinner where the amount is not known."""
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
+    with Bars(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        task = bars.add_task(label, total=total or None)
+        yield lambda: bars.advance(task)
+
+
+def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
+    """name=1,3,224,224"""
+    name, separator, dims = text.rpartition("=")
+    try:
+        sizes = tuple(int(d) for d in dims.split(","))
+    except ValueError:
+        sizes = ()
+    if not separator or not name or not sizes or min(sizes) < 1:
+        raise UserError(f"{text!r} is not a shape", hint="Write --shape name=1,3,224,224.")
+    return name, sizes

@@ -1,0 +1,164 @@
+"""The commands `export` and `pipeline`: flags in, messages out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import click
+from rich.table import Table
+
+from ..console import guarded, out, parse_shape, progress
+from ..errors import CheckFailed, UserError
+from .bundle import Options
+from .deployment import load_deployment, run_deployment
+from .export import TARGETS
+from .export import export as run_export
+
+# Options that mean something to one target only.
+_OWN = {
+    "soc": "qnn",
+    "fp16_ok": "qnn",
+    "trt": "tensorrt",
+    "fp16": "tensorrt",
+    "profile": "tensorrt",
+    "check_with": "tensorrt",
+}
+
+
+def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:
+    name, separator, rest = text.partition("=")
+    try:
+        shapes = tuple(parse_shape(f"{name}={part}")[1] for part in rest.split(":"))
+    except UserError:
+        shapes = ()
+    ordered = len(shapes) == 3 and len({len(shape) for shape in shapes}) == 1
+    if not separator or not ordered or any(not a <= b <= c for a, b, c in zip(*shapes, strict=True)):
+        raise UserError(
+            f"{text!r} is not a profile",
+            hint="Write --profile input=1,3,224,224:4,3,224,224:8,3,224,224 (MIN:OPT:MAX).",
+        )
+    return name, shapes
+
+
+@click.command()
+@click.argument("model", type=click.Path(path_type=Path))
+@click.option("--target", required=True, type=click.Choice(list(TARGETS)), help="Who runs it.")
+@click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
+@click.option("--calibration", type=click.Path(path_type=Path), metavar="X.npz", help="Quantize with these samples.")
+@click.option("--prequantized", is_flag=True, help="MODEL is quantized already, and goes out as it is.")
+@click.option(
+    "--reference",
+    type=click.Path(path_type=Path),
+    metavar="FLOAT.onnx",
+    help="Float model behind a --prequantized one.",
+)
+@click.option(
+    "--inputs",
+    type=click.Path(path_type=Path),
+    metavar="X.npz",
+    help="Samples of reference_io.npz [default: those of --calibration, else random].",
+)
+@click.option("--exclude", multiple=True, metavar="NODE", help="Keep this node in float.")
+@click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
+@click.option("--soc", help=f"qnn: Qualcomm SoC [default: {Options.soc}].")
+@click.option("--fp16-ok", is_flag=True, help="qnn: operators without Q/DQ may run in float16.")
+@click.option("--trt", type=click.Choice(["10", "11"]), help=f"tensorrt: major version [default: {Options.trt}].")
+@click.option("--fp16", is_flag=True, help="tensorrt: float16 beside (or instead of) int8.")
+@click.option("--profile", multiple=True, metavar="NAME=MIN:OPT:MAX", help="tensorrt: leave an input dynamic.")
+@click.option(
+    "--check-with", multiple=True, type=click.Choice(["tensorrt-rtx"]), help="tensorrt: also parse and build."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
+@guarded
+def export(
+    model: Path,
+    target: str,
+    output: Path,
+    calibration: Path | None,
+    prequantized: bool,
+    reference: Path | None,
+    inputs: Path | None,
+    exclude: tuple[str, ...],
+    shapes: tuple[str, ...],
+    as_json: bool,
+    **own: Any,
+) -> None:
+    """Hand MODEL.onnx to ONNX Runtime, Qualcomm QNN or TensorRT: a checked bundle with a script that runs it.
+
+    \b
+    mcugen export net.onnx --target ort -o out/net                           float
+    mcugen export net.onnx --target ort --calibration x.npz -o out/net       quantized
+    mcugen export net.onnx --target qnn --soc SM8650 --calibration x.npz -o out/npu
+    mcugen export net_int8.onnx --prequantized --reference net.onnx --target tensorrt --trt 11 -o out/trt
+    """
+    for name, value in own.items():
+        if value and _OWN[name] != target:
+            raise UserError(f"--{name.replace('_', '-')} is for --target {_OWN[name]}", hint="Leave it out.")
+    options = Options(
+        target=target,
+        shapes=dict(parse_shape(text) for text in shapes),
+        prequantized=prequantized,
+        calibration=calibration,
+        inputs=inputs,
+        reference=reference,
+        exclude=exclude,
+        soc=own["soc"] or Options.soc,
+        fp16_ok=own["fp16_ok"],
+        trt=int(own["trt"] or Options.trt),
+        fp16=own["fp16"],
+        profiles=dict(_profile(text) for text in own["profile"]),
+        check_with=own["check_with"],
+    )
+    manifest = run_export(model, output, options, progress)
+    if as_json:
+        click.echo(json.dumps(manifest))
+        return
+    table = Table("check", "", "result", "", box=None, title=f"{model.name} for {target}", title_justify="left")
+    for check in manifest["checks"]:
+        verdict = {True: "passed", False: "failed", None: "not run"}[check["passed"]]
+        table.add_row(check["id"], check["what"], verdict, check["detail"])
+    out.print(table)
+    if not manifest["verified"]:
+        out.print("not verified: " + ", ".join(c["id"] for c in manifest["checks"] if c["passed"] is None) + " not run")
+    out.print(f"written to {output}; start with {manifest['runner']}", markup=False)
+
+
+@click.command("pipeline")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of all outputs [default: from the file].")
+@click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
+@guarded
+def run_pipeline(file: Path, output: Path | None, as_json: bool) -> None:
+    """Build and export every model for every target of a deployment file, and check the budgets.
+
+    All of it runs; then exit 1 if a budget is broken or a check failed, 2 if a model was refused.
+
+    \b
+    mcugen pipeline deployment.yaml
+    """
+    deployment = load_deployment(file)
+    report = run_deployment(deployment, output or deployment.output, progress)
+    if as_json:
+        click.echo(json.dumps(report))
+    else:
+        _show(report)
+    broken = [job for job in report["jobs"] if not job["passed"]]
+    if broken:
+        words = "; ".join(f"{job['model']} for {job['target']}: {', '.join(job['problems'])}" for job in broken)
+        if any(job["refused"] for job in broken):
+            raise UserError(words)
+        raise CheckFailed(words)
+
+
+def _show(report: dict[str, Any]) -> None:
+    table = Table("model", "target", "", "budget", "value", "limit", box=None)
+    for job in report["jobs"]:
+        verdict = "ok" if job["passed"] else "FAILED"
+        rows = job["budgets"] or [{"name": "", "value": "", "limit": ""}]
+        for index, row in enumerate(rows):
+            head = (job["model"], job["target"], verdict) if index == 0 else ("", "", "")
+            table.add_row(*head, row["name"], f"{row['value']}", f"{row['limit']}")
+    out.print(table)
+    out.print(f"report: {report['folder']}/deployment.json", markup=False)

@@ -1,0 +1,131 @@
+"""Reference inputs and outputs of a bundle, and the measures by which other outputs are held against them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import onnx
+
+from .. import oracle
+from ..errors import UserError
+from .calibration import check_values, inputs_of, load_data
+from .gate import runtime
+
+SAMPLES = 16  # at least that many in reference_io.npz
+Arrays = dict[str, np.ndarray]
+
+
+def reference_feeds(model: onnx.ModelProto, path: Path | None, *, seed: int = 0) -> tuple[Arrays, str]:
+    """(feeds by input name with samples along the first axis, where they come from); random ones fill up."""
+    feeds: Arrays = {}
+    given = 0
+    parts = []
+    if path is not None:
+        data = load_data(path, inputs_of(model))
+        check_values(data)
+        feeds, given = dict(data.feeds), data.count
+        parts.append(f"{given} from {path.name}")
+    missing = max(0, SAMPLES - given)
+    if missing:
+        extra = _random(model, missing, seed)
+        feeds = {name: np.concatenate([feeds[name], extra[name]]) if feeds else extra[name] for name in extra}
+        parts.append(f"{missing} random (seed {seed})")
+    return feeds, ", ".join(parts)
+
+
+def _random(model: onnx.ModelProto, count: int, seed: int) -> Arrays:
+    """Integers over the whole range; reals over what the input's quantization holds, else over -1 to 1."""
+    chance = np.random.default_rng(seed)
+    feeds: Arrays = {}
+    for item in inputs_of(model):
+        shape = (count, *item.shape)
+        if item.dtype.kind == "f":
+            low, high = _real_range(model, item.name)
+            feeds[item.name] = chance.uniform(low, high, shape).astype(item.dtype)
+        elif item.dtype.kind in "iu" and item.dtype.itemsize == 1:
+            span = np.iinfo(item.dtype)
+            feeds[item.name] = chance.integers(span.min, span.max, shape, item.dtype, endpoint=True)
+        else:
+            raise UserError(
+                f"no random values for an input of type {item.dtype}",
+                origin=item.name,
+                hint="Give real samples with --inputs X.npz.",
+            )
+    return feeds
+
+
+def _real_range(model: onnx.ModelProto, name: str) -> tuple[float, float]:
+    found = quantization(model, name)
+    if found is None:
+        return -1.0, 1.0
+    scale, zero_point, dtype = found
+    span = np.iinfo(dtype)
+    return (span.min - zero_point) * scale, (span.max - zero_point) * scale
+
+
+def quantization(model: onnx.ModelProto, name: str) -> tuple[float, int, np.dtype] | None:
+    """(scale, zero point, dtype) by which a Q or DQ node at the edge of the graph reads or makes a tensor."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or name not in (node.input[0], node.output[0]):
+            continue
+        scale = constants.get(node.input[1])
+        zero = constants.get(node.input[2]) if len(node.input) > 2 else None
+        if scale is None or zero is None:
+            continue
+        scales, zeros = onnx.numpy_helper.to_array(scale), onnx.numpy_helper.to_array(zero)
+        if scales.size == 1:
+            return float(scales.reshape(-1)[0]), int(zeros.reshape(-1)[0]), zeros.dtype
+    return None
+
+
+def run_model(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], *, quantized: bool) -> Arrays:
+    """Outputs of the bundle's reference: the pinned session for quantized models, the default one for float."""
+    return oracle.run_all(runtime(oracle.pinned_session if quantized else oracle.default_session, model), feeds)
+
+
+def largest_difference(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> float:
+    """Largest absolute difference, relative to the output's largest magnitude where that exceeds 1; NaN = NaN."""
+    worst = 0.0
+    for name, wanted in want.items():
+        a, b = got[name].astype(np.float64), wanted.astype(np.float64)
+        if a.shape != b.shape or not np.array_equal(np.isnan(a), np.isnan(b)):
+            return float("inf")
+        gap = np.abs(np.nan_to_num(a) - np.nan_to_num(b)).max(initial=0.0)
+        worst = max(worst, float(gap) / max(1.0, float(np.abs(np.nan_to_num(b)).max(initial=0.0))))
+    return worst
+
+
+def differing(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> int:
+    """Number of values whose bits differ."""
+    return sum(
+        int(np.count_nonzero(_bits(got[name]) != _bits(wanted))) if got[name].shape == wanted.shape else wanted.size
+        for name, wanted in want.items()
+    )
+
+
+def _bits(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).view(f"u{array.dtype.itemsize}")
+
+
+def sqnr_db(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> float:
+    """Worst signal to quantization noise ratio over the outputs, in dB: 10 log10(sum want^2 / sum (got - want)^2)."""
+    worst = float("inf")
+    for name, wanted in want.items():
+        signal = float(np.square(wanted.astype(np.float64)).sum())
+        noise = float(np.square(got[name].astype(np.float64) - wanted.astype(np.float64)).sum())
+        if noise:
+            worst = min(worst, 10 * float(np.log10(max(signal, 1e-300) / noise)))
+    return worst
+
+
+def agreement(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> float | None:
+    """Share of samples whose largest element is the same, worst output; None if no output has two elements."""
+    shares = []
+    for name, wanted in want.items():
+        rows = wanted.reshape(len(wanted), -1)
+        if rows.shape[1] > 1:
+            shares.append(float(np.mean(rows.argmax(1) == got[name].reshape(len(wanted), -1).argmax(1))))
+    return min(shares, default=None)

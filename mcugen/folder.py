@@ -1,0 +1,48 @@
+"""Output folders: complete or absent, and never somebody else's."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from .errors import UserError
+
+
+@contextmanager
+def staged(folder: Path) -> Iterator[Path]:
+    """An empty folder to fill, which becomes `folder` if the block ends well and vanishes if it does not.
+
+    `folder` must be new, empty, or an earlier output of mcugen (its report.json says so), which is replaced.
+    """
+    refuse_foreign(folder)
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        yield staging
+        staging.chmod(0o755)
+        if folder.exists():
+            shutil.rmtree(folder)
+        os.replace(staging, folder)
+    except BaseException:
+        shutil.rmtree(staging, ignore_errors=True)
+        raise
+
+
+def refuse_foreign(folder: Path) -> None:
+    """UserError if `folder` holds anything that mcugen did not write."""
+    if folder.is_dir() and any(folder.iterdir()) and not _is_ours(folder):
+        raise UserError("the folder holds something else", origin=str(folder), hint="Choose another -o.")
+    if folder.exists() and not folder.is_dir():
+        raise UserError("it is a file, not a folder", origin=str(folder), hint="Choose another -o.")
+
+
+def _is_ours(folder: Path) -> bool:
+    try:
+        return "mcugen" in json.loads((folder / "report.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False

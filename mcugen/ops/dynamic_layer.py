@@ -1,0 +1,160 @@
+"""Convolution and fully connected on inputs quantized at run time: ConvInteger or MatMulInteger, scaled to float32.
+
+x int8[N,H,W,C] (or [...,K]) with its zero point int8[] and scale float32[], w int8 with scales and zero points known at
+compile time (OHWI after to_nhwc, or [O,K]), bias float32[O] -> y float32: fl(fl(sum) * fl(x_scale * w_scale)) + bias.
+The pass dynamic_forms makes both from the nodes that quantizers write.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import onnx
+
+from ..ir import Node
+from ..step import PROVED, Buffer, Step, Struct, Table
+from .base import Canonical, Lowering, OpDef
+from .conv import dims, tile
+from .one_dimension import with_height
+
+_ONE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
+
+
+def _scaled(c: Canonical, node: Node, sums: str, channel_axis: int, rank: int) -> None:
+    """From int32 sums to the output, in the order in which ORT rounds."""
+    _, w, b, x_scale, _ = node.inputs
+    y = node.output
+    quant = c.graph.type(w).quant
+    assert quant is not None
+    shape = [-1 if axis == channel_axis else 1 for axis in range(rank)]
+    scale = c.add("Mul", [c.tensor(x_scale), c.constant(f"{y}/w_scale", quant.scale.reshape(shape))], f"{y}/scale")
+    real = c.add("Cast", [sums], f"{y}/sums", to=onnx.TensorProto.FLOAT)
+    value = c.add("Mul", [real, scale], f"{y}/scaled")
+    bias = c.graph.data(b)
+    if bias is not None:
+        value = c.add("Add", [value, c.constant(f"{y}/bias", bias.reshape(shape))], f"{y}/biased")
+    c.bounded(node, value)
+
+
+def _zero_points(c: Canonical, node: Node) -> list[str]:
+    quant = c.graph.type(node.inputs[1]).quant
+    assert quant is not None
+    zero = quant.zero_point if np.any(quant.zero_point != quant.zero_point[0]) else quant.zero_point[:1].reshape(())
+    return [c.tensor(node.inputs[4]), c.constant(f"{node.output}/w_zero_point", c.native(zero))]
+
+
+def _canonical_conv(c: Canonical, node: Node) -> None:
+    x, w, *_ = node.inputs
+    weights = c.graph.data(w)
+    assert weights is not None
+    c.constant(w, np.transpose(c.native(weights), (0, 3, 1, 2)))
+    sums = c.add(
+        "ConvInteger",
+        [c.nchw(x), w, *_zero_points(c, node)],
+        f"{node.output}/nchw",
+        strides=node.attrs["strides"],
+        pads=node.attrs["pads"],
+        dilations=node.attrs["dilations"],
+        group=node.attrs["group"],
+    )
+    _scaled(c, node, c.from_nchw(sums, f"{node.output}/nhwc_sums"), 3, 4)
+
+
+def _canonical_fully_connected(c: Canonical, node: Node) -> None:
+    x, w, *_ = node.inputs
+    weights = c.graph.data(w)
+    assert weights is not None
+    c.constant(w, np.ascontiguousarray(c.native(weights).T))
+    sums = c.add("MatMulInteger", [c.tensor(x), w, *_zero_points(c, node)], f"{node.output}/products")
+    rank = len(c.graph.type(node.output).shape)
+    _scaled(c, node, sums, rank - 1, rank)
+
+
+def _step(
+    lowering: Lowering,
+    node: Node,
+    weights: np.ndarray,
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    groups: int,
+    geometry: dict[str, tuple[int, ...]],
+) -> Step:
+    """weights int8[O,KH,KW,C/groups]; shapes NHWC."""
+    x, w, b, x_scale, x_zero = node.inputs
+    quant = lowering.type(w).quant
+    assert quant is not None
+    outputs = len(weights)
+    low, high = node.attrs["clamp"]
+    fields: dict[str, Any] = {"groups": groups} | {name: tile(pair) for name, pair in geometry.items()}
+    fields |= {"low": np.float32(low), "high": np.float32(high)}
+    fields |= {
+        "filter_scale": Table("filter_scale", np.broadcast_to(quant.scale, (outputs,))),
+        "filter_zero_point": Table("filter_zero_point", np.broadcast_to(quant.zero_point, (outputs,))),
+    }
+    bias = lowering.graph.data(b)
+    return Step(
+        name=lowering.name,
+        kernel="mcugen_dynamic_convolve_s8_f32",
+        args=(
+            ("params", Struct("mcugen_dynamic_params", fields)),
+            ("input_scale", Buffer(x_scale)),
+            ("input_zero_point", Buffer(x_zero)),
+            ("input_dims", dims(x_shape)),
+            ("input", Buffer(x)),
+            ("filter_dims", dims(weights.shape)),
+            ("filter", Table("weights", weights)),
+            ("bias", None if bias is None else Table("bias", bias)),
+            ("output_dims", dims(y_shape)),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=(x, x_scale, x_zero),
+        outputs=(node.output,),
+        exactness=PROVED,
+        origin=node.origin,
+        macs=int(np.prod(y_shape)) * int(np.prod(weights.shape[1:])),
+    )
+
+
+def _lower_conv(lowering: Lowering, node: Node) -> Step:
+    weights = lowering.graph.data(node.inputs[1])
+    assert weights is not None
+    geometry = {
+        "stride": node.attrs["strides"],
+        "padding": node.attrs["pads"][:2],
+        "dilation": node.attrs["dilations"],
+    }
+    shapes = (lowering.type(node.inputs[0]).shape, lowering.type(node.output).shape)
+    return _step(lowering, node, weights, *shapes, node.attrs["group"], geometry)
+
+
+def _lower_fully_connected(lowering: Lowering, node: Node) -> Step:
+    weights = lowering.graph.data(node.inputs[1])
+    assert weights is not None
+    outputs, depth = weights.shape
+    rows = lowering.type(node.inputs[0]).count // depth
+    return _step(
+        lowering, node, weights.reshape(outputs, 1, 1, depth), (rows, 1, 1, depth), (rows, 1, 1, outputs), 1, _ONE
+    )
+
+
+DYNAMIC_CONV = OpDef(
+    name="dynamic_conv",
+    onnx=("ConvInteger",),
+    canonical=_canonical_conv,
+    lower=_lower_conv,
+    fit=with_height,
+    layout="spatial",
+    exactness=PROVED,
+    about="1-D and 2-D, input quantized at run time, constant weights, float scale and bias behind it",
+)
+
+DYNAMIC_FULLY_CONNECTED = OpDef(
+    name="dynamic_fully_connected",
+    onnx=("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"),
+    canonical=_canonical_fully_connected,
+    lower=_lower_fully_connected,
+    layout="fixed",
+    exactness=PROVED,
+    about="input quantized at run time, constant weights, float scale and bias behind it",
+)

@@ -1,0 +1,165 @@
+"""Convolution and fully connected in float32.
+
+x float32[N,H,W,C] (or [...,K]), w float32[O,KH,KW,C/groups] (OHWI after to_nhwc; or [O,K]), b float32[O] -> y float32.
+Sums run over the taps and then over the channels, from the bias on; ORT's order depends on the CPU.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..errors import UserError
+from ..ir import Node
+from ..step import FLOAT, Buffer, Step, Struct, Table
+from .base import Canonical, FloatUnit, Lowering, OpDef
+from .conv import dims, tile, window
+from .one_dimension import with_height
+
+TOLERANCE = 1e-5  # n products of random signs: about sqrt(n) roundings of 6e-8 of the largest result
+
+
+def _conv_from_float(unit: FloatUnit) -> Node:
+    weights = unit.constant(1)
+    if weights.ndim not in (3, 4):
+        raise UserError(
+            f"only 1-D and 2-D convolution is supported (the weights have {weights.ndim} dimensions)",
+            origin=unit.node.where,
+            hint="Reshape to fewer dimensions before export.",
+        )
+    return unit.make(
+        "float_conv",
+        (unit.name(0), unit.name(1), _bias(unit)),
+        group=int(unit.node.attrs.get("group", 1)),
+        **window(unit.node, weights.shape[2:], unit.type(0).shape[2:]),
+    )
+
+
+def _gemm_from_float(unit: FloatUnit) -> Node:
+    """Gemm in the one form that the pass gemm_form leaves: x times w[O,K] transposed, plus a bias."""
+    unit.constant(1)
+    return unit.make("float_fully_connected", (unit.name(0), unit.name(1), _bias(unit)))
+
+
+def _bias(unit: FloatUnit) -> str:
+    if unit.name(2):
+        unit.constant(2)
+    return unit.name(2)
+
+
+def _bias_values(c: Canonical | Lowering, node: Node, outputs: int) -> np.ndarray | None:
+    data = c.graph.data(node.inputs[2])
+    return None if data is None else np.broadcast_to(data.reshape(-1), (outputs,))
+
+
+def _canonical_conv(c: Canonical, node: Node) -> None:
+    x, w, _ = node.inputs
+    weights = c.graph.data(w)
+    assert weights is not None
+    inputs = [c.nchw(x), c.constant(w, np.transpose(weights, (0, 3, 1, 2)))]
+    bias = _bias_values(c, node, len(weights))
+    if bias is not None:
+        inputs.append(c.constant(f"{node.output}/bias", bias))
+    y = c.add(
+        "Conv",
+        inputs,
+        f"{node.output}/nchw",
+        strides=node.attrs["strides"],
+        pads=node.attrs["pads"],
+        dilations=node.attrs["dilations"],
+        group=node.attrs["group"],
+    )
+    c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
+
+
+def _canonical_fully_connected(c: Canonical, node: Node) -> None:
+    x, w, _ = node.inputs
+    weights = c.graph.data(w)
+    assert weights is not None
+    y = c.add("MatMul", [c.tensor(x), c.constant(w, np.ascontiguousarray(weights.T))], f"{node.output}/product")
+    bias = _bias_values(c, node, len(weights))
+    if bias is not None:
+        y = c.add("Add", [y, c.constant(f"{node.output}/bias", bias)], f"{node.output}/sum")
+    c.bounded(node, y)
+
+
+def _step(
+    lowering: Lowering,
+    node: Node,
+    weights: np.ndarray,
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    geometry: dict[str, Any],
+) -> Step:
+    """weights float32[O,KH,KW,C/groups]; shapes NHWC."""
+    x = node.inputs[0]
+    low, high = node.attrs["clamp"]
+    bias = _bias_values(lowering, node, len(weights))
+    return Step(
+        name=lowering.name,
+        kernel="mcugen_f32_convolve",
+        args=(
+            ("params", Struct("mcugen_f32_conv_params", geometry | {"low": np.float32(low), "high": np.float32(high)})),
+            ("input_dims", dims(x_shape)),
+            ("input", Buffer(x)),
+            ("filter_dims", dims(weights.shape)),
+            ("filter", Table("weights", weights)),
+            ("bias", None if bias is None else Table("bias", bias)),
+            ("output_dims", dims(y_shape)),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=FLOAT,
+        tolerance=TOLERANCE,
+        origin=node.origin,
+        macs=int(np.prod(y_shape)) * int(np.prod(weights.shape[1:])),
+    )
+
+
+def _lower_conv(lowering: Lowering, node: Node) -> Step:
+    weights = lowering.graph.data(node.inputs[1])
+    assert weights is not None
+    geometry = {
+        "groups": node.attrs["group"],
+        "stride": tile(node.attrs["strides"]),
+        "padding": tile(node.attrs["pads"][:2]),
+        "dilation": tile(node.attrs["dilations"]),
+    }
+    shapes = lowering.type(node.inputs[0]).shape, lowering.type(node.output).shape
+    return _step(lowering, node, weights, *shapes, geometry)
+
+
+def _lower_fully_connected(lowering: Lowering, node: Node) -> Step:
+    weights = lowering.graph.data(node.inputs[1])
+    assert weights is not None
+    outputs, depth = weights.shape
+    rows = lowering.type(node.inputs[0]).count // depth
+    geometry = {"groups": 1, "stride": tile((1, 1)), "padding": tile((0, 0)), "dilation": tile((1, 1))}
+    x_shape, y_shape = (rows, 1, 1, depth), (rows, 1, 1, outputs)
+    return _step(lowering, node, weights.reshape(outputs, 1, 1, depth), x_shape, y_shape, geometry)
+
+
+FLOAT_CONV = OpDef(
+    name="float_conv",
+    onnx=("Conv",),
+    from_float=_conv_from_float,
+    canonical=_canonical_conv,
+    lower=_lower_conv,
+    fit=with_height,
+    layout="spatial",
+    exactness=FLOAT,
+    about=f"float32, 1-D and 2-D, constant weights; within {TOLERANCE:g} of the largest result",
+)
+
+FLOAT_FULLY_CONNECTED = OpDef(
+    name="float_fully_connected",
+    onnx=("Gemm",),
+    from_float=_gemm_from_float,
+    canonical=_canonical_fully_connected,
+    lower=_lower_fully_connected,
+    layout="fixed",
+    exactness=FLOAT,
+    about=f"float32, constant weights; within {TOLERANCE:g} of the largest result",
+)

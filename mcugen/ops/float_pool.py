@@ -1,0 +1,164 @@
+"""Pooling of float32 tensors: max, and averages summed in ORT's order.
+
+x float32[N,H,W,C] -> y float32[N,OH,OW,C]. An average is the sum of its window row by row, from 0, divided by the
+count; a global one is summed in four lanes.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..ir import Node
+from ..step import COPY, REPLICATED, Buffer, Step, Struct
+from .base import Canonical, FloatUnit, Lowering, OpDef
+from .conv import dims, tile
+from .one_dimension import with_height
+from .pool import max_pool_attrs
+
+_LANES = 16  # floats in a vector of ORT's channel layout, on CPUs with AVX-512
+
+
+def _max_from_float(unit: FloatUnit) -> Node:
+    geometry = max_pool_attrs(unit.node, unit.type(0).shape[2:])
+    return unit.make("float_max_pool", (unit.name(0),), **geometry)
+
+
+def _average_from_float(unit: FloatUnit) -> Node:
+    geometry = max_pool_attrs(unit.node, unit.type(0).shape[2:])
+    include_pad = bool(unit.node.attrs.get("count_include_pad", 0))
+    ceil_mode = int(unit.node.attrs.get("ceil_mode", 0))
+    return unit.make("float_average_pool", (unit.name(0),), include_pad=include_pad, ceil_mode=ceil_mode, **geometry)
+
+
+def _global_from_float(unit: FloatUnit) -> Node:
+    x = unit.name(0)
+    channels, *spatial = unit.type(0).shape[1:]
+    if x in unit.graph.inputs and channels % _LANES == 0 and len(spatial) == 2:
+        # ORT's layout for vectors of channels, which it takes here: each channel is summed as by AveragePool.
+        window = {"kernel": tuple(spatial), "strides": (1, 1), "pads": (0, 0, 0, 0)}
+        return unit.make("float_average_pool", (x,), include_pad=False, ceil_mode=0, **window)
+    return unit.make("float_global_average_pool", (x,))
+
+
+def _canonical_max(c: Canonical, node: Node) -> None:
+    x_hw, y_hw = c.graph.type(node.inputs[0]).shape[1:3], c.graph.type(node.output).shape[1:3]
+    kernel, strides, pads = node.attrs["kernel"], node.attrs["strides"], node.attrs["pads"]
+    end = [(o - 1) * s + k - i - p for o, s, k, i, p in zip(y_hw, strides, kernel, x_hw, pads, strict=False)]
+    full = (*pads[:2], *(max(e, 0) for e in end))  # what ceil_mode comes to
+    y = f"{node.output}/nchw"
+    c.add("MaxPool", [c.nchw(node.inputs[0])], y, kernel_shape=kernel, strides=strides, pads=full)
+    c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
+
+
+def _canonical_average(c: Canonical, node: Node) -> None:
+    y = c.add(
+        "AveragePool",
+        [c.nchw(node.inputs[0])],
+        f"{node.output}/nchw",
+        kernel_shape=node.attrs["kernel"],
+        strides=node.attrs["strides"],
+        pads=node.attrs["pads"],
+        count_include_pad=int(node.attrs["include_pad"]),
+        ceil_mode=node.attrs["ceil_mode"],
+    )
+    c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
+
+
+def _canonical_global(c: Canonical, node: Node) -> None:
+    y = c.add("GlobalAveragePool", [c.nchw(node.inputs[0])], f"{node.output}/nchw")
+    c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
+
+
+def _window_step(lowering: Lowering, node: Node, kernel: str, exactness: str, extra: dict[str, Any]) -> Step:
+    x = node.inputs[0]
+    low, high = node.attrs["clamp"]
+    fields = {"stride": tile(node.attrs["strides"]), "padding": tile(node.attrs["pads"][:2])} | extra
+    fields |= {"low": np.float32(low), "high": np.float32(high)}
+    return Step(
+        name=lowering.name,
+        kernel=kernel,
+        args=(
+            ("params", Struct("mcugen_f32_pool_params", fields)),
+            ("input_dims", dims(lowering.type(x).shape)),
+            ("input", Buffer(x)),
+            ("filter_dims", dims((1, *node.attrs["kernel"], 1))),
+            ("output_dims", dims(lowering.type(node.output).shape)),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=exactness,
+        origin=node.origin,
+    )
+
+
+def _lower_max(lowering: Lowering, node: Node) -> Step:
+    return _window_step(lowering, node, "mcugen_f32_max_pool", COPY, {})
+
+
+def _lower_average(lowering: Lowering, node: Node) -> Step:
+    include = {"count_include_pad": int(node.attrs["include_pad"])}
+    pads = {"padding_end": tile(node.attrs["pads"][2:])}
+    return _window_step(lowering, node, "mcugen_f32_average_pool", REPLICATED, pads | include)
+
+
+def _lower_global(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    batch, height, width, channels = lowering.type(x).shape
+    low, high = node.attrs["clamp"]
+    return Step(
+        name=lowering.name,
+        kernel="mcugen_f32_global_average_pool",
+        args=(
+            ("input", Buffer(x)),
+            ("output", Buffer(node.output)),
+            ("images", batch),
+            ("pixels", height * width),
+            ("channels", channels),
+            ("low", np.float32(low)),
+            ("high", np.float32(high)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=REPLICATED,
+        origin=node.origin,
+    )
+
+
+FLOAT_MAX_POOL = OpDef(
+    name="float_max_pool",
+    onnx=("MaxPool",),
+    from_float=_max_from_float,
+    canonical=_canonical_max,
+    lower=_lower_max,
+    fit=with_height,
+    layout="spatial",
+    exactness=COPY,
+    about="float32, 1-D and 2-D",
+)
+
+FLOAT_AVERAGE_POOL = OpDef(
+    name="float_average_pool",
+    onnx=("AveragePool",),
+    from_float=_average_from_float,
+    canonical=_canonical_average,
+    lower=_lower_average,
+    fit=with_height,
+    layout="spatial",
+    exactness=REPLICATED,
+    about="float32, 1-D and 2-D, any padding and count_include_pad",
+)
+
+FLOAT_GLOBAL_AVERAGE_POOL = OpDef(
+    name="float_global_average_pool",
+    onnx=("GlobalAveragePool",),
+    from_float=_global_from_float,
+    canonical=_canonical_global,
+    lower=_lower_global,
+    fit=with_height,
+    layout="spatial",
+    exactness=REPLICATED,
+    about="float32",
+)

@@ -1,0 +1,93 @@
+"""Sub, Div, Min and Max of two activations. ORT runs them in float32, element by element: so do we, rounding by rounding.
+
+Min and Max need no float: quantizing is monotone, so they are the larger of two bytes behind a table each.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .. import requant
+from ..ir import Node
+from ..step import PROVED, REPLICATED, TABLE, Step, Struct, Table
+from .base import Canonical, Lowering, OpDef, Unit, activation, members
+from .broadcast import binary_step, equal_ranks, few_axes
+from ..errors import UserError
+
+
+def _recognise(op: str) -> Callable[[Unit], Node]:
+    def recognise(unit: Unit) -> Node:
+        if len(unit.inputs) != 2:
+            raise UserError(
+                f"{unit.node.op} takes two operands here (it has {len(unit.inputs)})",
+                origin=unit.node.where,
+                hint="Chain several of them, each with its own quantization.",
+            )
+        return unit.make(op, unit.inputs, clamp=unit.clamp)
+
+    return recognise
+
+
+def _canonical(onnx_op: str) -> Callable[[Canonical, Node], None]:
+    def canonical(c: Canonical, node: Node) -> None:
+        real = [c.real(name, node.output) for name in node.inputs]
+        value = c.add(onnx_op, real, f"{node.output}/real")
+        c.clamped(node, lambda output: c.add("QuantizeLinear", [value, *c.q(node.output)], output))
+
+    return canonical
+
+
+def _lower_arithmetic(kind: str) -> Callable[[Lowering, Node], Step]:
+    def lower(lowering: Lowering, node: Node) -> Step:
+        operands = [lowering.quant(name) for name in (*node.inputs, node.output)]
+        if kind == "sub":
+            params = requant.sub_params(*operands[0], *operands[1], *operands[2], activation=node.attrs["clamp"])
+            return binary_step(lowering, node, kind, Struct("mcugen_sub_params", members(params)), PROVED, False)
+        fields = {
+            "a_scale": operands[0][0],
+            "b_scale": operands[1][0],
+            "output_scale": operands[2][0],
+            "a_zero_point": operands[0][1],
+            "b_zero_point": operands[1][1],
+            "output_zero_point": operands[2][1],
+            "activation": activation(node.attrs["clamp"]),
+        }
+        return binary_step(lowering, node, kind, Struct("mcugen_div_params", fields), REPLICATED, False)
+
+    return lower
+
+
+def _lower_choice(kind: str) -> Callable[[Lowering, Node], Step]:
+    def lower(lowering: Lowering, node: Node) -> Step:
+        y = lowering.quant(node.output)
+        tables = [
+            requant.requantize_table(*lowering.quant(name), *y, activation=node.attrs["clamp"]) for name in node.inputs
+        ]
+        fields = {"a_table": Table("a_table", tables[0]), "b_table": Table("b_table", tables[1])}
+        return binary_step(lowering, node, kind, Struct("mcugen_choice_params", fields), TABLE, False)
+
+    return lower
+
+
+def _definition(onnx_op: str, exactness: str, lower: Callable[[Lowering, Node], Step], about: str) -> OpDef:
+    return OpDef(
+        name=onnx_op.lower(),
+        onnx=(onnx_op,),
+        recognise=_recognise(onnx_op.lower()),
+        canonical=_canonical(onnx_op),
+        lower=lower,
+        fit=equal_ranks,
+        layout="elementwise",
+        exactness=exactness,
+        limits=(few_axes,),
+        in_float=True,
+        about=about,
+    )
+
+
+_FLOAT = "with broadcasting; ONNX Runtime's float32 operations in its order"
+_CHOICE = "two tensors, with broadcasting; each passes a table"
+SUB = _definition("Sub", PROVED, _lower_arithmetic("sub"), _FLOAT)
+DIV = _definition("Div", REPLICATED, _lower_arithmetic("div"), _FLOAT)
+MIN = _definition("Min", TABLE, _lower_choice("min"), _CHOICE)
+MAX = _definition("Max", TABLE, _lower_choice("max"), _CHOICE)

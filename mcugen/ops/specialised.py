@@ -1,0 +1,334 @@
+"""Calls of the specialised kernels (--kernels specialised): always-inlined C that takes every size as a literal.
+
+Their contract is at the top of templates/kernels/mcugen_layer.h; the order of the weights at the top of each kernel's
+own header, and written here. The instruction set of the core chooses the kernel; where none fits, None is returned
+and the caller uses CMSIS-NN's call.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..ir import Node
+from ..step import Buffer, Scratch, Step, Struct, Table
+from .base import Lowering
+from .channels import Channels
+
+_INT16 = 2
+_SHARED_SHIFT = 7  # the low bits of a mantissa that are zero: how far MCUGEN_MULTIPLIER_AT may shift it
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution of any kind. weights int8[O,KH,KW,C/groups], zero point 0; shapes NHWC; pads (top, left)."""
+
+    weights: np.ndarray
+    x_shape: tuple[int, ...]
+    y_shape: tuple[int, ...]
+    strides: tuple[int, ...]
+    pads: tuple[int, ...]
+    dilations: tuple[int, ...]
+    groups: int
+    channels: Channels
+    x_zero: int
+    clamp: tuple[int, int]
+    wide: bool  # int16 weights, where they are faster
+
+    @property
+    def pixels(self) -> int:
+        batch, height, width, _ = self.y_shape
+        return batch * height * width
+
+    @property
+    def pointwise(self) -> bool:
+        return self.weights.shape[1:3] == (1, 1) and self.strides == (1, 1) and not self.has_borders
+
+    @property
+    def depthwise(self) -> bool:
+        """One output channel for each input channel?"""
+        return self.groups == self.x_shape[3] == self.y_shape[3]
+
+    @property
+    def has_borders(self) -> bool:
+        """Does some window leave the input?"""
+        ends = [
+            (out - 1) * stride - pad + (taps - 1) * dilation
+            for out, stride, pad, taps, dilation in zip(
+                self.y_shape[1:3], self.strides, self.pads, self.weights.shape[1:3], self.dilations, strict=True
+            )
+        ]
+        return any(self.pads) or any(end >= size for end, size in zip(ends, self.x_shape[1:3], strict=True))
+
+    @property
+    def window_copy_bytes(self) -> int:
+        """Scratch for mcugen_window_copy, where the kernel calls it."""
+        _, kernel_h, kernel_w, _ = self.weights.shape
+        return kernel_h * kernel_w * self.x_shape[3] if self.has_borders or self.dilations[1] > 1 else 0
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """What a kernel is called with, beside the layer: its tables and its needs."""
+
+    name: str
+    weights: np.ndarray
+    scratch_bytes: int
+    unroll: int = 1  # of the innermost loop
+    pad_channels: int = 0  # channels that the tables hold beyond the layer's
+    one_multiplier: bool = True  # the multiplier table may be a single entry
+
+
+def lower(
+    lowering: Lowering,
+    node: Node,
+    layer: Channels,
+    weights: np.ndarray,
+    x_shape: tuple[int, ...],
+    y_shape: tuple[int, ...],
+    *,
+    strides: tuple[int, ...] = (1, 1),
+    pads: tuple[int, ...] = (0, 0),
+    dilations: tuple[int, ...] = (1, 1),
+    groups: int = 1,
+    macs: int,
+) -> Step | None:
+    """One step, or None where CMSIS-NN's call is to be used."""
+    if lowering.kernels != "specialised" or lowering.requant != "exact" or not layer.fast:
+        return None
+    x = node.inputs[0]
+    x_zero = lowering.quant(x)[1]
+    conv = Layer(
+        weights=weights,
+        x_shape=x_shape,
+        y_shape=y_shape,
+        strides=tuple(strides),
+        pads=tuple(pads[:2]),
+        dilations=tuple(dilations),
+        groups=groups,
+        channels=layer,
+        x_zero=x_zero,
+        clamp=node.attrs["clamp"],
+        wide=lowering.wide_weights,
+    )
+    folded = _folded_bias(conv)
+    kernel = _KERNELS[lowering.core.isa](conv)
+    if folded is None or kernel is None:
+        return None
+    fields, multiplier = _requantization(layer, kernel)
+    return Step(
+        name=lowering.name,
+        kernel=kernel.name,
+        args=(
+            ("scratch", Scratch()),
+            ("layer", Struct("mcugen_layer", _geometry(conv) | fields | _weights(kernel))),
+            ("input", Buffer(x)),
+            ("weights", Table("weights", kernel.weights)),
+            ("bias", Table("bias", _padded(folded, kernel.pad_channels))),
+            ("multiplier", multiplier),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=layer.exactness,
+        origin=node.origin,
+        scratch_bytes=kernel.scratch_bytes,
+        macs=macs,
+        notes=layer.notes,
+    )
+
+
+def _folded_bias(conv: Layer) -> np.ndarray | None:
+    """bias - x_zero * sum(weights) int32[O]; None where it, or a sum of raw products on the way, may leave int32."""
+    weights = conv.weights.reshape(len(conv.weights), -1).astype(np.int64)
+    folded = conv.channels.bias.astype(np.int64) - conv.x_zero * weights.sum(axis=1)
+    reach = np.abs(folded) + 128 * np.abs(weights).sum(axis=1)
+    return folded.astype(np.int32) if reach.max(initial=0) < 2**31 else None
+
+
+def _geometry(conv: Layer) -> dict[str, object]:
+    batch, input_h, input_w, input_c = conv.x_shape
+    _, output_h, output_w, output_c = conv.y_shape
+    return {
+        "batch": batch,
+        "input_h": input_h,
+        "input_w": input_w,
+        "input_c": input_c,
+        "filter_h": conv.weights.shape[1],
+        "filter_w": conv.weights.shape[2],
+        "output_h": output_h,
+        "output_w": output_w,
+        "output_c": output_c,
+        "stride_h": conv.strides[0],
+        "stride_w": conv.strides[1],
+        "pad_top": conv.pads[0],
+        "pad_left": conv.pads[1],
+        "dilation_h": conv.dilations[0],
+        "dilation_w": conv.dilations[1],
+        "input_zero": conv.x_zero,
+        "output_zero": conv.channels.output_offset,
+        "output_min": conv.clamp[0],
+        "output_max": conv.clamp[1],
+    }
+
+
+def _requantization(layer: Channels, kernel: Kernel) -> tuple[dict[str, object], Table]:
+    """The layer's fields and its multiplier table, which has one entry if all channels agree and the kernel can."""
+    pad = kernel.pad_channels
+    multiplier, shift = layer.multiplier.data, layer.shift.data
+    used = multiplier != 0
+    shared = int(shift[used].max(initial=-31))
+    fields: dict[str, object] = {"multiplier_step": 1, "shift": shared}
+    if np.any(shift[used] < shared - _SHARED_SHIFT):
+        shifts = Table("shift", _padded(shift, pad))
+        return fields | {"shifts": shifts}, Table("multiplier", _padded(multiplier, pad), shifts.data)
+    shift = np.where(used, shift, shared)
+    if kernel.one_multiplier and np.all(multiplier == multiplier[0]) and np.all(shift == shift[0]):
+        return fields | {"multiplier_step": 0}, Table("multiplier", multiplier[:1], shift[:1], shared)
+    return fields, Table("multiplier", _padded(multiplier, pad), _padded(shift, pad), shared)
+
+
+def _weights(kernel: Kernel) -> dict[str, object]:
+    return {"weight_bytes": kernel.weights.dtype.itemsize, "unroll": kernel.unroll}
+
+
+def _padded(array: np.ndarray, count: int) -> np.ndarray:
+    """`count` copies of the last element behind it."""
+    return np.pad(array, (0, count), mode="edge")
+
+
+def _unroll(length: int, most: int = 9) -> int:
+    """The largest divisor of a loop's length up to `most`."""
+    return next(n for n in range(min(length, most), 0, -1) if length % n == 0)
+
+
+def _dsp(conv: Layer) -> Kernel | None:
+    if conv.groups == 1:
+        return _conv_dsp(conv)
+    return _depthwise_dsp(conv) if conv.depthwise else None
+
+
+_SXTB16 = (0, 2, 1, 3)  # which byte of a word each int16 of a group comes from; its own inverse
+
+
+def _conv_dsp(conv: Layer) -> Kernel:
+    """mcugen_conv_dsp.h."""
+    outputs, kernel_h, kernel_w, channels = conv.weights.shape
+    row = kernel_w * channels
+    taps = np.arange(kernel_h * row).reshape(kernel_h, row)
+    words = taps[:, : row // 4 * 4].reshape(-1, 4)[:, _SXTB16]
+    column = np.concatenate([words.ravel(), taps[:, row // 4 * 4 :].ravel()])
+    groups = -(-len(column) // 4)
+    pad = outputs % 2
+    placed = np.zeros((outputs + pad, 4 * groups), np.int8)
+    placed[:outputs, : len(column)] = conv.weights.reshape(outputs, -1)[:, column]
+    order = placed.reshape(-1, 2, groups, 4).transpose(0, 2, 1, 3)
+    return Kernel(
+        name="mcugen_conv_dsp",
+        weights=order.astype(np.int16) if conv.wide else order[..., _SXTB16],
+        scratch_bytes=min(conv.pixels, 2) * 4 * groups * _INT16 + conv.window_copy_bytes,
+        unroll=_unroll(groups),
+        pad_channels=pad,
+    )
+
+
+def _depthwise_dsp(conv: Layer) -> Kernel:
+    """mcugen_depthwise_dsp.h."""
+    channels = conv.x_shape[3]
+    taps = conv.weights.reshape(channels, -1)
+    count = taps.shape[1]
+    pad = -channels % 4
+    lanes = np.pad(taps, ((0, pad), (0, 0))).reshape(-1, 4, count).transpose(0, 2, 1)  # [C/4, taps, 4]
+    pairs = lanes[:, : count // 2 * 2].reshape(len(lanes), count // 2, 2, 4).swapaxes(2, 3)
+    single = lanes[:, count // 2 * 2 :, _SXTB16]
+    order = np.concatenate([pairs.reshape(len(lanes), -1), single.reshape(len(lanes), -1)], axis=1)
+    return Kernel("mcugen_depthwise_dsp", order.astype(np.int16), conv.window_copy_bytes, pad_channels=pad)
+
+
+def _scalar(conv: Layer) -> Kernel | None:
+    if conv.groups == 1:
+        return _conv_scalar(conv)
+    return _depthwise_scalar(conv) if conv.depthwise else None
+
+
+def _conv_scalar(conv: Layer) -> Kernel:
+    """mcugen_conv_scalar.h."""
+    outputs, depth = len(conv.weights), conv.weights[0].size
+    pad = max(4 - outputs, 0)
+    return Kernel(
+        name="mcugen_conv_scalar",
+        weights=np.pad(conv.weights.reshape(outputs, depth), ((0, pad), (0, 0))),
+        scratch_bytes=0 if conv.pointwise else min(conv.pixels, 2) * depth,
+        unroll=_unroll(depth),
+        pad_channels=pad,
+    )
+
+
+def _depthwise_scalar(conv: Layer) -> Kernel:
+    """mcugen_depthwise_scalar.h."""
+    return Kernel("mcugen_depthwise_scalar", conv.weights[..., 0].transpose(1, 2, 0), conv.window_copy_bytes)
+
+
+def _mve(conv: Layer) -> Kernel | None:
+    if conv.groups == 1:
+        return _conv_mve(conv)
+    return _depthwise_mve(conv) if conv.depthwise else None
+
+
+_VECTOR = 16  # bytes
+_MVE_PROGRAM_WORDS = 48
+_MVE_DEPTHWISE_TAPS = 64
+
+
+def _mve_program_words(rows: int, row_bytes: int) -> int:
+    return 2 * rows * (row_bytes // 256 + 1) + 4
+
+
+def _conv_mve(conv: Layer) -> Kernel | None:
+    """mcugen_conv_mve.h."""
+    outputs, kernel_h, kernel_w, channels = conv.weights.shape
+    depth = kernel_h * kernel_w * channels
+    if _mve_program_words(1, depth) > _MVE_PROGRAM_WORDS:
+        return None
+    in_place = (
+        (conv.dilations[1] == 1 or kernel_w == 1)
+        and (kernel_h == 1 or kernel_w * channels % _VECTOR == 0)
+        and _mve_program_words(kernel_h, kernel_w * channels) <= _MVE_PROGRAM_WORDS
+    )
+    chunks = -(-depth // _VECTOR)
+    pad = -outputs % 4
+    placed = np.pad(conv.weights.reshape(outputs, depth), ((0, pad), (0, chunks * _VECTOR - depth)))
+    return Kernel(
+        name="mcugen_conv_mve",
+        weights=placed.reshape(-1, 4, chunks, _VECTOR).swapaxes(1, 2),
+        scratch_bytes=0 if in_place and not conv.has_borders else (2 * chunks + 1) * _VECTOR,
+        pad_channels=pad,
+        one_multiplier=False,
+    )
+
+
+def _depthwise_mve(conv: Layer) -> Kernel | None:
+    """mcugen_depthwise_mve.h."""
+    channels = conv.x_shape[3]
+    taps = conv.weights.reshape(channels, -1).T  # [taps, C]
+    zeros_between = 2 if np.any(taps == -128) else 1
+    if len(taps) * zeros_between > _MVE_DEPTHWISE_TAPS:
+        return None
+    shared = _VECTOR // channels if conv.strides[1] == 1 and channels < _VECTOR else 1
+    lanes = np.tile(taps, (1, shared))
+    lanes = np.pad(lanes, ((0, 0), (0, -lanes.shape[1] % _VECTOR)))
+    table = np.zeros((lanes.shape[1] // _VECTOR, len(taps), zeros_between, _VECTOR), np.int8)
+    table[:, :, 0] = lanes.reshape(len(taps), -1, _VECTOR).swapaxes(0, 1)
+    return Kernel(
+        name="mcugen_depthwise_mve",
+        weights=table,
+        scratch_bytes=conv.window_copy_bytes + _VECTOR if conv.has_borders else 0,
+        unroll=zeros_between,
+        pad_channels=0 if shared > 1 else -channels % _VECTOR,
+        one_multiplier=False,
+    )
+
+
+_KERNELS: dict[str, Callable[[Layer], Kernel | None]] = {"v6m": _scalar, "v7m": _scalar, "dsp": _dsp, "mve": _mve}

@@ -1,0 +1,181 @@
+"""Operators that pick or repeat elements become Take, Reshape, Transpose and MaxPool, and so need no kernel of their own.
+
+Take has one tuple of positions per axis (None = all of it): y[i, j, ...] = x[positions[0][i], positions[1][j], ...].
+Slice, Expand, Tile, Resize (nearest) and Pad (reflect, edge, wrap) are such functions; their positions are read off
+the result of ONNX Runtime itself on a tensor of numbered elements.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from ..errors import UserError
+from ..ir import Graph, Node, TensorType, Value, attrs, constant
+from .fold_constants import evaluate
+from .rewrite import Builder, rebuild
+
+Positions = tuple[tuple[int, ...] | None, ...]
+
+
+def plain_copies(graph: Graph) -> Graph:
+    def change(builder: Builder, node: Node) -> bool:
+        form = _FORMS.get(node.op)
+        if form is None or graph.data(node.inputs[0]) is not None:
+            return False
+        return form(builder, node)
+
+    return rebuild(graph, change)
+
+
+def _measured(builder: Builder, node: Node) -> bool:
+    """Positions by experiment: number the input's elements and let ONNX Runtime move the numbers."""
+    shape = builder.values[node.inputs[0]].type.shape
+    if any(name and builder.values[name].data is None for name in node.inputs[1:]):
+        raise UserError(
+            f"{node.op} takes sizes or positions computed at run time",
+            origin=node.where,
+            hint="Export the model with constant ones.",
+        )
+    numbers = np.arange(np.prod(shape), dtype=np.int32).reshape(shape)
+    trial = Builder(builder.graph)
+    trial.values = dict(builder.values)
+    trial.values[node.inputs[0]] = constant(node.inputs[0], numbers)
+    output = builder.values[node.output]
+    trial.values[node.output] = Value(node.output, TensorType("int32", output.type.shape))
+    (moved,) = evaluate(trial, node)
+    _take(builder, node, node.inputs[0], _positions(moved, shape))
+    return True
+
+
+def _positions(moved: np.ndarray, shape: Sequence[int]) -> Positions:
+    """`moved` holds flat element numbers of a tensor of `shape` (axes of size 1 may have been put before it)."""
+    rank = moved.ndim
+    full = (*(1,) * (rank - len(shape)), *shape)
+    where = np.unravel_index(moved, full)
+    found: list[tuple[int, ...] | None] = []
+    for axis in range(rank):
+        line = where[axis][tuple(slice(None) if k == axis else 0 for k in range(rank))]
+        spread = line.reshape([-1 if k == axis else 1 for k in range(rank)])
+        assert np.array_equal(where[axis], np.broadcast_to(spread, moved.shape)), "positions do not separate"
+        found.append(None if np.array_equal(line, np.arange(full[axis])) else tuple(int(i) for i in line))
+    return tuple(found)
+
+
+def _take(builder: Builder, node: Node, source: str, positions: Positions, output: str | None = None) -> None:
+    """Take from `source` (given leading axes of size 1 if need be); a Reshape behind it if the shape is another."""
+    type = builder.values[source].type
+    output = output or node.output
+    if len(type.shape) < len(positions):
+        source = _reshaped(builder, node, source, (*(1,) * (len(positions) - len(type.shape)), *type.shape))
+        type = builder.values[source].type
+    if all(p is None for p in positions):
+        builder.add(Node("Identity", (source,), (output,), attrs(), node.origin))
+        return
+    shape = tuple(n if p is None else len(p) for p, n in zip(positions, type.shape, strict=True))
+    wanted = builder.values[output].type.shape
+    taken = output if shape == wanted else builder.value(f"{output}/taken", replace(type, shape=shape))
+    builder.add(Node("Take", (source,), (taken,), attrs(positions=positions), node.origin))
+    if taken != output:
+        builder.add(Node("Identity", (taken,), (output,), attrs(), node.origin))
+
+
+def _reshaped(builder: Builder, node: Node, source: str, shape: tuple[int, ...]) -> str:
+    made = builder.value(f"{source}/reshaped", replace(builder.values[source].type, shape=shape))
+    builder.add(Node("Identity", (source,), (made,), attrs(), node.origin))
+    return made
+
+
+def _along(axis: int, rank: int, positions: Sequence[int]) -> Positions:
+    return tuple(tuple(positions) if k == axis else None for k in range(rank))
+
+
+def _split(builder: Builder, node: Node) -> bool:
+    rank = len(builder.values[node.inputs[0]].type.shape)
+    axis = int(node.attrs.get("axis", 0)) % rank
+    start = 0
+    for output in node.outputs:
+        size = builder.values[output].type.shape[axis]
+        _take(builder, node, node.inputs[0], _along(axis, rank, range(start, start + size)), output)
+        start += size
+    return True
+
+
+def _gather(builder: Builder, node: Node) -> bool:
+    shape = builder.values[node.inputs[0]].type.shape
+    index = builder.values[node.inputs[1]].data
+    if index is None:
+        raise UserError(
+            "Gather takes positions computed at run time",
+            origin=node.where,
+            hint="Only constant positions are supported; feed the gathered rows as an input.",
+        )
+    axis = int(node.attrs.get("axis", 0)) % len(shape)
+    flat = index.reshape(-1)
+    if np.any(flat < -shape[axis]) or np.any(flat >= shape[axis]):
+        raise UserError(f"a position is outside axis {axis} of size {shape[axis]}", origin=node.where)
+    _take(builder, node, node.inputs[0], _along(axis, len(shape), [int(i) % shape[axis] for i in flat]))
+    return True
+
+
+def _resize(builder: Builder, node: Node) -> bool:
+    if node.attrs.get("mode", "nearest") != "nearest":
+        return False
+    if node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize":
+        raise UserError(
+            "Resize with tf_crop_and_resize is not supported", origin=node.where, hint="Slice, then Resize."
+        )
+    return _measured(builder, node)
+
+
+def _pad(builder: Builder, node: Node) -> bool:
+    return node.attrs.get("mode", "constant") != "constant" and _measured(builder, node)
+
+
+def _depth_to_space(builder: Builder, node: Node) -> bool:
+    n, c, h, w = builder.values[node.inputs[0]].type.shape
+    b = int(node.attrs["blocksize"])
+    depth = c // (b * b)
+    if node.attrs.get("mode", "DCR") == "DCR":
+        _shuffle(builder, node, (n, b, b, depth, h, w), (0, 3, 4, 1, 5, 2))
+    else:
+        _shuffle(builder, node, (n, depth, b, b, h, w), (0, 1, 4, 2, 5, 3))
+    return True
+
+
+def _space_to_depth(builder: Builder, node: Node) -> bool:
+    n, c, h, w = builder.values[node.inputs[0]].type.shape
+    b = int(node.attrs["blocksize"])
+    _shuffle(builder, node, (n, c, h // b, b, w // b, b), (0, 3, 5, 1, 2, 4))
+    return True
+
+
+def _shuffle(builder: Builder, node: Node, shape: tuple[int, ...], perm: tuple[int, ...]) -> None:
+    """Reshape to `shape`, Transpose, Reshape to the output's shape."""
+    source = _reshaped(builder, node, node.inputs[0], shape)
+    type = builder.values[source].type
+    turned = builder.value(f"{node.output}/turned", replace(type, shape=tuple(shape[axis] for axis in perm)))
+    builder.add(Node("Transpose", (source,), (turned,), attrs(perm=perm), node.origin))
+    builder.add(Node("Identity", (turned,), node.outputs, attrs(), node.origin))
+
+
+def _global_max_pool(builder: Builder, node: Node) -> bool:
+    spatial = builder.values[node.inputs[0]].type.shape[2:]
+    builder.add(Node("MaxPool", node.inputs, node.outputs, attrs(kernel_shape=spatial), node.origin))
+    return True
+
+
+_FORMS: dict[str, Callable[[Builder, Node], bool]] = {
+    "Slice": _measured,
+    "Expand": _measured,
+    "Tile": _measured,
+    "Resize": _resize,
+    "Pad": _pad,
+    "Split": _split,
+    "Gather": _gather,
+    "DepthToSpace": _depth_to_space,
+    "SpaceToDepth": _space_to_depth,
+    "GlobalMaxPool": _global_max_pool,
+}

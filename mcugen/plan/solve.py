@@ -1,0 +1,144 @@
+"""Offsets for storages with distances between them, as low as possible: heuristics first, then branch and bound.
+
+Where two storages i, j conflict, `gaps[i][j]` bytes must lie between their starts if i is the lower one, gaps[j][i] if
+j is. gaps[i][j] is the size of i where they may not overlap at all, and less where they may.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+Gaps = Sequence[dict[int, int]]
+
+_EXCHANGES = 1000
+_QUICK_EXCHANGES = 60
+_NODES = 20_000  # of the exact search
+
+
+@dataclass(frozen=True)
+class Solution:
+    offsets: tuple[int, ...]
+    height: int
+    bound: int  # no placement is lower; equals height where that is proved
+
+
+def solve(sizes: Sequence[int], gaps: Gaps, together: Sequence[frozenset[int]], *, quick: bool = False) -> Solution:
+    """together: sets of items that live at the same time. quick: few exchanges, no exact search. Deterministic."""
+    bound = max((stack(group, sizes, gaps) for group in together), default=0)
+    height, offsets = _heuristic(sizes, gaps, bound, _QUICK_EXCHANGES if quick else _EXCHANGES)
+    if height > bound and not quick:
+        search = _Search(sizes, gaps, together, height, offsets)
+        complete = search.run()
+        height, offsets = search.height, search.offsets
+        bound = height if complete else bound
+    return Solution(tuple(offsets), height, bound)
+
+
+def stack(group: frozenset[int] | set[int], sizes: Sequence[int], gaps: Gaps) -> int:
+    """A height that the items of one moment need at least, in whatever order they lie.
+
+    Each but the highest one takes at least its smallest distance to another.
+    """
+    steps = {i: min((gaps[i].get(j, 0) for j in group if j != i), default=sizes[i]) for i in group}
+    return sum(steps.values()) + min((sizes[i] - steps[i] for i in group), default=0)
+
+
+def first_fit(order: Sequence[int], sizes: Sequence[int], gaps: Gaps) -> tuple[int, list[int]]:
+    """(height, offset of each item): each goes to the lowest place that those placed before leave."""
+    offsets = [0] * len(sizes)
+    placed: list[int] = []
+    height = 0
+    for i in order:
+        taken = sorted((offsets[k] - gaps[i][k], offsets[k] + gaps[k][i]) for k in placed if k in gaps[i])
+        offset = 0
+        for above, below in taken:
+            if offset <= above:
+                break
+            offset = max(offset, below)
+        offsets[i] = offset
+        placed.append(i)
+        height = max(height, offset + sizes[i])
+    return height, offsets
+
+
+def _heuristic(sizes: Sequence[int], gaps: Gaps, bound: int, exchanges: int) -> tuple[int, list[int]]:
+    """First fit in several natural orders, then in orders with two items exchanged."""
+    indices = range(len(sizes))
+    orders = [
+        sorted(indices, key=lambda i: (-sizes[i], i)),
+        sorted(indices, key=lambda i: (-len(gaps[i]), -sizes[i], i)),
+        sorted(indices, key=lambda i: (-sizes[i] * (len(gaps[i]) + 1), i)),
+        list(indices),
+        list(reversed(indices)),
+    ]
+    results = [first_fit(order, sizes, gaps) for order in orders]
+    best = min(range(len(orders)), key=lambda k: results[k][0])
+    order, (height, offsets) = orders[best], results[best]
+    chance = random.Random(0)
+    for _ in range(exchanges if len(sizes) > 2 else 0):
+        if height == bound:
+            break
+        i, j = chance.sample(indices, 2)
+        trial = list(order)
+        trial[i], trial[j] = trial[j], trial[i]
+        found = first_fit(trial, sizes, gaps)
+        if found[0] <= height:
+            order, (height, offsets) = trial, found
+    return height, offsets
+
+
+class _Search:
+    """Depth first over the items in order of their offsets.
+
+    In some optimal placement every item lies at 0 or at its distance from one below it (else it could sink), so only
+    those offsets are tried.
+    """
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        gaps: Gaps,
+        together: Sequence[frozenset[int]],
+        height: int,
+        offsets: list[int],
+    ) -> None:
+        self.sizes, self.gaps = sizes, gaps
+        self.together = [group for group in together if not any(group < other for other in together)]
+        self.height, self.offsets, self.nodes = height, offsets, _NODES
+
+    def run(self) -> bool:
+        """True if the whole tree was searched: `height` is the optimum."""
+        self._place({}, [0] * len(self.sizes), frozenset(range(len(self.sizes))))
+        return self.nodes > 0
+
+    def _place(self, placed: dict[int, int], floors: list[int], left: frozenset[int]) -> None:
+        if not left:
+            top = max(offset + self.sizes[i] for i, offset in placed.items())
+            if top < self.height:
+                self.height, self.offsets = top, [placed[i] for i in range(len(self.sizes))]
+            return
+        last = max(placed.values(), default=0)
+        if self._least(floors, left, last) >= self.height:
+            return
+        for i in sorted(left, key=lambda i: (floors[i], -self.sizes[i], i)):
+            if floors[i] < last:
+                continue
+            if self.nodes <= 0:
+                return
+            self.nodes -= 1
+            raised = list(floors)
+            for j, distance in self.gaps[i].items():
+                raised[j] = max(raised[j], floors[i] + distance)
+            self._place({**placed, i: floors[i]}, raised, left - {i})
+
+    def _least(self, floors: list[int], left: frozenset[int], last: int) -> int:
+        """A lower bound of the height that the items left will reach."""
+        least = max(max(last, floors[i]) + self.sizes[i] for i in left)
+        for group in self.together:
+            rest = group & left
+            if rest:
+                start = max(last, min(floors[i] for i in rest))
+                least = max(least, start + stack(rest, self.sizes, self.gaps))
+        return least

@@ -1,0 +1,64 @@
+"""How far a tensor may be from ONNX Runtime's: nowhere, unless a float step stands before it.
+
+Every float step states an error relative to the largest magnitude in its output; along the graph they add up. A
+quantizing step behind one may round such a value to the neighbouring code.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from ..emit.artefact import Compiled
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    relative: float = 0.0  # of the largest magnitude in the tensor
+    codes: int = 0  # steps of its scale, for a quantized tensor
+    absolute: float = 0.0  # real numbers, behind a DequantizeLinear
+
+    @property
+    def exact(self) -> bool:
+        return not (self.relative or self.codes or self.absolute)
+
+    def allowed(self, wanted: np.ndarray, step: float) -> float:
+        """Largest difference allowed in a tensor whose codes are `step` apart."""
+        largest = float(np.max(np.abs(wanted.astype(np.float64)), initial=0.0, where=np.isfinite(wanted)))
+        return self.relative * largest + self.absolute + self.codes * step
+
+
+EXACT = Tolerance()
+
+
+def tolerances(compiled: Compiled) -> Mapping[str, Tolerance]:
+    """Of every activation that is not promised to be exact."""
+    graph = compiled.graph
+    stated: dict[str, float] = {}
+    for step in compiled.steps:
+        if step.tensor is not None:
+            stated[step.tensor] = max(stated.get(step.tensor, 0.0), step.tolerance)
+    found: dict[str, Tolerance] = {}
+    for node in graph.nodes:
+        before = [found.get(name, EXACT) for name in node.inputs]
+        relative = max((t.relative for t in before), default=0.0)
+        codes = max((t.codes for t in before), default=0)
+        absolute = max((t.absolute for t in before), default=0.0)
+        for name in node.outputs:
+            own, type = stated.get(name, 0.0), graph.type(name)
+            if node.op == "reshape":
+                total = before[0]
+            elif type.dtype != "float32":
+                inexact = relative or absolute or codes
+                total = Tolerance(codes=codes + 1) if inexact else EXACT
+            elif codes:
+                q = graph.type(node.inputs[0]).quant
+                scale = 1.0 if q is None else float(q.per_tensor[0])
+                total = Tolerance(relative + own, absolute=absolute + codes * scale)
+            else:
+                total = Tolerance(relative + own, absolute=absolute)
+            if not total.exact:
+                found[name] = total
+    return found

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mcugen_broadcast.h"
+
+static void row(const void *params, const int8_t *a, const int8_t *b, int8_t *output, int32_t count)
+{
+    mcugen_min_s8((const mcugen_choice_params *)params, a, b, output, count);
+}
+
+void mcugen_min_broadcast_s8(const mcugen_choice_params *params, const mcugen_broadcast *shape, const int8_t *a,
+                             const int8_t *b, int8_t *output)
+{
+    mcugen_broadcast_rows(row, params, shape, a, b, output);
+}

@@ -1,0 +1,107 @@
+"""Gemm and MatMul with constant weights."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from checking import exact, exact_integer_form, kernels
+from small_models import DTYPES, Net, Tensor, qlinear_weights
+
+
+def matmul(net: Net, x: Tensor, depth: int, outputs: int, *, bias: bool, axis: int | None = None) -> Tensor:
+    weights, scales = net.weights((depth, outputs), axis=axis)
+    spread = 4900.0 * depth**0.5
+    real = net.node("MatMul", net.real(x), weights)
+    if bias:
+        data = net.rng.integers(-int(spread), int(spread), outputs).astype(np.int32)
+        real = net.node("Add", real, net.bias(data, scales * x.scale))
+    return net.quantize(real, float(x.scale) * float(scales.max()) * spread / 60, -9)
+
+
+GEMM: dict[str, dict[str, Any]] = {
+    "transposed": {},
+    "plain": {"transposed": False},
+    "per_tensor": {"axis": None},
+    "plain_per_tensor": {"axis": None, "transposed": False},
+    "no_bias": {"bias": False},
+    "zero_points_low": {"zero_point": -128},
+    "zero_points_high": {"zero_point": 127},
+    "relu_dropped": {"then": "Relu", "zero_point": -128},
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", GEMM)
+def test_gemm(case: str, dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    net.output(net.gemm(net.input((1, 21)), 10, 21, **GEMM[case]))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows, depth, outputs", [(1, 1, 9), (1, 64, 1), (5, 33, 7), (1, 640, 16)])
+def test_gemm_sizes(rows: int, depth: int, outputs: int, dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    net.output(net.gemm(net.input((rows, depth)), outputs, depth))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("axis", [None, 1])
+def test_matmul(bias: bool, axis: int | None, dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    net.output(matmul(net, net.input((3, 18)), 18, 7, bias=bias, axis=axis))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_matmul_of_higher_rank(dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    net.output(matmul(net, net.input((2, 3, 4, 12)), 12, 5, bias=False))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype, w_dtype, w_zero", [("uint8", np.uint8, 130), ("int8", np.int8, 5)])
+def test_weights_with_a_zero_point(dtype: str, w_dtype: Any, w_zero: int, tmp_path: Path) -> None:
+    net = Net(dtype)
+    net.output(net.gemm(net.input((2, 20)), 6, 20, axis=None, w_dtype=w_dtype, w_zero=w_zero))
+    assert "mcugen_convolve_direct_s8" in kernels(exact(net.model(), tmp_path))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_relu_above_the_zero_point_is_the_integer_form(dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    net.output(net.gemm(net.input((1, 20)), 6, 20, then="Relu", zero_point=-60))
+    exact_integer_form(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("op", ["Flatten", "Reshape"])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_weights_are_permuted_behind_a_flatten(op: str, dtype: str, tmp_path: Path) -> None:
+    """NHWC in the firmware, NCHW in the model: the columns of the weights move, no transpose runs behind the conv."""
+    net = Net(dtype)
+    y = net.conv(net.input((1, 3, 5, 4)), (6, 3, 3, 3), pads=[1, 1, 1, 1])
+    flat = net.copy("Flatten", y, axis=1) if op == "Flatten" else net.copy("Reshape", y, net.shape(1, -1))
+    net.output(net.gemm(flat, 7, 120))
+    compiled = exact(net.model(), tmp_path)
+    assert kernels(compiled).count("arm_transpose_s8") == 1  # of the input
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_qgemm(transposed: int, bias: bool, per_channel: bool, tmp_path: Path) -> None:
+    shape = (6, 14) if transposed else (14, 6)
+    model = qlinear_weights("QGemm", (2, 14), shape, per_channel=per_channel, bias=bias, transB=transposed)
+    exact(model, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_qlinear_matmul(dtype: str, per_channel: bool, tmp_path: Path) -> None:
+    model = qlinear_weights("QLinearMatMul", (4, 14), (14, 6), dtype=dtype, per_channel=per_channel, bias=False)
+    exact(model, tmp_path)

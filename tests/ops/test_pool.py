@@ -1,0 +1,95 @@
+"""MaxPool, AveragePool and GlobalAveragePool."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from checking import exact, kernels
+from small_models import DTYPES, Net, qoperator
+
+# name -> (input shape, attributes)
+GEOMETRY: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
+    "2x2": ((1, 3, 6, 8), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+    "overlapping": ((1, 3, 7, 8), {"kernel_shape": [3, 3]}),
+    "stride3": ((1, 3, 8, 10), {"kernel_shape": [2, 3], "strides": [3, 3]}),
+    "3x1": ((1, 5, 9, 4), {"kernel_shape": [3, 1], "strides": [2, 1]}),
+    "pads": ((1, 3, 7, 8), {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "strides": [2, 2]}),
+    "asymmetric_pads": ((1, 3, 7, 8), {"kernel_shape": [3, 3], "pads": [0, 1, 2, 0], "strides": [1, 2]}),
+    "same_upper": ((1, 3, 7, 8), {"kernel_shape": [3, 2], "auto_pad": "SAME_UPPER", "strides": [2, 2]}),
+    "same_lower": ((1, 3, 7, 8), {"kernel_shape": [3, 2], "auto_pad": "SAME_LOWER", "strides": [2, 2]}),
+    "valid": ((1, 3, 7, 8), {"kernel_shape": [3, 3], "auto_pad": "VALID", "strides": [2, 2]}),
+    "ceil_mode": ((1, 3, 7, 8), {"kernel_shape": [2, 3], "strides": [2, 2], "ceil_mode": 1}),
+    "ceil_mode_pads": ((1, 3, 8, 8), {"kernel_shape": [3, 3], "strides": [2, 2], "pads": [1, 0, 0, 1], "ceil_mode": 1}),
+    "one_channel": ((1, 1, 5, 5), {"kernel_shape": [2, 2]}),
+    "odd_channels": ((1, 19, 4, 4), {"kernel_shape": [2, 2], "strides": [2, 2]}),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", GEOMETRY)
+def test_max_pool(case: str, dtype: str, tmp_path: Path) -> None:
+    shape, attributes = GEOMETRY[case]
+    net = Net(dtype)
+    net.output(net.copy("MaxPool", net.input(shape), **attributes))
+    assert "arm_max_pool_s8" in kernels(exact(net.model(), tmp_path))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_max_pool_at_the_lowest_values(dtype: str, tmp_path: Path) -> None:
+    """Padding counts as nothing, not as a value that could win."""
+    net = Net(dtype)
+    x = net.input((1, 2, 4, 4), scale=0.05, zero_point=127)
+    net.output(net.copy("MaxPool", x, kernel_shape=[3, 3], pads=[1, 1, 1, 1], strides=[2, 2]))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("include_pad", [0, 1])
+@pytest.mark.parametrize("case", GEOMETRY)
+def test_average_pool(case: str, include_pad: int, dtype: str, tmp_path: Path) -> None:
+    shape, attributes = GEOMETRY[case]
+    net = Net(dtype, opset=19)
+    x = net.input(shape, 0.05, -9)
+    net.output(net.op("AveragePool", x, scale=0.021, zero_point=11, count_include_pad=include_pad, **attributes))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    "x, y",
+    [((0.05, -128), (0.03, -128)), ((0.05, 127), (0.05, 127)), ((0.5, 0), (0.125, 0)), ((1e-12, 5), (5e-13, 3))],
+    ids=["low_ends", "high_ends", "powers_of_two", "tiny"],
+)
+@pytest.mark.parametrize("whole", [False, True])
+def test_average_pool_parameters(
+    x: tuple[float, int], y: tuple[float, int], whole: bool, dtype: str, tmp_path: Path
+) -> None:
+    net = Net(dtype)
+    kernel = [6, 6] if whole else [2, 2]
+    net.output(net.op("AveragePool", net.input((1, 4, 6, 6), *x), scale=y[0], zero_point=y[1], kernel_shape=kernel))
+    exact(net.model(), tmp_path, samples=48)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("size", [(1, 1), (4, 4), (7, 5), (16, 16)])
+def test_global_average_pool(size: tuple[int, int], dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    x = net.input((1, 9, *size), 0.05, -40)
+    net.output(net.op("GlobalAveragePool", x, scale=0.02, zero_point=20))
+    assert "mcugen_global_average_pool_s8" in kernels(exact(net.model(), tmp_path))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("channels_last", [0, 1])
+def test_qlinear_average_pool(channels_last: int, dtype: str, tmp_path: Path) -> None:
+    shape = (1, 6, 8, 3) if channels_last else (1, 3, 6, 8)
+    attributes = {"kernel_shape": [2, 3], "strides": [2, 1], "channels_last": channels_last}
+    exact(qoperator("QLinearAveragePool", [shape], dtype=dtype, output=(0.03, 4), **attributes), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_qlinear_global_average_pool(dtype: str, tmp_path: Path) -> None:
+    model = qoperator("QLinearGlobalAveragePool", [(1, 5, 6, 6)], dtype=dtype, output=(0.02, 4), channels_last=0)
+    exact(model, tmp_path)

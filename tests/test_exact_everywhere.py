@@ -1,0 +1,51 @@
+"""The same bytes with Arm's library, on emulated cores, with float edges and for every core's plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checking import CMSIS_NN, assert_exact, compile_model, needs_cmsis_nn
+from gallery import NAMES, example
+
+from mcugen.target import CORES
+
+
+@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("io", ["int8", "float"])
+def test_host(case: str, io: str, tmp_path: Path) -> None:
+    compiled = compile_model(example(case), tmp_path, io=io)
+    result = assert_exact(compiled)
+    kinds = {port.type.dtype for port in (*compiled.inputs, *compiled.outputs)}
+    assert kinds == {"int8" if io == "int8" else "float32"}
+    assert all(array.dtype == np.float32 for array in result.outputs.values())
+
+
+@pytest.mark.parametrize("core", [core.name for core in CORES])
+def test_plan_of_every_core_runs_on_the_host(core: str, tmp_path: Path) -> None:
+    assert_exact(compile_model(example("classifier-int8"), tmp_path, core=core))
+
+
+@needs_cmsis_nn
+@pytest.mark.parametrize("case", NAMES)
+def test_arms_library(case: str, tmp_path: Path) -> None:
+    assert_exact(compile_model(example(case), tmp_path, library="arm"), cmsis_nn=CMSIS_NN)
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4", "cortex-m55"])
+@pytest.mark.parametrize("case", NAMES)
+def test_emulated_core(case: str, core: str, tmp_path: Path) -> None:
+    assert_exact(compile_model(example(case), tmp_path, core=core), samples=4, on=core)
+
+
+@needs_cmsis_nn
+@pytest.mark.parametrize("core", ["cortex-m4", "cortex-m55"])
+def test_arms_library_on_an_emulated_core(core: str, tmp_path: Path) -> None:
+    compiled = compile_model(example("classifier-uint8"), tmp_path, core=core, library="arm")
+    assert_exact(compiled, samples=4, on=core, cmsis_nn=CMSIS_NN)
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4"])
+def test_float_edges_on_an_emulated_core(core: str, tmp_path: Path) -> None:
+    assert_exact(compile_model(example("ports-uint8"), tmp_path, core=core, io="float"), samples=4, on=core)

@@ -1,0 +1,361 @@
+"""What is refused, as a user meets it: exit code, one message with its next step, nothing written."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnx
+import pytest
+from c_compiler import GCC, compile_project
+from click.testing import CliRunner, Result
+from onnx import TensorProto, helper
+from small_models import Net
+
+from mcugen.cli import main
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner().invoke(main, [str(argument) for argument in arguments])
+
+
+def save(model: onnx.ModelProto, folder: Path) -> Path:
+    path = folder / "small.onnx"
+    onnx.save(model, path)
+    return path
+
+
+def assert_refused(result: Result, code: int, *parts: str) -> str:
+    """One paragraph on stderr that holds every part, nothing on stdout, no traceback."""
+    said = result.stderr.strip()
+    assert result.exit_code == code, (result.exit_code, said, result.exception)
+    assert isinstance(result.exception, SystemExit)
+    assert result.stdout == ""
+    assert "Traceback" not in said
+    lines = [line for line in said.splitlines() if not line.startswith("Usage:")]
+    assert len(lines) == 1, said
+    for part in parts:
+        assert part in said, said
+    return said
+
+
+def assert_nothing_written(folder: Path, *allowed: str) -> None:
+    assert sorted(path.name for path in folder.iterdir()) == sorted(allowed)
+
+
+def plain(dtype: str = "uint8") -> Net:
+    net = Net(dtype)
+    net.output(net.conv(net.input((1, 3, 8, 8)), (4, 3, 3, 3)))
+    return net
+
+
+def _unsupported_operator() -> onnx.ModelProto:
+    net = Net()
+    net.output(net.quantize(net.node("Det", net.real(net.input((1, 2, 3, 3))), name="head/Det"), 0.1, 0))
+    return net.model()
+
+
+def _custom_operator() -> onnx.ModelProto:
+    net = Net()
+    y = net.node("Magic", net.real(net.input((1, 4))), name="head/Magic", domain="org.example")
+    net.output(net.quantize(y, 0.1, 0))
+    model = net.model()
+    model.opset_import.append(helper.make_opsetid("org.example", 1))
+    model.graph.output[0].type.tensor_type.shape.dim.add(dim_value=1)
+    return model
+
+
+def _float_model() -> onnx.ModelProto:
+    node = helper.make_node("Relu", ["x"], ["y"], name="body/Relu")
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _float_island() -> onnx.ModelProto:
+    net = Net()
+    real = net.node("Conv", net.real(net.input((1, 3, 6, 6))), net.weights((4, 3, 3, 3))[0], name="stem/Conv")
+    float_weights = net.constant(net.rng.normal(0, 1, (2, 4, 1, 1)).astype(np.float32))
+    net.output(net.quantize(net.node("Conv", real, float_weights, name="island/Conv"), 0.1, 0))
+    return net.model()
+
+
+def _per_channel_activation() -> onnx.ModelProto:
+    net = Net()
+    real = net.float_input((1, 3, 4, 4))
+    scales, zeros = net.constant(np.array([0.1, 0.2, 0.3], np.float32)), net.constant(np.zeros(3, np.uint8))
+    q = net.node("QuantizeLinear", real, scales, zeros, axis=1, name="input/Quantize")
+    back = net.node("DequantizeLinear", q, scales, zeros, axis=1)
+    pooled = net.node("MaxPool", back, kernel_shape=[2, 2], name="input/Pool")
+    net.output(net.quantize(pooled, 0.1, 0))
+    return net.model()
+
+
+def _dynamic_quantization() -> onnx.ModelProto:
+    nodes = [
+        helper.make_node("DynamicQuantizeLinear", ["x"], ["q", "s", "z"], name="body/Dynamic"),
+        helper.make_node("DequantizeLinear", ["q", "s", "z"], ["y"], name="body/Back"),
+    ]
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    graph = helper.make_graph(nodes, "g", ends[:1], ends[1:])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+def _mixed_signs() -> onnx.ModelProto:
+    net = Net("uint8")
+    x = net.input((1, 4))
+    net.dtype, net.origin = np.dtype("int8"), 0
+    y = net.input((1, 4), name="other")
+    net.output(net.op("Add", x, y, name="sum/Add"))
+    return net.model()
+
+
+def _dilated_same_padding() -> onnx.ModelProto:
+    net = Net()
+    net.output(net.conv(net.input((1, 3, 8, 8)), (4, 3, 3, 3), auto_pad="SAME_UPPER", dilations=[2, 2]))
+    return net.model()
+
+
+def _far_bias_scale() -> onnx.ModelProto:
+    net = Net()
+    x = net.input((1, 6))
+    weights, _ = net.weights((4, 6), axis=None)
+    bias = net.bias(np.array([1, 2, 3, 4], np.int32), np.float32([1.0]))
+    net.output(net.quantize(net.node("Gemm", net.real(x), weights, bias, transB=1, name="head/Gemm"), 0.1, 0))
+    return net.model()
+
+
+def _negative_scale() -> onnx.ModelProto:
+    net = Net()
+    net.output(net.op("Neg", net.input((1, 6), scale=-0.1)))
+    return net.model()
+
+
+def _wide_activation() -> onnx.ModelProto:
+    net = Net(opset=21)
+    net.dtype, net.origin = np.dtype("int16"), 0
+    net.output(net.op("Neg", net.input((1, 6)), name="head/Neg"))
+    return net.model()
+
+
+def _loop() -> onnx.ModelProto:
+    branch = helper.make_graph(
+        [helper.make_node("Identity", ["x"], ["z"])], "b", [], [helper.make_tensor_value_info("z", 1, [1, 4])]
+    )
+    condition = helper.make_tensor("c", TensorProto.BOOL, [], [True])
+    node = helper.make_node("If", ["c"], ["y"], name="body/If", then_branch=branch, else_branch=branch)
+    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+    graph = helper.make_graph([node], "g", ends[:1], ends[1:], [condition])
+    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+
+
+# name -> (model, what the message says: node, limit, next step)
+MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
+    "unsupported operator": (_unsupported_operator, ("head/Det", "Det is not supported", "mcugen ops")),
+    "custom operator": (_custom_operator, ("head/Magic", "org.example.Magic", "mcugen ops")),
+    "float model": (_float_model, ("body/Relu", "not quantized", "quantize_static")),
+    "float island": (_float_island, ("island/Conv", "not quantized", "Quantize")),
+    "per-channel activation": (_per_channel_activation, ("per channel", "per tensor")),
+    "dynamic quantization": (_dynamic_quantization, ("body/Dynamic", "dynamically", "quantize_static")),
+    "mixed int8 and uint8": (_mixed_signs, ("int8 and uint8", "one activation type")),
+    "dilated same padding": (_dilated_same_padding, ("Conv_", "SAME_UPPER", "explicit pads")),
+    "far bias scale": (_far_bias_scale, ("head/Gemm", "bias scale", "input scale * weight scale")),
+    "negative scale": (_negative_scale, ("QuantizeLinear", "not a positive number", "Quantize the model again")),
+    "16-bit activation": (_wide_activation, ("int16", "int8 or uint8")),
+    "control flow": (_loop, ("body/If", "control flow")),
+}
+
+
+@pytest.mark.parametrize("case", MODELS)
+@pytest.mark.parametrize("command", ["build", "verify"])
+def test_models(command: str, case: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    make, parts = MODELS[case]
+    path = save(make(), tmp_path)
+    more = ["-o", tmp_path / "out"] if command == "build" else []
+    assert_refused(run(command, path, *more), 2, *parts)
+    assert_nothing_written(tmp_path, "small.onnx")
+
+
+@pytest.mark.parametrize(
+    "content, part", [(b"", "empty"), (b"text", "not a readable ONNX model")], ids=["empty", "text"]
+)
+def test_files(content: bytes, part: str, tmp_path: Path) -> None:
+    path = tmp_path / "small.onnx"
+    path.write_bytes(content)
+    assert_refused(run("build", path, "-o", tmp_path / "out"), 2, "small.onnx", part, "Export the model again")
+    assert_nothing_written(tmp_path, "small.onnx")
+
+
+def test_missing_file(tmp_path: Path) -> None:
+    assert_refused(run("build", tmp_path / "none.onnx", "-o", tmp_path / "out"), 2, "none.onnx", "no such file")
+    assert_nothing_written(tmp_path)
+
+
+OPTIONS: dict[str, tuple[list[str], int, tuple[str, ...]]] = {
+    "ram": (["--ram", "64"], 1, ("--ram allows 64", "too many", "The peak is at step")),
+    "flash": (["--flash", "100"], 1, ("--flash allows 100", "too many")),
+    "ram text": (["--ram", "lots"], 2, ("'lots' is not a memory size", "256K")),
+    "shape text": (["--shape", "x"], 2, ("'x' is not a shape", "--shape name=1,3,224,224")),
+    "shape zero": (["--shape", "x=1,0"], 2, ("is not a shape",)),
+    "shape name": (["--shape", "z=1,3,8,8"], 2, ("'z'", "Its inputs are: x")),
+    "shape rank": (["--shape", "x=1,3"], 2, ("x", "2 dimensions, the input has 4")),
+    "shape fixed": (["--shape", "x=1,4,8,8"], 2, ("x", "the model fixes 3")),
+    "target": (["--target", "cortex-m9"], 2, ("unknown core 'cortex-m9'", "Known: cortex-m0")),
+}
+
+
+@pytest.mark.parametrize("case", OPTIONS)
+def test_options(case: str, tmp_path: Path) -> None:
+    arguments, code, parts = OPTIONS[case]
+    path = save(plain().model(), tmp_path)
+    assert_refused(run("build", path, "-o", tmp_path / "out", *arguments), code, *parts)
+    assert_nothing_written(tmp_path, "small.onnx")
+
+
+@pytest.mark.parametrize("command", ["verify", "profile"])
+def test_unknown_core(command: str, tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    assert_refused(run(command, path, "--on", "cortex-m9"), 2, "unknown core 'cortex-m9'", "Known:")
+
+
+@pytest.mark.parametrize("command, code", [("verify", 1), ("profile", 1)])
+def test_budget_of_the_other_commands(command: str, code: int, tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    assert_refused(run(command, path, "--ram", "64"), code, "--ram allows 64")
+
+
+def test_profile_needs_a_core(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    assert_refused(run("profile", path, "--on", "host"), 2, "--on cortex-m4")
+
+
+def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    out = tmp_path / "out"
+    out.mkdir()
+    (out / "thesis.txt").write_text("precious")
+    assert_refused(run("build", path, "-o", out), 2, str(out), "holds something else", "another -o")
+    assert (out / "thesis.txt").read_text() == "precious"
+    assert_nothing_written(tmp_path, "small.onnx", "out")
+    assert_nothing_written(out, "thesis.txt")
+
+
+def test_a_file_in_the_way(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    (tmp_path / "out").write_text("precious")
+    assert_refused(run("build", path, "-o", tmp_path / "out"), 2, "it is a file", "another -o")
+    assert (tmp_path / "out").read_text() == "precious"
+
+
+def test_an_earlier_build_is_replaced(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    out = tmp_path / "out"
+    assert run("build", path, "-o", out).exit_code == 0
+    (out / "stale.c").write_text("int stale;")
+    assert run("build", path, "-o", out).exit_code == 0
+    assert not (out / "stale.c").exists()
+    assert_nothing_written(tmp_path, "small.onnx", "out")
+
+
+def test_a_failed_build_leaves_the_earlier_one(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    out = tmp_path / "out"
+    assert run("build", path, "-o", out).exit_code == 0
+    before = {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()}
+    assert run("build", path, "-o", out, "--ram", "64").exit_code == 1
+    assert {p.relative_to(out): p.read_bytes() for p in out.rglob("*") if p.is_file()} == before
+
+
+def _npz(**arrays: np.ndarray) -> Callable[[Path], None]:
+    def write(path: Path) -> None:
+        with path.open("wb") as stream:
+            np.savez(stream, **arrays)
+
+    return write
+
+
+_X = np.zeros((2, 1, 3, 8, 8), np.float32)
+ARCHIVES: dict[str, tuple[Callable[[Path], object], tuple[str, ...]]] = {
+    "missing": (lambda path: None, ("no such file",)),
+    "empty file": (lambda path: path.write_bytes(b""), ("not a readable .npz",)),
+    "text": (lambda path: path.write_text("hello"), ("not a readable .npz",)),
+    "truncated": (lambda path: (_npz(x=_X)(path), path.write_bytes(path.read_bytes()[:200])), ("not a readable .npz",)),
+    "objects": (lambda path: _npz(x=np.array([{}], object))(path), ("not a readable .npz",)),
+    "other name": (_npz(image=_X), ("no array for the model input 'x'", "It holds: image")),
+    "other shape": (_npz(x=_X[..., :7]), ("has shape [2, 1, 3, 8, 7]", "Each sample must be [1, 3, 8, 8]")),
+    "other type": (_npz(x=_X.astype(complex)), ("complex128", "float32")),
+    "no samples": (_npz(x=_X[:0]), ("no sample",)),
+}
+
+
+@pytest.mark.parametrize("case", ARCHIVES)
+def test_inputs(case: str, tmp_path: Path) -> None:
+    write, parts = ARCHIVES[case]
+    path = save(plain().model(), tmp_path)
+    archive = tmp_path / "inputs.npz"
+    write(archive)
+    assert_refused(run("verify", path, "--inputs", archive), 2, "inputs.npz", *parts)
+
+
+def test_cmsis_nn_that_is_none(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    result = run("verify", path, "--samples", 1, "--cmsis-nn", tmp_path)
+    assert_refused(result, 2, "not a CMSIS-NN checkout", "Clone")
+
+
+HOSTILE = {
+    "comment": "a */ #error x /* ",
+    "newline": 'first\n#error "second"',
+    "quotes": '"; } int main(void) { return 1; } //',
+    "percent": "%s%n%d",
+    "path": "../../../etc/passwd",
+    "absolute": "/tmp/escape",
+    "long": "x" * 500,
+    "keyword": "int",
+    "digits": "12",
+    "non-ascii": "größe/学习/🙂",
+    "backslash": "line \\\n#error continued",
+    "trigraph": "??/\n#error continued",
+    "braces": "{{ m.name }}{% raw %}",
+    "spaces": "   ",
+    "control": "\x01\x1b[31m",
+}
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_names(case: str, tmp_path: Path) -> None:
+    """Names reach C only as identifiers and harmless comments: the project compiles without a warning, alone."""
+    text = HOSTILE[case]
+    net = Net()
+    a, b = net.input((1, 3, 6, 6), name=text), net.input((1, 4, 4, 4), name=text + "2")
+    conv = net.conv(a, (4, 3, 3, 3))
+    net.output(net.op("Add", conv, b, scale=max(conv.scale, b.scale) * 1.5), text + "3")
+    model = net.model()
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{text}{index or ''}"
+    out = tmp_path / "inside" / "out"
+    out.parent.mkdir()
+    result = run("build", save(model, tmp_path), "-o", out, "--name", text if case == "long" else "m")
+    assert result.exit_code == 0, result.stderr
+    assert_nothing_written(tmp_path, "small.onnx", "inside")
+    assert_nothing_written(tmp_path / "inside", "out")
+    compile_project(out, [GCC, "-std=c99"])
+
+
+@pytest.mark.parametrize("case", HOSTILE)
+def test_hostile_project_names(case: str, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    result = run("build", save(plain().model(), tmp_path), "-o", out, "--name", HOSTILE[case])
+    assert result.exit_code == 0, result.stderr
+    assert_nothing_written(tmp_path, "small.onnx", "out")
+    assert all(path.parent == out for path in out.glob("*.[ch]"))
+    compile_project(out, [GCC, "-std=c99"])
+
+
+def test_a_model_file_of_a_hostile_name(tmp_path: Path) -> None:
+    path = tmp_path / "auto register; (2).onnx"
+    onnx.save(plain().model(), path)
+    assert run("build", path, "-o", tmp_path / "out").exit_code == 0
+    compile_project(tmp_path / "out", [GCC, "-std=c99"])
