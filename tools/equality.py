@@ -126,6 +126,7 @@ def main(models: Path, cmsis_nn: Path | None, samples: int, board_samples: int, 
                 rows.append(measure(model, samples, board_samples, cmsis_nn, Path(scratch)))
                 click.echo(json.dumps(rows[-1]))
     if not only:
+        DOCS.mkdir(exist_ok=True)
         (DOCS / "equality.md").write_text(table(rows, samples, board_samples), encoding="utf-8")
         (DOCS / "equality.json").write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
     sys.exit(any(place[0] or place[2] for row in rows for place in row["places"].values()))
