@@ -23,7 +23,7 @@ from .deliver.commands_export import export, run_pipeline
 from .deliver.commands_quantize import compare, quantize
 from .emit.artefact import Compiled
 from .emit.canonical import canonical_model
-from .emit.report import report
+from .emit.report import float_warning, report
 from .errors import UserError
 from .ops import OPS
 from .prove.profile import profile as run_profile
@@ -116,7 +116,11 @@ def _compile(
         ram=_SMALLEST if ram == "min" else _budget(ram),
         shapes=dict(parse_shape(text) for text in shapes),
     )
-    return pipeline.compile(model, options, seen or (lambda name, graph: None))
+    compiled = pipeline.compile(model, options, seen or (lambda name, graph: None))
+    warning = float_warning(compiled)
+    if warning is not None:
+        err.print(f"warning: {warning}", markup=False, soft_wrap=True)
+    return compiled
 
 
 def _samples(compiled: Compiled, inputs: Path | None, count: int | None, default: int, seed: int) -> Samples:
@@ -213,7 +217,7 @@ def build(
     mcugen build model.onnx -o out/m --shape input=1,3,224,224 --io float
     mcugen build model.onnx -o out/m --dump-after to_nhwc
     """
-    limits = (_budget(ram), _budget(flash))
+    limits = (_budget(ram), None if flash is None else parse_size(flash))
 
     def seen(pass_name: str, graph: ir.Graph) -> None:
         if dump_after in (pass_name, "all"):

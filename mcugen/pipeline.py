@@ -99,12 +99,18 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
     graph = run_passes(source.graph, options.io, seen)
     for node in graph.nodes:
         check_limits(OPS[node.op], graph, node)
-    planned = plan_steps(
-        graph,
-        lower(graph, target, options),
-        lambda graph, node, step: _lower_node(graph, target, options, step.name, node)[0],
-        options.ram,
-    )
+    nodes = graph.producers()
+
+    def lower_band(graph: ir.Graph, node: ir.Node, step: Step) -> Step:
+        kernels = "api" if step.kernel.startswith("arm_") else options.kernels
+        return _lower_node(graph, target, replace(options, kernels=kernels), step.name, node)[0]
+
+    def lean(step: Step) -> Step | None:
+        node = nodes[step.outputs[0]]
+        found = _lower_node(graph, target, replace(options, kernels="api"), step.name, node)
+        return found[0] if len(found) == 1 and found[0].scratch_bytes < step.scratch_bytes else None
+
+    planned = plan_steps(graph, lower(graph, target, options), lower_band, lean, options.ram)
     name = identifier(options.name or path.stem)
     return Compiled(
         name=name,

@@ -13,12 +13,14 @@ from . import oracle, resources
 from .emit.artefact import Compiled
 from .emit.canonical import canonical_model, to_native
 from .emit.codegen import c_sources, environment, project_view, vector_view
+from .emit.html import report_html
 from .emit.report import report
 from .emit.sources import parts
 from .errors import CheckFailed
 from .folder import refuse_foreign, staged
 from .prove.profile import Footprint, footprint
 from .prove.samples import random_samples, to_firmware_outputs, to_model
+from .prove.tolerance import tolerances
 
 # Optimization level of the C compiler for --optimize.
 OPTIMIZE = {"speed": "-O3", "balanced": "-O2", "size": "-Os"}
@@ -96,6 +98,7 @@ def _files(compiled: Compiled, data: dict[str, Any], optimize: str) -> dict[str,
     files["test/vectors.h"] = jinja.get_template("vectors.h.j2").render(m=view, **vectors)
     files["test/vectors.c"] = jinja.get_template("vectors.c.j2").render(m=view, **vectors)
     files["report.json"] = json.dumps(data, indent=2) + "\n"
+    files["report.html"] = report_html(compiled, data)
     return files
 
 
@@ -118,5 +121,7 @@ def _vectors(compiled: Compiled) -> dict[str, Any]:
     shown = to_model(compiled, firmware)
     equal = all(np.array_equal(shown[name], pinned[name].reshape(shown[name].shape)) for name in shown)
     what = "the pinned session" if equal else "the canonical integer graph"
+    states = tolerances(compiled)
+    allowed = {name: states[name].allowed(array, 1.0) for name, array in firmware.items() if name in states}
     source = f"inputs random (seed 0), outputs of ONNX Runtime {oracle.environment()['onnxruntime']}, {what}"
-    return {"samples": count, "source": source, "vectors": vector_view(compiled, samples.firmware, firmware)}
+    return {"samples": count, "source": source, "vectors": vector_view(compiled, samples.firmware, firmware, allowed)}

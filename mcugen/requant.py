@@ -512,6 +512,53 @@ def average_pool_params(
     )
 
 
+@dataclass(frozen=True)
+class ReduceParams:
+    """The arithmetic members of mcugen_reduce_sum_params."""
+
+    input_scale: np.float32
+    output_scale: np.float32
+    divisor: np.float32
+    input_zero_point: int
+    output_zero_point: int
+    multiplier: int
+    shift: int
+    tie: int
+    activation_min: int
+    activation_max: int
+
+
+def reduce_params(
+    sx: Real,
+    zx: int,
+    sy: Real,
+    zy: int,
+    count: int,
+    *,
+    mean: bool,
+    activation: tuple[int, int] = (-128, 127),
+) -> ReduceParams:
+    """Parameters of ReduceMean and ReduceSum of `count` values between DequantizeLinear and QuantizeLinear.
+
+    The integer path computes sum(x - zx) * sx / sy (/ count) in 16.16 fixed point. In whatever order they are added,
+    the floats are within relative 2^-24 for each of count products, count - 1 additions and two divisions of the sum
+    of magnitudes, at most `reach` output steps. Nearer than that to a tie the kernel takes the float path.
+    """
+    input_scale, output_scale = _scale("input scale", sx), _scale("output scale", sy)
+    divisor = count if mean else 1
+    ratio = float(input_scale) / float(output_scale) / divisor
+    mantissa, exponent = math.frexp(ratio)
+    reach = 255.0 * count * ratio
+    tie = math.ceil(reach * ((count + 3) * 2.0**-24 + 2.0**-29) * 65536.0) + 2
+    multiplier, shift = int(math.ldexp(mantissa, 31)), 15 - exponent
+    # Subnormal floats have no relative bound, and 16.16 must hold the result: else all take the float path.
+    normal = float(input_scale) > 2.0**-100 and float(output_scale) > 2.0**-100
+    if not (normal and reach < _REQUANT_LIMIT - 512 and tie < 0x8000 and 0 <= shift < 63):
+        multiplier, shift, tie = 0, 0, 0x8000
+    scales = np.float32(input_scale), np.float32(output_scale), np.float32(divisor)
+    return ReduceParams(*scales, zx, zy, multiplier, shift, tie, *activation)
+
+
 # A stock CMSIS-NN: multipliers for its own rounding ------------------------------------------------
 
 

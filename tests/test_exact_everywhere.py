@@ -11,6 +11,8 @@ from gallery import NAMES, example
 
 from mcugen.target import CORES
 
+ARM = {"library": "arm", "kernels": "api"}
+
 
 @pytest.mark.parametrize("case", NAMES)
 @pytest.mark.parametrize("io", ["int8", "float"])
@@ -20,6 +22,16 @@ def test_host(case: str, io: str, tmp_path: Path) -> None:
     kinds = {port.type.dtype for port in (*compiled.inputs, *compiled.outputs)}
     assert kinds == {"int8" if io == "int8" else "float32"}
     assert all(array.dtype == np.float32 for array in result.outputs.values())
+
+
+@pytest.mark.parametrize("case", NAMES)
+def test_calls_of_the_cmsis_nn_api(case: str, tmp_path: Path) -> None:
+    assert_exact(compile_model(example(case), tmp_path, kernels="api"))
+
+
+@pytest.mark.parametrize("optimize", ["speed", "size"])
+def test_optimization(optimize: str, tmp_path: Path) -> None:
+    assert_exact(compile_model(example("classifier-uint8"), tmp_path, optimize=optimize))
 
 
 @pytest.mark.parametrize("core", [core.name for core in CORES])

@@ -12,7 +12,7 @@ import mcugen
 ROOT = Path(mcugen.__file__).parent
 # From the bottom up; the stages of one line may import each other.
 LAYERS: tuple[tuple[str, ...], ...] = (
-    ("errors", "resources"),
+    ("errors", "resources", "folder"),
     ("ir",),
     ("requant", "oracle", "target", "step"),
     ("frontend",),
@@ -21,7 +21,8 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plan",),
     ("emit",),
     ("prove",),
-    ("pipeline", "project"),
+    ("console", "pipeline", "project"),
+    ("deliver",),
     ("cli",),
 )
 LEVEL = {stage: level for level, stages in enumerate(LAYERS) for stage in stages}

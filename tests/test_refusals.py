@@ -57,28 +57,11 @@ def _unsupported_operator() -> onnx.ModelProto:
 
 
 def _custom_operator() -> onnx.ModelProto:
-    net = Net()
-    y = net.node("Magic", net.real(net.input((1, 4))), name="head/Magic", domain="org.example")
-    net.output(net.quantize(y, 0.1, 0))
-    model = net.model()
+    model = _unsupported_operator()
+    node = next(node for node in model.graph.node if node.op_type == "Det")
+    node.op_type, node.domain, node.name = "Magic", "org.example", "head/Magic"
     model.opset_import.append(helper.make_opsetid("org.example", 1))
-    model.graph.output[0].type.tensor_type.shape.dim.add(dim_value=1)
     return model
-
-
-def _float_model() -> onnx.ModelProto:
-    node = helper.make_node("Relu", ["x"], ["y"], name="body/Relu")
-    ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
-    graph = helper.make_graph([node], "g", ends[:1], ends[1:])
-    return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
-
-
-def _float_island() -> onnx.ModelProto:
-    net = Net()
-    real = net.node("Conv", net.real(net.input((1, 3, 6, 6))), net.weights((4, 3, 3, 3))[0], name="stem/Conv")
-    float_weights = net.constant(net.rng.normal(0, 1, (2, 4, 1, 1)).astype(np.float32))
-    net.output(net.quantize(net.node("Conv", real, float_weights, name="island/Conv"), 0.1, 0))
-    return net.model()
 
 
 def _per_channel_activation() -> onnx.ModelProto:
@@ -104,7 +87,7 @@ def _dynamic_quantization() -> onnx.ModelProto:
 
 def _mixed_signs() -> onnx.ModelProto:
     net = Net("uint8")
-    x = net.input((1, 4))
+    x = net.real(net.input((1, 4)))
     net.dtype, net.origin = np.dtype("int8"), 0
     y = net.input((1, 4), name="other")
     net.output(net.op("Add", x, y, name="sum/Add"))
@@ -154,11 +137,9 @@ def _loop() -> onnx.ModelProto:
 MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "unsupported operator": (_unsupported_operator, ("head/Det", "Det is not supported", "mcugen ops")),
     "custom operator": (_custom_operator, ("head/Magic", "org.example.Magic", "mcugen ops")),
-    "float model": (_float_model, ("body/Relu", "not quantized", "quantize_static")),
-    "float island": (_float_island, ("island/Conv", "not quantized", "Quantize")),
     "per-channel activation": (_per_channel_activation, ("per channel", "per tensor")),
-    "dynamic quantization": (_dynamic_quantization, ("body/Dynamic", "dynamically", "quantize_static")),
-    "mixed int8 and uint8": (_mixed_signs, ("int8 and uint8", "one activation type")),
+    "dynamic quantization": (_dynamic_quantization, ("body/Back", "computed at run time", "static quantization")),
+    "mixed int8 and uint8": (_mixed_signs, ("sum/Add", "int8 and uint8", "one activation type")),
     "dilated same padding": (_dilated_same_padding, ("Conv_", "SAME_UPPER", "explicit pads")),
     "far bias scale": (_far_bias_scale, ("head/Gemm", "bias scale", "input scale * weight scale")),
     "negative scale": (_negative_scale, ("QuantizeLinear", "not a positive number", "Quantize the model again")),

@@ -2,6 +2,37 @@
 #include "arm_nnfunctions.h"
 #include "mcugen_nn.h"
 
+/* The part of a window that lies inside the input, its steps in bytes. */
+typedef struct
+{
+    const int8_t *first;
+    int32_t rows;
+    int32_t columns;
+    int32_t row_step;
+} window;
+
+#if defined(MCUGEN_NN_MVE)
+static void max_pixel(const window *taps, int32_t channels, const cmsis_nn_activation *clamp, int8_t *output)
+{
+    for (int32_t ch = 0; ch < channels; ch += 16)
+    {
+        const mve_pred16_t lanes = vctp8q((uint32_t)(channels - ch));
+        int8x16_t largest = vdupq_n_s8((int8_t)clamp->min);
+        const int8_t *row = taps->first + ch;
+        for (int32_t i = taps->rows; i > 0; --i)
+        {
+            const int8_t *tap = row;
+            for (int32_t j = taps->columns; j > 0; --j)
+            {
+                largest = vmaxq_s8(largest, vldrbq_z_s8(tap, lanes));
+                tap += channels;
+            }
+            row += taps->row_step;
+        }
+        vstrbq_p_s8(output + ch, vminq_s8(largest, vdupq_n_s8((int8_t)clamp->max)), lanes);
+    }
+}
+#else
 static void keep_larger(int8_t *output, const int8_t *input, int32_t count)
 {
     for (int32_t i = 0; i < count; ++i)
@@ -9,6 +40,23 @@ static void keep_larger(int8_t *output, const int8_t *input, int32_t count)
         output[i] = input[i] > output[i] ? input[i] : output[i];
     }
 }
+
+static void max_pixel(const window *taps, int32_t channels, const cmsis_nn_activation *clamp, int8_t *output)
+{
+    memset(output, clamp->min, (size_t)channels);
+    for (int32_t i = 0; i < taps->rows; ++i)
+    {
+        for (int32_t j = 0; j < taps->columns; ++j)
+        {
+            keep_larger(output, taps->first + i * taps->row_step + j * channels, channels);
+        }
+    }
+    for (int32_t ch = 0; ch < channels; ++ch)
+    {
+        output[ch] = (int8_t)mcugen_min(output[ch], clamp->max);
+    }
+}
+#endif
 
 arm_cmsis_nn_status arm_max_pool_s8(const cmsis_nn_context *ctx,
                                     const cmsis_nn_pool_params *pool_params,
@@ -20,7 +68,6 @@ arm_cmsis_nn_status arm_max_pool_s8(const cmsis_nn_context *ctx,
 {
     const int32_t channels = input_dims->c;
     const int32_t input_row = input_dims->w * channels;
-    const int8_t low = (int8_t)pool_params->activation.min;
     (void)ctx;
 
     for (int32_t batch = 0; batch < input_dims->n; ++batch)
@@ -33,20 +80,12 @@ arm_cmsis_nn_status arm_max_pool_s8(const cmsis_nn_context *ctx,
             {
                 const int32_t origin_x = x * pool_params->stride.w - pool_params->padding.w;
                 const mcugen_taps columns = mcugen_valid_taps(origin_x, input_dims->w, filter_dims->w, 1);
-
-                memset(output_data, low, (size_t)channels);
-                for (int32_t row = rows.begin; row < rows.end; ++row)
-                {
-                    for (int32_t column = columns.begin; column < columns.end; ++column)
-                    {
-                        const int32_t at = (origin_y + row) * input_row + (origin_x + column) * channels;
-                        keep_larger(output_data, input_data + at, channels);
-                    }
-                }
-                for (int32_t ch = 0; ch < channels; ++ch)
-                {
-                    output_data[ch] = (int8_t)mcugen_min(output_data[ch], pool_params->activation.max);
-                }
+                const window taps = {
+                    .first = input_data + (origin_y + rows.begin) * input_row + (origin_x + columns.begin) * channels,
+                    .rows = rows.end - rows.begin,
+                    .columns = columns.end - columns.begin,
+                    .row_step = input_row};
+                max_pixel(&taps, channels, &pool_params->activation, output_data);
                 output_data += channels;
             }
         }

@@ -129,10 +129,75 @@ static inline mcugen_acc4 mcugen_block_bias(const int32_t *bias, int32_t last)
     return acc;
 }
 
+#if defined(MCUGEN_NN_MVE) && defined(__GNUC__)
+#define MCUGEN_NN_MVE_ASM 1
+
+/* One call of the function below, which finds the members by number. */
+typedef struct
+{
+    mcugen_acc4 sums;     /*  0 */
+    mcugen_rows4 rows;    /* 16 */
+    const int8_t *input;  /* 32 */
+    int32_t count;        /* 36 */
+    int32_t input_offset; /* 40 */
+} mcugen_mac4;
+
+/* mcugen_block_mac for count > 0, as assembly because compilers spill what just fits the registers: sums in r0, r2,
+ * r4, r6, of the weights alone in r8, r10, r12, lr; rows r1, r3, r5, r7; input r9; count r11. */
+__attribute__((naked, noinline, unused)) static void mcugen_mac4_mve(mcugen_mac4 *mac __attribute__((unused)))
+{
+    __asm__(".syntax unified\n"
+            "push {r0, r4-r11, lr}\n"
+            "ldrd r1, r3, [r0, #16]\n"
+            "ldrd r5, r7, [r0, #24]\n"
+            "ldrd r9, r11, [r0, #32]\n"
+            "ldm r0, {r0, r2, r4, r6}\n"
+            "mov r8, #0\n"
+            "mov r10, #0\n"
+            "mov r12, #0\n"
+            "mov lr, #0\n"
+            "1:\n"
+            "vctp.8 r11\n"
+            "vpstttt\n"
+            "vldrbt.u8 q0, [r9], #16\n"
+            "vldrbt.u8 q1, [r1], #16\n"
+            "vldrbt.u8 q2, [r3], #16\n"
+            "vldrbt.u8 q3, [r5], #16\n"
+            "vmladava.s8 r0, q0, q1\n"
+            "vaddva.s8 r8, q1\n"
+            "vpst\n"
+            "vldrbt.u8 q1, [r7], #16\n"
+            "vmladava.s8 r2, q0, q2\n"
+            "vaddva.s8 r10, q2\n"
+            "vmladava.s8 r4, q0, q3\n"
+            "vaddva.s8 r12, q3\n"
+            "vmladava.s8 r6, q0, q1\n"
+            "vaddva.s8 lr, q1\n"
+            "subs r11, r11, #16\n"
+            "bgt 1b\n"
+            "pop {r1}\n"
+            "ldr r3, [r1, #40]\n"
+            "mla r0, r8, r3, r0\n"
+            "mla r2, r10, r3, r2\n"
+            "mla r4, r12, r3, r4\n"
+            "mla r6, lr, r3, r6\n"
+            "stm r1, {r0, r2, r4, r6}\n"
+            "pop {r4-r11, pc}\n");
+}
+#endif
+
 /* acc += sum over i < count of (input[i] + input_offset) * rows[at + i], for each of the four rows. */
 MCUGEN_INLINE void mcugen_block_mac(mcugen_acc4 *acc, const int8_t *input, int32_t input_offset,
                                     const mcugen_rows4 *rows, int32_t at, int32_t count)
 {
+#if defined(MCUGEN_NN_MVE_ASM)
+    if (count > 0)
+    {
+        mcugen_mac4 mac = {*acc, {rows->a + at, rows->b + at, rows->c + at, rows->d + at}, input, count, input_offset};
+        mcugen_mac4_mve(&mac);
+        *acc = mac.sums;
+    }
+#else
     const int8_t *a = rows->a + at;
     const int8_t *b = rows->b + at;
     const int8_t *c = rows->c + at;
@@ -199,6 +264,7 @@ MCUGEN_INLINE void mcugen_block_mac(mcugen_acc4 *acc, const int8_t *input, int32
         acc->c += value * *c++;
         acc->d += value * *d++;
     }
+#endif
 #endif
 }
 

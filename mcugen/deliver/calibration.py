@@ -7,29 +7,19 @@ model; every such case is an error here.
 from __future__ import annotations
 
 import hashlib
-import zipfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationDataReader
 
 from ..errors import UserError
+from ..prove.feeds import Input, fit, read_archive
 
 IMAGES = (".png", ".jpg", ".jpeg", ".bmp", ".ppm", ".webp")
 LAYOUTS = ("auto", "nchw", "nhwc")
-
-
-@dataclass(frozen=True)
-class Input:
-    """A model input: every dimension fixed, the batch included."""
-
-    name: str
-    dtype: np.dtype[Any]
-    shape: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -110,22 +100,8 @@ def load_data(path: Path, inputs: Sequence[Input], images: Images | None = None,
     if path.is_dir():
         arrays = {i.name: _folder(_subfolder(path, i, inputs), i, images or Images(), limit) for i in inputs}
     else:
-        arrays = _archive(path)
-    feeds: dict[str, np.ndarray] = {}
-    for item in inputs:
-        if item.name not in arrays:
-            raise UserError(
-                f"no array for the model input {item.name!r}",
-                origin=str(path),
-                hint=f"It holds: {', '.join(sorted(arrays)) or 'nothing'}. Save one array per input, by its name.",
-            )
-        feeds[item.name] = _fitted(arrays[item.name], item, path)
-    counts = {name: len(array) for name, array in feeds.items()}
-    if len(set(counts.values())) > 1:
-        raise UserError(f"the inputs have different numbers of samples: {counts}", origin=str(path))
-    count = min(counts.values())
-    if count == 0:
-        raise UserError("it holds no sample", origin=str(path), hint="Give at least one; a hundred calibrate well.")
+        arrays = read_archive(path)
+    feeds, count = fit(arrays, inputs, path)
     data = Data(feeds, count, path.name)
     return data if limit is None else data.first(limit)
 
@@ -146,7 +122,7 @@ def check_values(data: Data) -> None:
 
 def load_labels(path: Path, count: int) -> np.ndarray:
     """Class numbers of `count` samples: the only array of the .npz, or the one named `labels`."""
-    arrays = _archive(path)
+    arrays = read_archive(path)
     if len(arrays) != 1 and "labels" not in arrays:
         raise UserError(
             f"it holds {len(arrays)} arrays: {', '.join(sorted(arrays))}",
@@ -163,16 +139,6 @@ def load_labels(path: Path, count: int) -> np.ndarray:
     if len(labels) < count:
         raise UserError(f"{len(labels)} labels for {count} samples", origin=str(path))
     return labels[:count]
-
-
-def _archive(path: Path) -> dict[str, np.ndarray]:
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise UserError("no such file", origin=str(path)) from None
-    except (OSError, ValueError, AttributeError, zipfile.BadZipFile, EOFError):
-        raise UserError("not a readable .npz file", origin=str(path)) from None
 
 
 def _subfolder(path: Path, item: Input, inputs: Sequence[Input]) -> Path:
@@ -256,19 +222,3 @@ def _layout(item: Input, layout: str) -> tuple[bool, tuple[int, int, int]]:
     if first == last:
         raise refusal
     return first, ((b, c, a) if first else (a, b, c))
-
-
-def _fitted(array: np.ndarray, item: Input, path: Path) -> np.ndarray:
-    if array.shape[1:] != item.shape:
-        if item.shape[:1] != (1,) or array.shape[1:] != item.shape[1:]:
-            raise UserError(
-                f"array {item.name!r} has shape {list(array.shape)}",
-                origin=str(path),
-                hint=f"Each sample must be {list(item.shape)} (a leading 1 may be left out).",
-            )
-        array = array.reshape(len(array), *item.shape)
-    if array.dtype != item.dtype:
-        if not np.can_cast(array.dtype, item.dtype) and not (array.dtype == np.float64 and item.dtype == np.float32):
-            raise UserError(f"array {item.name!r} is {array.dtype}, the model takes {item.dtype}", origin=str(path))
-        array = array.astype(item.dtype)
-    return np.ascontiguousarray(array)

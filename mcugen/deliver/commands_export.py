@@ -12,7 +12,7 @@ from rich.table import Table
 from ..console import guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
 from .bundle import Options
-from .deployment import load_deployment, run_deployment
+from .deployment import REPORT, load_deployment, run_deployment
 from .export import TARGETS
 from .export import export as run_export
 
@@ -139,11 +139,13 @@ def run_pipeline(file: Path, output: Path | None, as_json: bool) -> None:
     mcugen pipeline deployment.yaml
     """
     deployment = load_deployment(file)
-    report = run_deployment(deployment, output or deployment.output, progress)
+    folder = output or deployment.output
+    report = run_deployment(deployment, folder, progress)
     if as_json:
         click.echo(json.dumps(report))
     else:
         _show(report)
+        out.print(f"report: {folder / REPORT}", markup=False)
     broken = [job for job in report["jobs"] if not job["passed"]]
     if broken:
         words = "; ".join(f"{job['model']} for {job['target']}: {', '.join(job['problems'])}" for job in broken)
@@ -153,12 +155,20 @@ def run_pipeline(file: Path, output: Path | None, as_json: bool) -> None:
 
 
 def _show(report: dict[str, Any]) -> None:
-    table = Table("model", "target", "", "budget", "value", "limit", box=None)
+    table = Table("model", "target", "", "budget", box=None)
+    for column in ("value", "limit"):
+        table.add_column(column, justify="right")
     for job in report["jobs"]:
         verdict = "ok" if job["passed"] else "FAILED"
-        rows = job["budgets"] or [{"name": "", "value": "", "limit": ""}]
-        for index, row in enumerate(rows):
-            head = (job["model"], job["target"], verdict) if index == 0 else ("", "", "")
-            table.add_row(*head, row["name"], f"{row['value']}", f"{row['limit']}")
+        head = [job["model"], job["target"], verdict]
+        for row in job["budgets"]:
+            value = "not measured" if row["value"] is None else _number(row["value"])
+            table.add_row(*head, row["name"], value, _number(row["limit"]))
+            head = ["", "", ""]
+        if any(head):
+            table.add_row(*head)
     out.print(table)
-    out.print(f"report: {report['folder']}/deployment.json", markup=False)
+
+
+def _number(value: float) -> str:
+    return f"{value:,.0f}" if value == int(value) else f"{value:,.3f}"

@@ -281,8 +281,8 @@ def run_deployment(deployment: Deployment, output: Path, progress: Progress = si
     for model in deployment.models:
         for name in model.targets:
             jobs.append(_job(model, deployment.targets[name], output / name / model.name, progress))
-    report = {"mcugen": __version__, "file": deployment.file.name, "jobs": jobs}
-    report["passed"] = all(job["passed"] for job in jobs)
+    passed = all(job["passed"] for job in jobs)
+    report = {"mcugen": __version__, "file": deployment.file.name, "passed": passed, "jobs": jobs}
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / REPORT, report)
     return report

@@ -35,7 +35,8 @@ def export(path: Path, folder: Path, options: Options, progress: Progress = sile
     cases nothing is written.
     """
     refuse_foreign(folder)
-    shapes = {**options.shapes, **{name: shapes[1] for name, shapes in options.profiles.items()}}
+    # With a profile, all work is done at its smallest shape: the one that single samples have.
+    shapes = {**options.shapes, **{name: shapes[0] for name, shapes in options.profiles.items()}}
     gated = gate(path, shapes, prequantized=options.prequantized)
     reference = _reference(gated, options, shapes)
     if options.calibration is not None:
@@ -47,7 +48,7 @@ def export(path: Path, folder: Path, options: Options, progress: Progress = sile
         failed = [check for check in outcome.checks if check.passed is False]
         if failed:
             lines = [f"{check.id} {check.what}: {check.detail}".rstrip(": ") for check in failed]
-            raise CheckFailed(f"{path.name} for {options.target}: " + "; ".join(lines))
+            raise CheckFailed(f"{path.name} for {options.target}\n  " + "\n  ".join(lines))
         return finish(job, outcome, staging)
 
 

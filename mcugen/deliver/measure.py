@@ -20,12 +20,16 @@ from onnxruntime.quantization import qdq_loss_debug
 
 from .. import oracle
 from ..errors import UserError
-from .calibration import Data, Input, Reader, inputs_of
+from ..prove.feeds import Input
+from .calibration import Data, Reader, inputs_of
 from .gate import runtime
 from .reference import sqnr_db
 
 MIN_SQNR_DB = 20.0
 """The gate where outputs are no classes: noise at a hundredth of the signal's power."""
+
+BROKEN_DB = 3.0
+"""Below it no gate is needed to know: the noise has half the signal's power, as after saturation everywhere."""
 
 _COPIES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast")
 _SOFTMAX = ("Softmax", "LogSoftmax", "QLinearSoftmax")
@@ -37,7 +41,7 @@ class Scale:
 
     scale: np.float32
     zero_point: int
-    dtype: np.dtype[Any]  # int8 or uint8
+    dtype: np.dtype[Any]  # int8, uint8, int16 or uint16
 
     def real(self, values: np.ndarray) -> np.ndarray:
         return (values.astype(np.int32) - self.zero_point).astype(np.float32) * self.scale
@@ -88,7 +92,7 @@ class _Wires:
         return self._scale(node, 3) if node.op_type == "QLinearSoftmax" else None
 
     def logits(self, output: str) -> tuple[str, Scale | None] | None:
-        """The tensor before the Softmax that ends in `output`; its scale if it is an 8-bit one."""
+        """The tensor before the Softmax that ends in `output`; its scale if it is an integer one."""
         node = self.maker.get(output)
         while node is not None and node.op_type in (*_COPIES, "QuantizeLinear", "DequantizeLinear"):
             node = self.maker.get(node.input[0])
@@ -99,7 +103,7 @@ class _Wires:
             return name, self._scale(node, 1)
         before = self.maker.get(name)
         if before is not None and before.op_type == "DequantizeLinear":
-            # The 8-bit tensor: naming the real one would keep ORT from fusing the layer before.
+            # The integer tensor: naming the real one would keep ORT from fusing the layer before.
             return before.input[0], self._scale(before, 1)
         return name, None
 
@@ -177,7 +181,7 @@ class Subject:
         return Answers(outputs, logits)
 
     def _real(self, values: np.ndarray, scale: Scale | None) -> np.ndarray:
-        if values.dtype in (np.int8, np.uint8) and scale is not None:
+        if values.dtype.kind in "iu" and scale is not None:
             return scale.real(values)
         return values.astype(np.float32)
 

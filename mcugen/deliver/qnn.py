@@ -46,6 +46,7 @@ _RUNNER = "run_qnn.py"
 _SECONDS = 1800
 _MOVES = {"Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Identity", "Shape", "Gather", "Constant"}
 _JOINED = {"Relu", "Clip"}  # part of the operator before them
+_TWO = {"Conv", "ConvTranspose", "Gemm", "MatMul", "Add", "Sub", "Mul", "Div"}  # a constant operand counts too
 
 _WHAT = {
     "Q1": "the compiled model is one EPContext node",
@@ -192,7 +193,8 @@ def _float_left(model: onnx.ModelProto, fp16_ok: bool) -> Check:
     for node in model.graph.node:
         if node.op_type in ("QuantizeLinear", "DequantizeLinear", *_MOVES, *_JOINED):
             continue
-        sources = [makers.get(name) for name in node.input if name and name not in constants]
+        names = node.input[:2] if node.op_type in _TWO else [n for n in node.input if n and n not in constants]
+        sources = [makers.get(name) for name in names]
         if any(source is None or source.op_type not in ("DequantizeLinear", *_MOVES) for source in sources):
             left.append(f"{node.name} ({node.op_type})")
     found = dynamic if fp16_ok else [*dynamic, *left]

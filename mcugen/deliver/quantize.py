@@ -23,7 +23,9 @@ from typing import Any
 import numpy as np
 import onnx
 from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_dynamic, quantize_static
+from onnxruntime.quantization.calibrate import create_calibrator, save_tensors_data
 from onnxruntime.quantization.execution_providers.qnn import get_qnn_qdq_config, qnn_preprocess_model
+from onnxruntime.quantization.quant_utils import QUANT_INPUT_SUFFIX
 from onnxruntime.quantization.registry import IntegerOpsRegistry
 from onnxruntime.quantization.shape_inference import quant_pre_process
 from onnxruntime.transformers.float16 import convert_float_to_float16
@@ -35,7 +37,7 @@ from ..prove.samples import load_samples
 from ..prove.verify import verify
 from .calibration import Data, Input, Reader, check_values, inputs_of
 from .gate import FLOAT, gate, named, quantization_form
-from .measure import Answers, Score, Subject, layer_sqnr, score, task_of
+from .measure import BROKEN_DB, Answers, Score, Subject, layer_sqnr, score, task_of
 
 MODES = ("static", "dynamic", "fp16")
 FORMATS = ("qdq", "qoperator")
@@ -45,6 +47,8 @@ METHODS = {
     "entropy": CalibrationMethod.Entropy,
     "percentile": CalibrationMethod.Percentile,
 }
+# With ORT's own 128 bins for 128 levels, entropy has one candidate, the whole range: it would equal minmax.
+_HISTOGRAM: Mapping[str, dict[str, Any]] = {"entropy": {"num_bins": 512, "num_quantized_bins": 128}}
 TYPES = {"u8": QuantType.QUInt8, "s8": QuantType.QInt8, "u16": QuantType.QUInt16, "s16": QuantType.QInt16}
 
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
@@ -257,10 +261,10 @@ class _Judge:
     def __call__(self, path: Path) -> Score:
         answers = self._answers(onnx.load(path), "the quantized model")
         judged = score(self._reference, answers, self._labels, self._task)
-        if judged.sqnr_db < 0.0:
+        if judged.sqnr_db < BROKEN_DB:
             raise CheckFailed(
-                f"the quantized model does not follow the float model: SQNR {judged.sqnr_db:.1f} dB, more noise than "
-                "signal. Calibrate with samples like those it will see, or take --method minmax."
+                f"the quantized model does not follow the float model: SQNR {judged.sqnr_db:.1f} dB. "
+                "Calibrate with samples like those it will see, or take --method minmax."
             )
         return judged
 
@@ -392,6 +396,27 @@ class _Work:
             "percentile": self._options.percentile if self._options.method == "percentile" else None,
         }
 
+    def _calibrate(self) -> None:
+        """Find the range of every tensor, once. Not left to quantize_static: it cannot pass the histogram's size on."""
+        options = self._options
+        if self._cache.exists():
+            return
+        assert self._calibration is not None
+        calibrator = create_calibrator(
+            self.float_model,
+            augmented_model_path=str(self.folder / "augmented.onnx"),
+            calibrate_method=METHODS[options.method],
+            extra_options=_HISTOGRAM.get(options.method, {}) | {"percentile": options.percentile},
+        )
+        with self._progress("calibrating", self._calibration.count) as advance:
+            calibrator.collect_data(Reader(self._calibration, advance))
+        with self._progress("finding ranges", 0):
+            save_tensors_data(calibrator.compute_data(), self._cache)
+        if options.cache is not None:
+            stored = json.loads(self._cache.read_text(encoding="utf-8"))
+            options.cache.parent.mkdir(parents=True, exist_ok=True)
+            options.cache.write_text(json.dumps({**stored, "mcugen_key": self._key()}), encoding="utf-8")
+
     def run(self, result: Path, raised: tuple[str, ...]) -> None:
         """Write the quantized model; `raised` tensors get more precision."""
         mode = self._options.mode
@@ -407,7 +432,6 @@ class _Work:
 
     def _static(self, result: Path, raised: tuple[str, ...]) -> None:
         options, target = self._options, self._target
-        assert self._calibration is not None
         exclude = list(self._exclude)
         overrides = dict(self._overrides)
         if target.raises == "float":
@@ -416,60 +440,59 @@ class _Work:
         elif target.raises is not None:
             overrides.update(dict.fromkeys(raised, target.raises))
         types: dict[str, list[dict[str, Any]]] = {name: [{"quant_type": TYPES[t]}] for name, t in overrides.items()}
-        extra: dict[str, Any] = {**target.options, "CalibPercentile": options.percentile}
+        extra = dict(target.options)
         op_types = None
         activation = TYPES[target.activation[options.format]]
-        with self._progress("calibrating", self._calibration.count) as advance:
-            reader = Reader(self._calibration, advance)
-            if options.target == "qnn":
-                config = get_qnn_qdq_config(
-                    str(self.float_model),
-                    reader,
-                    activation_type=activation,
-                    weight_type=QuantType.QInt8,
-                    per_channel=options.per_channel,
-                    init_overrides=types,
-                    nodes_to_exclude=exclude,
-                )
-                extra, op_types = {**extra, **config.extra_options}, config.op_types_to_quantize
-            elif types:
-                extra["TensorQuantOverrides"] = types
-            try:
-                quantize_static(
-                    str(self.float_model),
-                    str(result),
-                    reader,
-                    quant_format=QuantFormat.QDQ if options.format == "qdq" else QuantFormat.QOperator,
-                    op_types_to_quantize=op_types,
-                    per_channel=options.per_channel,
-                    activation_type=activation,
-                    weight_type=QuantType.QInt8,
-                    nodes_to_exclude=exclude,
-                    calibrate_method=METHODS[options.method],
-                    extra_options=extra,
-                    calibration_cache_path=self._cache,
-                )
-            except (ValueError, RuntimeError, TypeError) as error:
-                raise UserError(f"ONNX Runtime's quantizer refuses the model: {str(error).splitlines()[0]}") from None
-        if options.cache is not None and not options.cache.exists():
-            stored = json.loads(self._cache.read_text(encoding="utf-8"))
-            options.cache.parent.mkdir(parents=True, exist_ok=True)
-            options.cache.write_text(json.dumps({**stored, "mcugen_key": self._key()}), encoding="utf-8")
+        if options.target == "qnn":
+            config = get_qnn_qdq_config(
+                str(self.float_model),
+                None,  # the ranges are known
+                activation_type=activation,
+                weight_type=QuantType.QInt8,
+                per_channel=options.per_channel,
+                init_overrides=types,
+                nodes_to_exclude=exclude,
+            )
+            extra, op_types = config.extra_options, config.op_types_to_quantize
+        elif types:
+            extra["TensorQuantOverrides"] = types
+        try:
+            self._calibrate()
+            quantize_static(
+                str(self.float_model),
+                str(result),
+                quant_format=QuantFormat.QDQ if options.format == "qdq" else QuantFormat.QOperator,
+                op_types_to_quantize=op_types,
+                per_channel=options.per_channel,
+                activation_type=activation,
+                weight_type=QuantType.QInt8,
+                nodes_to_exclude=exclude,
+                calibrate_method=METHODS[options.method],
+                extra_options=extra,
+                calibration_cache_path=self._cache,
+            )
+        except (ValueError, RuntimeError, TypeError) as error:
+            raise UserError(f"ONNX Runtime's quantizer refuses the model: {str(error).splitlines()[0]}") from None
         _check_quantized(onnx.load(result), options, set(exclude))
+        _check_overrides(onnx.load(result), self._overrides)
 
     def _dynamic(self, result: Path) -> None:
         options = self._options
+        known = sorted({*IntegerOpsRegistry, "Gemm"})
         for op in options.op_types:
-            if op not in IntegerOpsRegistry:
-                known = ", ".join(sorted(IntegerOpsRegistry))
-                raise UserError(f"dynamic mode cannot quantize {op}", origin="--op-type", hint=f"It knows: {known}.")
+            if op not in known:
+                raise UserError(
+                    f"dynamic mode cannot quantize {op}", origin="--op-type", hint=f"It knows: {', '.join(known)}."
+                )
+        # ORT rewrites each Gemm as a MatMul of another name before it looks at types and names.
+        op_types = {"MatMul" if op == "Gemm" else op for op in options.op_types}
         quantize_dynamic(
             str(self.float_model),
             str(result),
-            op_types_to_quantize=list(options.op_types),
+            op_types_to_quantize=sorted(op_types),
             per_channel=options.per_channel,
             weight_type=QuantType.QInt8,
-            nodes_to_exclude=self._exclude,
+            nodes_to_exclude=[*self._exclude, *(f"{name}_MatMul" for name in self._exclude)],
         )
         if quantization_form(onnx.load(result)) == FLOAT:
             raise UserError(
@@ -500,6 +523,23 @@ def _check_quantized(model: onnx.ModelProto, options: Options, excluded: set[str
         )
     if quantization_form(model) == FLOAT:
         raise UserError("nothing was quantized: the model has no operator that can be")
+
+
+def _check_overrides(model: onnx.ModelProto, overrides: Mapping[str, str]) -> None:
+    """ORT forgets the type of a tensor that it does not quantize."""
+    constants = {i.name: i.data_type for i in model.graph.initializer}
+    quantized: dict[str, set[int]] = {}
+    for node in model.graph.node:
+        if node.op_type == "QuantizeLinear":
+            name = node.input[0].removesuffix(QUANT_INPUT_SUFFIX)
+            quantized.setdefault(name, set()).add(constants[node.input[2]])
+    for name, kind in overrides.items():
+        if TYPES[kind].tensor_type not in quantized.get(name, ()):
+            raise UserError(
+                f"the tensor {name!r} is not quantized by itself: it cannot become {kind}",
+                origin="--override",
+                hint="It was merged into the operator behind it, or is of the type of its input: name that one.",
+            )
 
 
 def _worst_first(float_model: Path, qdq_model: Path, data: Data) -> list[str]:

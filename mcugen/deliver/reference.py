@@ -83,7 +83,12 @@ def quantization(model: onnx.ModelProto, name: str) -> tuple[float, int, np.dtyp
 
 def run_model(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], *, quantized: bool) -> Arrays:
     """Outputs of the bundle's reference: the pinned session for quantized models, the default one for float."""
-    return oracle.run_all(runtime(oracle.pinned_session if quantized else oracle.default_session, model), feeds)
+    session = runtime(oracle.pinned_session if quantized else oracle.default_session, model)
+    try:
+        return oracle.run_all(session, feeds)
+    except Exception as error:  # ORT's exceptions have no common base of their own
+        words = str(error).splitlines()[0]
+        raise UserError(f"ONNX Runtime cannot run the model: {words}", hint="Export the model again.") from None
 
 
 def largest_difference(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> float:
@@ -122,10 +127,11 @@ def sqnr_db(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> fl
 
 
 def agreement(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> float | None:
-    """Share of samples whose largest element is the same, worst output; None if no output has two elements."""
+    """Share of samples whose largest element is a largest of `want`, worst output; None if all are scalars."""
     shares = []
     for name, wanted in want.items():
         rows = wanted.reshape(len(wanted), -1)
         if rows.shape[1] > 1:
-            shares.append(float(np.mean(rows.argmax(1) == got[name].reshape(len(wanted), -1).argmax(1))))
+            chosen = got[name].reshape(rows.shape).argmax(1)
+            shares.append(float(np.mean(rows[np.arange(len(rows)), chosen] == rows.max(1))))
     return min(shares, default=None)

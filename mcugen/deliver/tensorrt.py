@@ -12,15 +12,18 @@ from typing import Any
 
 import onnx
 from onnxruntime.transformers.float16 import convert_float_to_float16
+from onnxruntime.transformers.onnx_model import OnnxModel
 
+from .. import oracle
 from ..errors import UserError
 from .bundle import Check, Job, Outcome, template, write_json, write_reference
 from .calibration import inputs_of
-from .gate import infer, named, strip
+from .gate import infer, named, runtime, strip
 from .reference import Arrays, agreement, run_model, sqnr_db
 from .tensorrt_checks import structure
 
-MIN_AGREEMENT, MIN_SQNR_DB = 0.95, 20.0
+# Symmetric int8 behind a softmax was measured at 14 dB and more; a model that lost its Relus is below 0.
+MIN_SQNR_DB = 10.0
 _RUNNER = "build_engine.py"
 _HALF_OPSET = 19  # the first whose Q and DQ take float16 scales
 _SECONDS = 600
@@ -35,7 +38,7 @@ def make(job: Job, folder: Path) -> Outcome:
     onnx.save(delivered, folder / "model_trt.onnx")
     checks = structure(delivered, options.trt, options.profiles)
     with job.progress("running the model in ONNX Runtime", 0):
-        expected = run_model(model, job.feeds, quantized=gated.quantized)
+        expected = _expected(model, job)
     write_reference(folder, job, expected)
     checks.append(_numbers(job, expected))
     settings = _settings(job)
@@ -72,6 +75,13 @@ def make(job: Job, folder: Path) -> Outcome:
     )
 
 
+def _expected(model: onnx.ModelProto, job: Job) -> Arrays:
+    """Unoptimized for float16: ONNX Runtime 1.31 fuses float16 Q and DQ wrongly (6 dB where 51 are right)."""
+    if model is job.gated.model:
+        return run_model(model, job.feeds, quantized=job.gated.quantized)
+    return oracle.run_all(runtime(oracle.plain_session, model), job.feeds)
+
+
 def _precision(job: Job) -> str:
     base = "int8" if job.gated.quantized else "fp32"
     return f"{base}+fp16" if job.options.fp16 else base
@@ -83,7 +93,9 @@ def _half(model: onnx.ModelProto) -> onnx.ModelProto:
     try:
         if opset < _HALF_OPSET:
             model = onnx.version_converter.convert_version(model, _HALF_OPSET)
-        return infer(strip(named(convert_float_to_float16(model, keep_io_types=True))))
+        half = OnnxModel(convert_float_to_float16(model, keep_io_types=True))
+        half.topological_sort()  # the casts at the inputs stand at the end
+        return infer(strip(named(half.model)))
     except (RuntimeError, ValueError, onnx.version_converter.ConvertError) as error:
         raise UserError(
             f"the model cannot be converted to float16: {str(error).splitlines()[0]}", hint="Leave out --fp16."
@@ -130,8 +142,8 @@ def _count(shape: tuple[int, ...]) -> int:
 
 def _numbers(job: Job, expected: Arrays) -> Check:
     """Rewriting uint8 scales as symmetric int8 passes every structural check and destroys the answers."""
-    what = f"outputs follow the float model (same class >= {MIN_AGREEMENT:.0%}, or SQNR >= {MIN_SQNR_DB:g} dB)"
-    if not job.gated.quantized and not job.options.fp16:
+    what = f"outputs follow the float model (SQNR >= {MIN_SQNR_DB:g} dB)"
+    if not job.gated.quantized and not (job.options.fp16 and job.options.trt >= 11):
         return Check("numeric", what, True, "it is the float model")
     if job.reference is None:
         return Check("numeric", what, None, "no float model: pass --reference FLOAT.onnx")
@@ -143,7 +155,7 @@ def _numbers(job: Job, expected: Arrays) -> Check:
         )
     same, ratio = agreement(expected, wanted), sqnr_db(expected, wanted)
     detail = f"SQNR {ratio:.1f} dB" + ("" if same is None else f", same class in {same:.1%}")
-    return Check("numeric", what, ratio >= MIN_SQNR_DB or (same is not None and same >= MIN_AGREEMENT), detail)
+    return Check("numeric", what, ratio >= MIN_SQNR_DB, detail)
 
 
 def _settings(job: Job) -> dict[str, Any]:

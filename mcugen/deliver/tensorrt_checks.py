@@ -217,8 +217,10 @@ def t15(view: View) -> list[str]:
 
 
 def t17(view: View) -> list[str]:
-    """BatchNormalization is folded into the layer before it"""
-    found = []
+    """beside quantized layers, BatchNormalization is folded into the layer before it"""
+    found: list[str] = []
+    if not view.qdq:
+        return found  # TensorRT folds what is float
     for node in view.nodes("BatchNormalization"):
         maker = view.makers.get(node.input[0])
         while maker is not None and maker.op_type in ("QuantizeLinear", "DequantizeLinear"):

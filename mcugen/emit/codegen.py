@@ -87,9 +87,15 @@ def project_view(compiled: Compiled, files: Sequence[str], optimize: str) -> dic
 
 
 def vector_view(
-    compiled: Compiled, inputs: Mapping[str, np.ndarray], outputs: Mapping[str, np.ndarray]
+    compiled: Compiled,
+    inputs: Mapping[str, np.ndarray],
+    outputs: Mapping[str, np.ndarray],
+    allowed: Mapping[str, float],
 ) -> list[dict[str, Any]]:
-    """The recorded samples as C arrays; inputs and outputs by ONNX name, samples along the first axis."""
+    """The recorded samples as C arrays; inputs and outputs by ONNX name, samples along the first axis.
+
+    allowed: largest difference of an output, where bytes need not be equal.
+    """
     view = _Context(compiled).view()
     arrays = [(port, inputs[port.name]) for port in compiled.inputs]
     arrays += [(port, outputs[port.name]) for port in compiled.outputs]
@@ -101,6 +107,7 @@ def vector_view(
             "accessor": shown["accessor"],
             "macro": shown["macro"],
             "samples": [_lines(sample) for sample in array],
+            "allowed": f"{allowed[port.name]:.9g}" if allowed.get(port.name) else None,
         }
         for shown, (port, array) in zip(view["ports"], arrays, strict=True)
     ]
@@ -283,11 +290,15 @@ class _Context:
         name = f"{self.prefix}_{table.role}" if shared else f"{self.prefix}_{step}_{table.role}"
         if shared:
             name = next((n for n, t in self.tables.items() if t.get("value") == step), name)
+        base, number = name, 2
+        while name in self.tables and not _same(self.tables[name]["table"], table):  # bands may differ in their tables
+            name, number = f"{base}_{number}", number + 1
         if name not in self.tables:
             data = np.ascontiguousarray(table.data)
             text = ", ".join(origin) if isinstance(origin, tuple) else origin
             self.tables[name] = {
                 "name": name,
+                "table": table,
                 "value": step if shared else None,
                 "ctype": _CTYPES[data.dtype.name],
                 "count": data.size,
@@ -298,6 +309,17 @@ class _Context:
                 "multipliers": table.requant_shift is not None,
             }
         return name
+
+
+def _same(a: Table, b: Table) -> bool:
+    """The same constants, written the same way."""
+    if a.data is b.data:
+        return True
+    shifts = (a.requant_shift is None) == (b.requant_shift is None)
+    if shifts and a.requant_shift is not None and b.requant_shift is not None:
+        shifts = np.array_equal(a.requant_shift, b.requant_shift)
+    same_type = a.data.dtype == b.data.dtype and a.shared_shift == b.shared_shift
+    return bool(same_type and shifts and np.array_equal(a.data, b.data))
 
 
 def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -11,7 +11,13 @@ from .cmsis_sources import BUNDLED, BUNDLED_HEADERS
 
 KERNEL_HEADERS = ("mcugen_kernels.h", "mcugen_arithmetic.h", "mcugen_broadcast.h", "mcugen_port.h")
 INLINE_HEADERS = ("mcugen_layer.h", "mcugen_mve.h")
-F32_HEADERS = ("mcugen_kernels_f32.h", "mcugen_f32_binary.h", "mcugen_f32_functions.h", "mcugen_window.h")
+F32_HEADERS = (
+    "mcugen_kernels_f32.h",
+    "mcugen_f32_binary.h",
+    "mcugen_f32_functions.h",
+    "mcugen_f32_rnn.h",
+    "mcugen_window.h",
+)
 
 
 def is_inline(kernel: str) -> bool:

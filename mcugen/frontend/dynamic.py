@@ -41,35 +41,28 @@ def _expanded(node: NodeProto, graph: onnx.GraphProto, taken: set[str]) -> list[
         taken.add(made)
         return made
 
-    def add(op: str, inputs: list[str], outputs: list[str], **attributes: object) -> list[str]:
-        nodes.append(helper.make_node(op, inputs, outputs, name=node.name, **attributes))
-        return outputs
+    def add(op: str, inputs: list[str], *outputs: str, **attributes: int) -> list[str]:
+        made = helper.make_node(op, inputs, list(outputs), name=node.name)
+        made.attribute.extend(helper.make_attribute(key, value) for key, value in attributes.items())
+        nodes.append(made)
+        return list(outputs)
 
     def given(slot: int) -> str:
         return node.input[slot] if slot < len(node.input) else ""
 
     if node.op_type == "DynamicQuantizeMatMul":
-        a, a_scale, a_zero = add("DynamicQuantizeLinear", [given(0)], [name("a"), name("a_scale"), name("a_zero")])
         b, b_scale, b_zero, bias = (given(slot) for slot in (1, 2, 3, 4))
+        a, a_scale, a_zero = add("DynamicQuantizeLinear", [given(0)], name("a"), name("a_scale"), name("a_zero"))
     else:
         a, b, a_scale, b_scale, a_zero, b_zero, bias = (given(slot) for slot in range(7))
-    zeros = [a_zero, b_zero] if b_zero else [a_zero]
-    sums = add("MatMulInteger", [a, b, *zeros] if a_zero else [a, b, *_zero_before(b_zero, graph, name)], [name("sums")])
-    real = add("Cast", sums, [name("real")], to=TensorProto.FLOAT)
-    scale = add("Mul", [a_scale, b_scale], [name("scale")])
+    if b_zero and not a_zero:
+        a_zero = name("a_zero")
+        graph.initializer.append(numpy_helper.from_array(np.zeros((), np.uint8), a_zero))
+    zeros = [zero for zero in (a_zero, b_zero) if zero]
+    real = add("Cast", add("MatMulInteger", [a, b, *zeros], name("sums")), name("real"), to=TensorProto.FLOAT)
+    scale = add("Mul", [a_scale, b_scale], name("scale"))
     if bias:
-        product = add("Mul", real + scale, [name("product")])
-        add("Add", [*product, bias], [node.output[0]])
+        add("Add", [*add("Mul", real + scale, name("product")), bias], node.output[0])
     else:
-        add("Mul", real + scale, [node.output[0]])
+        add("Mul", real + scale, node.output[0])
     return nodes
-
-
-def _zero_before(b_zero: str, graph: onnx.GraphProto, name: object) -> list[str]:
-    """Both zero points of a MatMulInteger whose first one is absent: 0."""
-    if not b_zero:
-        return []
-    assert callable(name)
-    made = name("a_zero")
-    graph.initializer.append(numpy_helper.from_array(np.zeros((), np.uint8), made))
-    return [made, b_zero]

@@ -22,6 +22,8 @@ _MOVED: dict[str, tuple[tuple[str, int, type], ...]] = {
     "ReduceSum": (("axes", 1, np.int64),),
 }
 
+_OUTPUTS = {"LSTM": 3, "GRU": 2}
+
 
 def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy in the forms of opset 13 and later; Softmax carries its axis, no Constant nodes."""
@@ -34,6 +36,13 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
         copy.graph.initializer.append(numpy_helper.from_array(_constant(node), node.output[0]))
         copy.graph.node.remove(node)
     for node in copy.graph.node:
+        for slot in range(_OUTPUTS.get(node.op_type, 0)):  # an output left out gets a name, and so a type
+            name = unique(f"{node.name or node.op_type}/output{slot}", taken)
+            if slot == len(node.output):
+                node.output.append(name)
+            elif not node.output[slot]:
+                node.output[slot] = name
+            taken.add(node.output[slot])
         if node.op_type == "Softmax":
             _softmax(node, opset)
         if node.op_type == "Resize" and opset == 10:

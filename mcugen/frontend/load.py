@@ -49,6 +49,11 @@ def _broken(path: Path, reason: str) -> UserError:
 
 
 def _check_opsets(model: onnx.ModelProto) -> None:
+    if not any(entry.domain in ("", "ai.onnx") for entry in model.opset_import):
+        raise UserError(
+            f"the model uses no ONNX operators, only {', '.join(e.domain for e in model.opset_import)}",
+            hint="Only operators of the ONNX and com.microsoft domains are supported.",
+        )
     for entry in model.opset_import:
         if entry.domain in ("", "ai.onnx") and entry.version not in OPSETS:
             raise UserError(

@@ -9,11 +9,18 @@ from .conv_transpose import CONV_TRANSPOSE
 from .dynamic_layer import DYNAMIC_CONV, DYNAMIC_FULLY_CONNECTED
 from .dynamic_quantize import DYNAMIC_QUANTIZE
 from .elementwise import ADD, MUL
+from .float_batch_norm import FLOAT_BATCH_NORM
 from .float_clip import FLOAT_CLIP
 from .float_conv import FLOAT_CONV, FLOAT_FULLY_CONNECTED
 from .float_elementwise import FLOAT_BINARY
+from .float_matmul import FLOAT_MATMUL
+from .float_normalize import FLOAT_NORMALIZE
 from .float_pool import FLOAT_AVERAGE_POOL, FLOAT_GLOBAL_AVERAGE_POOL, FLOAT_MAX_POOL
+from .float_reduce import FLOAT_REDUCE
+from .float_resize import FLOAT_RESIZE
+from .float_rnn import FLOAT_RNN
 from .float_softmax import FLOAT_SOFTMAX
+from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
 from .layout import CONCAT, PAD, RESHAPE, TRANSPOSE
 from .matmul import MATMUL
@@ -67,6 +74,13 @@ OPS: dict[str, OpDef] = {
         FLOAT_AVERAGE_POOL,
         FLOAT_GLOBAL_AVERAGE_POOL,
         FLOAT_SOFTMAX,
+        FLOAT_UNARY,
+        FLOAT_MATMUL,
+        FLOAT_NORMALIZE,
+        FLOAT_BATCH_NORM,
+        FLOAT_REDUCE,
+        FLOAT_RESIZE,
+        FLOAT_RNN,
     )
 }
 

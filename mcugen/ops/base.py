@@ -152,7 +152,7 @@ class Canonical:
 
     def number(self, name: str, value: float) -> np.ndarray:
         """`value`, as it stands in the int8 or float32 tensor `name`, in the tensor's own type."""
-        return np.float32(value) if self.graph.type(name).dtype == "float32" else self.native(value)
+        return np.asarray(value, np.float32) if self.graph.type(name).dtype == "float32" else self.native(value)
 
     def add(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
         kept = {key: value for key, value in attributes.items() if value is not None}

@@ -127,7 +127,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     x_shape, y_shape = lowering.type(x).shape, lowering.type(node.output).shape
     weights, w_quant = lowering.graph.data(w), lowering.type(w).quant
     assert weights is not None and w_quant is not None
-    outputs, kernel_h, kernel_w, depth = weights.shape
+    outputs, kernel_h, kernel_w, _ = weights.shape
     layer = channels(lowering, node, weights.reshape(outputs, -1))
     strides, dilations = node.attrs["strides"], node.attrs["dilations"]
     fields: dict[str, Any] = {

@@ -7,6 +7,7 @@ The pass dynamic_forms makes both from the nodes that quantizers write.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -78,7 +79,7 @@ def _step(
     x_shape: tuple[int, ...],
     y_shape: tuple[int, ...],
     groups: int,
-    geometry: dict[str, tuple[int, ...]],
+    geometry: Mapping[str, tuple[int, ...]],
 ) -> Step:
     """weights int8[O,KH,KW,C/groups]; shapes NHWC."""
     x, w, b, x_scale, x_zero = node.inputs

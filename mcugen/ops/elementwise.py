@@ -44,9 +44,7 @@ def _lower(kind: str) -> Callable[[Lowering, Node], Step]:
         operands = (*lowering.quant(a), *lowering.quant(b), *lowering.quant(node.output))
         solve = requant.add_params if kind == "add" else requant.mul_params
         params = solve(*operands, unsigned=lowering.graph.unsigned, activation=node.attrs["clamp"])
-        return binary_step(
-            lowering, node, kind, Struct(f"mcugen_{kind}_params", members(params)), PROVED, exchanged
-        )
+        return binary_step(lowering, node, kind, Struct(f"mcugen_{kind}_params", members(params)), PROVED, exchanged)
 
     return lower
 

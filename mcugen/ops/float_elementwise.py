@@ -1,4 +1,7 @@
-"""Add, Sub, Mul, Div, Min, Max of two float32 tensors with broadcasting: one rounding an element, as in ORT."""
+"""Add, Sub, Mul, Div, Min, Max and PRelu of two float32 tensors with broadcasting: one rounding an element, as in ORT.
+
+x to the power of 2 is x * x.
+"""
 
 from __future__ import annotations
 
@@ -7,15 +10,25 @@ from dataclasses import replace
 
 import numpy as np
 
+from ..errors import UserError
 from ..ir import Graph, Node
 from ..step import PROVED, Array, Buffer, Step, Struct
 from .base import Canonical, Fitter, FloatUnit, Lowering, OpDef
 
-_OPERATORS = ("Add", "Sub", "Mul", "Div", "Min", "Max")
+_OPERATORS = ("Add", "Sub", "Mul", "Div", "Min", "Max", "PRelu")
 MAX_AXES = 4  # of mcugen_f32_binary_params
 
 
 def _from_float(unit: FloatUnit) -> Node:
+    if unit.node.op == "Pow":
+        exponent = unit.constant(1)
+        if np.any(exponent != 2):
+            raise UserError(
+                "Pow takes the exponent 2 only", origin=unit.node.where, hint="Use Sqrt, Reciprocal or products."
+            )
+        return unit.make("float_binary", (unit.name(0), unit.name(0)), operator="Mul")
+    if len(unit.node.inputs) != 2:
+        raise UserError(f"{unit.node.op} takes two operands here", origin=unit.node.where, hint="Nest it.")
     return unit.make("float_binary", (unit.name(0), unit.name(1)), operator=unit.node.op)
 
 
@@ -53,9 +66,9 @@ def loops(a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int, int]]:
         strides = [stride * size for stride, size in zip(strides, sizes, strict=True)]
         inner = found[-1] if found else None
         if inner and all(step == inner[0] * before for step, before in zip(steps, inner[1:], strict=True)):
-            found[-1] = (inner[0] * turns, *inner[1:])
+            found[-1] = (inner[0] * turns, inner[1], inner[2])
         else:
-            found.append((turns, *steps))
+            found.append((turns, steps[0], steps[1]))
     return found[::-1]
 
 
@@ -95,7 +108,7 @@ def _loops(graph: Graph, node: Node) -> str | None:
 
 FLOAT_BINARY = OpDef(
     name="float_binary",
-    onnx=_OPERATORS,
+    onnx=(*_OPERATORS, "Pow"),
     from_float=_from_float,
     canonical=_canonical,
     lower=_lower,

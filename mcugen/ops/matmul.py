@@ -29,7 +29,7 @@ def _recognise(unit: Unit) -> Node:
     return unit.make("matmul", unit.inputs[:2], clamp=unit.clamp)
 
 
-def _matrices(fit: Fitter, node: Node) -> bool:
+def matrices(fit: Fitter, node: Node) -> bool:
     """A vector becomes a matrix of one row or one column."""
     a, b = node.inputs
     a_shape, b_shape = fit.type(a).shape, fit.type(b).shape
@@ -53,11 +53,11 @@ def _canonical(c: Canonical, node: Node) -> None:
     c.clamped(node, lambda output: c.add("QLinearMatMul", inputs, output))
 
 
-def _starts(shape: tuple[int, ...], batch: tuple[int, ...]) -> np.ndarray:
+def starts(shape: tuple[int, ...], batch: tuple[int, ...]) -> np.ndarray:
     """Element at which each matrix of the batch begins, int32[batches]."""
     own = shape[:-2]
-    starts = np.arange(int(np.prod(own)), dtype=np.int32).reshape(own) * (shape[-2] * shape[-1])
-    return np.broadcast_to(starts, batch).reshape(-1).astype(np.int32)
+    found = np.arange(int(np.prod(own)), dtype=np.int32).reshape(own) * (shape[-2] * shape[-1])
+    return np.broadcast_to(found, batch).reshape(-1).astype(np.int32)
 
 
 def _lower(lowering: Lowering, node: Node) -> Step:
@@ -82,8 +82,8 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         "multiplier": multiplier if wide else Requant(multiplier, shift),
         "shift": shift,
         "wide": int(wide),
-        "a_start": Table("a_start", _starts(a_shape, y_shape[:-2])),
-        "b_start": Table("b_start", _starts(b_shape, y_shape[:-2])),
+        "a_start": Table("a_start", starts(a_shape, y_shape[:-2])),
+        "b_start": Table("b_start", starts(b_shape, y_shape[:-2])),
         "activation": activation(node.attrs["clamp"]),
     }
     return Step(
@@ -109,7 +109,7 @@ MATMUL = OpDef(
     recognise=_recognise,
     canonical=_canonical,
     lower=_lower,
-    fit=_matrices,
+    fit=matrices,
     layout="fixed",
     exactness=PROVED,
     about="of two activations or a constant and one; batched and broadcast; a constant right matrix: fully_connected",

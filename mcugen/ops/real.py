@@ -1,4 +1,4 @@
-"""Sub, Div, Min and Max of two activations. ORT runs them in float32, element by element: so do we, rounding by rounding.
+"""Sub, Div, Min and Max of two activations. ORT runs them in float32, element by element: so do we.
 
 Min and Max need no float: quantizing is monotone, so they are the larger of two bytes behind a table each.
 """
@@ -8,11 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import requant
+from ..errors import UserError
 from ..ir import Node
 from ..step import PROVED, REPLICATED, TABLE, Step, Struct, Table
 from .base import Canonical, Lowering, OpDef, Unit, activation, members
 from .broadcast import binary_step, equal_ranks, few_axes
-from ..errors import UserError
 
 
 def _recognise(op: str) -> Callable[[Unit], Node]:

@@ -1,7 +1,7 @@
 """ReduceMax, ReduceMin, ReduceMean, ReduceSum, ArgMax and ArgMin over neighbouring axes: [outer, reduced, inner].
 
-The largest and smallest of bytes are exact copies. ORT computes mean and sum in float, in an order of its own: here they
-are the integer form, an int32 sum and one multiplier.
+The largest and smallest of bytes are exact copies. ORT computes mean and sum in float32, in an order that depends on
+which axes are reduced (measured; see `sum_order`); the kernel has the same orders for what an integer sum leaves open.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import numpy as np
 from .. import requant
 from ..errors import UserError
 from ..ir import Graph, Node, attrs
-from ..step import COPY, PROVED, Buffer, Requant, Step, Struct
-from .base import Canonical, Fitter, Lowering, OpDef, Unit, activation
+from ..step import COPY, PROVED, REPLICATED, Buffer, Step, Struct
+from .base import Canonical, Fitter, Lowering, OpDef, Unit, members
 
 
 def axes_of(graph: Graph, node: Node, rank: int) -> tuple[int, ...]:
@@ -43,7 +43,35 @@ def three_parts(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, int, in
     return sizes[0], sizes[1], sizes[2]
 
 
-def _fit(fit: Fitter, node: Node) -> bool:
+SEQUENTIAL, LANES, BLOCKS = 0, 1, 2  # MCUGEN_SUM_*
+
+
+def sum_order(shape: Sequence[int], axes: Sequence[int]) -> int | None:
+    """How ORT adds up. Sizes of 1 dropped and neighbours merged, K being kept and R reduced:
+
+    R, KR    four lanes, two vectors at a time, counted from where a row meets a 16-byte boundary
+    KRK      a + (((b + c) + d) + e), four at a time
+    RKR      lanes within each run, then the runs: None, as no kernel does it
+    others   one after the other
+    """
+    kinds = ["R" if axis in axes else "K" for axis, size in enumerate(shape) if size != 1]
+    pattern = "".join(kind for i, kind in enumerate(kinds) if i == 0 or kinds[i - 1] != kind)
+    return {"R": LANES, "KR": LANES, "KRK": BLOCKS, "RKR": None}.get(pattern, SEQUENTIAL)
+
+
+def stored_axes(shape: Sequence[int], perm: Sequence[int], axes: Sequence[int]) -> tuple[int, ...] | None:
+    """`axes` of transpose(stored, perm) as axes of stored, which has `shape`.
+
+    None if they do not lie together there, or if kept or reduced axes change their order among themselves.
+    """
+    kept = [perm[axis] for axis in range(len(perm)) if axis not in axes and shape[perm[axis]] != 1]
+    reduced = [perm[axis] for axis in axes if shape[perm[axis]] != 1]
+    if kept != sorted(kept) or reduced != sorted(reduced) or three_parts(shape, reduced) is None:
+        return None
+    return tuple(perm[axis] for axis in axes)
+
+
+def neighbours(fit: Fitter, node: Node) -> bool:
     """Reduced dimensions stay as sizes of 1, and reduced axes become neighbours."""
     shape, axes = fit.type(node.inputs[0]).shape, node.attrs["axes"]
     kept = tuple(1 if axis in axes else size for axis, size in enumerate(shape))
@@ -61,7 +89,7 @@ def _fit(fit: Fitter, node: Node) -> bool:
     return True
 
 
-def _parts(graph: Graph, node: Node) -> tuple[int, int, int]:
+def parts_of(graph: Graph, node: Node) -> tuple[int, int, int]:
     found = three_parts(graph.type(node.inputs[0]).shape, node.attrs["axes"])
     assert found is not None, node.where
     return found
@@ -69,8 +97,16 @@ def _parts(graph: Graph, node: Node) -> tuple[int, int, int]:
 
 def _recognise(op: str) -> Callable[[Unit], Node]:
     def recognise(unit: Unit) -> Node:
-        axes = axes_of(unit.graph, unit.node, len(unit.type(0).shape))
-        return unit.make(op, unit.inputs[:1], axes=axes, clamp=unit.clamp, integer_form=True)
+        shape = unit.type(0).shape
+        axes = axes_of(unit.graph, unit.node, len(shape))
+        order = sum_order(shape, axes)
+        if order is None:
+            raise UserError(
+                f"{unit.node.op} over the first and the last of three groups of dimensions is not supported",
+                origin=unit.node.where,
+                hint="Reduce in two steps.",
+            )
+        return unit.make(op, unit.inputs[:1], axes=axes, clamp=unit.clamp, order=order)
 
     return recognise
 
@@ -103,35 +139,25 @@ def _canonical_arg(onnx_op: str) -> Callable[[Canonical, Node], None]:
     return canonical
 
 
-def _canonical_mean(c: Canonical, node: Node) -> None:
-    """ORT's global average pool over [outer, reduced, 1, inner], channels last."""
-    x = node.inputs[0]
-    outer, reduced, inner = _parts(c.graph, node)
-    pixels = c.reshaped(c.tensor(x), (outer, reduced, 1, inner), f"{node.output}/pixels")
-    inputs = [pixels, *c.q(x), *c.q(node.output)]
+def _canonical_sum(onnx_op: str) -> Callable[[Canonical, Node], None]:
+    """The reduction in the layout that makes ORT add in the node's order, on real numbers."""
 
-    def emit(output: str) -> None:
-        c.add("QLinearGlobalAveragePool", inputs, f"{output}/pooled", "com.microsoft", channels_last=1)
-        c.reshaped(f"{output}/pooled", c.graph.type(node.output).shape, output)
+    def canonical(c: Canonical, node: Node) -> None:
+        x, key, order = node.inputs[0], node.output, node.attrs["order"]
+        outer, reduced, inner = parts_of(c.graph, node)
+        axis, perm, shape = {
+            LANES: (1, [0, 2, 1], (outer * inner, reduced)),
+            SEQUENTIAL: (0, [1, 0, 2], (reduced, outer * inner)),
+            BLOCKS: (1, [0, 1, 2], (outer, reduced, inner)),
+        }[order]
+        parts = c.reshaped(c.tensor(x), (outer, reduced, inner), f"{key}/parts")
+        turned = c.reshaped(c.add("Transpose", [parts], f"{key}/turned", perm=perm), shape, f"{key}/rows")
+        real = c.add("DequantizeLinear", [turned, *c.q(x)], f"{key}/real")
+        axes = c.constant(f"{key}/axes", np.array([axis], np.int64))
+        total = c.reshaped(c.add(onnx_op, [real, axes], f"{key}/total"), c.graph.type(key).shape, f"{key}/reals")
+        c.clamped(node, lambda output: c.add("QuantizeLinear", [total, *c.q(key)], output))
 
-    c.clamped(node, emit)
-
-
-def _canonical_sum(c: Canonical, node: Node) -> None:
-    """A row of ones times [reduced, inner], for each outer index."""
-    x = node.inputs[0]
-    outer, reduced, inner = _parts(c.graph, node)
-    matrix = c.reshaped(c.tensor(x), (outer, reduced, inner), f"{node.output}/matrices")
-    ones = c.constant(f"{node.output}/ones", c.native(np.ones((1, reduced))))
-    one = c.constant(f"{node.output}/one", np.float32(1))
-    zero = c.constant(f"{node.output}/zero", c.native(0))
-    inputs = [ones, one, zero, matrix, *c.q(x), *c.q(node.output)]
-
-    def emit(output: str) -> None:
-        c.add("QLinearMatMul", inputs, f"{output}/summed")
-        c.reshaped(f"{output}/summed", c.graph.type(node.output).shape, output)
-
-    c.clamped(node, emit)
+    return canonical
 
 
 # Calls
@@ -139,7 +165,7 @@ def _canonical_sum(c: Canonical, node: Node) -> None:
 
 def _step(lowering: Lowering, node: Node, kernel: str, exactness: str, *before: tuple[str, Any]) -> Step:
     x = node.inputs[0]
-    outer, reduced, inner = _parts(lowering.graph, node)
+    outer, reduced, inner = parts_of(lowering.graph, node)
     return Step(
         name=lowering.name,
         kernel=kernel,
@@ -167,31 +193,22 @@ def _lower_arg(kernel: str) -> Callable[[Lowering, Node], Step]:
 
 
 def _lower_sum(lowering: Lowering, node: Node) -> Step:
-    (x_scale, x_zero), (y_scale, y_zero) = lowering.quant(node.inputs[0]), lowering.quant(node.output)
-    reduced = _parts(lowering.graph, node)[1]
-    if node.op == "reduce_mean":
-        scale = np.atleast_1d(requant.global_average_scale(x_scale, y_scale, reduced))
-    else:
-        scale = requant.conv_scale(x_scale, np.float32(1), y_scale)
-    split = requant.split(scale)
-    multiplier, shift = int(split.multiplier[0]), int(split.shift[0])
-    wide = not requant.exact_precondition(scale, [-255 * reduced], [255 * reduced]).all()
-    fields = {
-        "input_offset": -x_zero,
-        "output_offset": y_zero,
-        "multiplier": multiplier if wide else Requant(multiplier, shift),
-        "shift": shift,
-        "wide": int(wide),
-        "activation": activation(node.attrs["clamp"]),
-    }
-    return _step(
-        lowering, node, "mcugen_reduce_sum_s8", PROVED, ("params", Struct("mcugen_reduce_sum_params", fields))
+    reduced = parts_of(lowering.graph, node)[1]
+    params = requant.reduce_params(
+        *lowering.quant(node.inputs[0]),
+        *lowering.quant(node.output),
+        reduced,
+        mean=node.op == "reduce_mean",
+        activation=node.attrs["clamp"],
     )
+    fields = {"order": node.attrs["order"]} | members(params)
+    struct = Struct("mcugen_reduce_sum_params", fields)
+    return _step(lowering, node, "mcugen_reduce_sum_s8", REPLICATED, ("params", struct))
 
 
 def _small_sum(graph: Graph, node: Node) -> str | None:
     """A sum takes at most 8,000,000 values, so that int32 holds it. Reduce in two steps."""
-    count = _parts(graph, node)[1]
+    count = parts_of(graph, node)[1]
     return None if count <= 8_000_000 else f"{count} here"
 
 
@@ -201,7 +218,7 @@ def _extreme(name: str, onnx_op: str) -> OpDef:
         onnx=(onnx_op,),
         canonical=_canonical_extreme(onnx_op),
         lower=_lower_extreme(f"mcugen_{name}_s8"),
-        fit=_fit,
+        fit=neighbours,
         layout="axes",
         exactness=COPY,
         about="over any axes",
@@ -215,31 +232,32 @@ def _arg(name: str, onnx_op: str) -> OpDef:
         recognise=_recognise_arg(name),
         canonical=_canonical_arg(onnx_op),
         lower=_lower_arg(f"mcugen_{name}_s8"),
-        fit=_fit,
+        fit=neighbours,
         layout="axes",
         exactness=PROVED,
         about="int64 positions, as ONNX has them",
     )
 
 
-def _sum(name: str, onnx_op: str, canonical: Callable[[Canonical, Node], None]) -> OpDef:
+def _sum(name: str, onnx_op: str) -> OpDef:
     return OpDef(
         name=name,
         onnx=(onnx_op,),
         recognise=_recognise(name),
-        canonical=canonical,
+        canonical=_canonical_sum(onnx_op),
         lower=_lower_sum,
-        fit=_fit,
+        fit=neighbours,
         layout="axes",
-        exactness=PROVED,
+        exactness=REPLICATED,
         limits=(_small_sum,),
-        about="over any axes; integer form (ONNX Runtime computes it in float)",
+        in_float=True,
+        about="ONNX Runtime's float32 operations in its order; over any axes but the outer ones of three groups",
     )
 
 
 REDUCE_MAX = _extreme("reduce_max", "ReduceMax")
 REDUCE_MIN = _extreme("reduce_min", "ReduceMin")
-REDUCE_MEAN = _sum("reduce_mean", "ReduceMean", _canonical_mean)
-REDUCE_SUM = _sum("reduce_sum", "ReduceSum", _canonical_sum)
+REDUCE_MEAN = _sum("reduce_mean", "ReduceMean")
+REDUCE_SUM = _sum("reduce_sum", "ReduceSum")
 ARG_MAX = _arg("arg_max", "ArgMax")
 ARG_MIN = _arg("arg_min", "ArgMin")

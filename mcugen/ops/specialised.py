@@ -113,30 +113,57 @@ def lower(
         clamp=node.attrs["clamp"],
         wide=lowering.wide_weights,
     )
-    folded = _folded_bias(conv)
-    kernel = _KERNELS[lowering.core.isa](conv)
-    if folded is None or kernel is None:
+    found = call(lowering.core.isa, conv)
+    if found is None:
         return None
-    fields, multiplier = _requantization(layer, kernel)
     return Step(
         name=lowering.name,
-        kernel=kernel.name,
+        kernel=found.kernel,
         args=(
             ("scratch", Scratch()),
-            ("layer", Struct("mcugen_layer", _geometry(conv) | fields | _weights(kernel))),
+            ("layer", Struct("mcugen_layer", found.fields)),
             ("input", Buffer(x)),
-            ("weights", Table("weights", kernel.weights)),
-            ("bias", Table("bias", _padded(folded, kernel.pad_channels))),
-            ("multiplier", multiplier),
+            ("weights", found.weights),
+            ("bias", found.bias),
+            ("multiplier", found.multiplier),
             ("output", Buffer(node.output)),
         ),
         inputs=(x,),
         outputs=(node.output,),
         exactness=layer.exactness,
         origin=node.origin,
-        scratch_bytes=kernel.scratch_bytes,
+        scratch_bytes=found.scratch_bytes,
         macs=macs,
         notes=layer.notes,
+    )
+
+
+@dataclass(frozen=True)
+class Call:
+    """A kernel's name, the fields of its mcugen_layer, its tables and its scratch."""
+
+    kernel: str
+    fields: dict[str, object]
+    weights: Table
+    bias: Table
+    multiplier: Table
+    scratch_bytes: int
+
+
+def call(isa: str, conv: Layer) -> Call | None:
+    """How the layer is computed with that instruction set; None where no specialised kernel does."""
+    folded = _folded_bias(conv)
+    kernel = _KERNELS[isa](conv)
+    if folded is None or kernel is None:
+        return None
+    fields, multiplier = _requantization(conv.channels, kernel)
+    return Call(
+        kernel=kernel.name,
+        fields=_geometry(conv) | fields | _weights(kernel),
+        weights=Table("weights", kernel.weights),
+        bias=Table("bias", _padded(folded, kernel.pad_channels)),
+        multiplier=multiplier,
+        scratch_bytes=kernel.scratch_bytes,
     )
 
 

@@ -1,4 +1,4 @@
-"""Operators that pick or repeat elements become Take, Reshape, Transpose and MaxPool, and so need no kernel of their own.
+"""Operators that pick or repeat elements become Take, Reshape, Transpose and MaxPool: they need no kernel of their own.
 
 Take has one tuple of positions per axis (None = all of it): y[i, j, ...] = x[positions[0][i], positions[1][j], ...].
 Slice, Expand, Tile, Resize (nearest) and Pad (reflect, edge, wrap) are such functions; their positions are read off
@@ -167,6 +167,13 @@ def _global_max_pool(builder: Builder, node: Node) -> bool:
     return True
 
 
+def _single(builder: Builder, node: Node) -> bool:
+    """Max and Min of one operand."""
+    if len(node.inputs) == 1:
+        builder.add(Node("Identity", node.inputs, node.outputs, attrs(), node.origin))
+    return len(node.inputs) == 1
+
+
 _FORMS: dict[str, Callable[[Builder, Node], bool]] = {
     "Slice": _measured,
     "Expand": _measured,
@@ -178,4 +185,6 @@ _FORMS: dict[str, Callable[[Builder, Node], bool]] = {
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
     "GlobalMaxPool": _global_max_pool,
+    "Max": _single,
+    "Min": _single,
 }

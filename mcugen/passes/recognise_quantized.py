@@ -1,6 +1,7 @@
 """ONNX dialect -> integer dialect: DequantizeLinear -> operator -> QuantizeLinear becomes one integer operator.
 
-Every tensor now carries its scale and zero point. What stays float and is no model input or output is refused here.
+Every 8-bit tensor now carries its scale and zero point. What stays between real numbers becomes an operator on float32
+tensors, with quantize and dequantize where the two meet; what neither kind knows is refused here.
 """
 
 from __future__ import annotations
@@ -32,12 +33,10 @@ def recognise_quantized(graph: Graph) -> Graph:
             builder.add(_quantized(builder, typed, producers, node))
         elif node.op == DQ:
             _dequantized(builder, graph, node)
-        elif node.op in RECOGNISED and typed.type(node.output).dtype in ("bool", "int64"):
+        elif node.op in ("ArgMax", "ArgMin"):
             builder.add(_recognised(builder, typed, producers, node))
-        elif node.op in COPIES and typed.type(node.output).dtype in ("int8", "uint8"):
-            builder.add(_integer_copy(typed, node))
-        elif node.op in COPIES and typed.type(node.output).dtype == "float32" and node.op != "MaxPool":
-            builder.add(_integer_copy(typed, node))
+        elif node.op in COPIES and (node.op not in FLOATS or typed.type(node.output).dtype != "float32"):
+            builder.add(_copy(typed, node))
         elif node.op in FLOATS:
             builder.add(_real(typed, node))
         elif node.op in OPS:  # made by a pass
@@ -113,6 +112,13 @@ def _dequantized(builder: Builder, graph: Graph, node: Node) -> None:
 def _real(graph: Graph, node: Node) -> Node:
     make = FLOATS[node.op].from_float
     assert make is not None
+    dtype = graph.type(node.output).dtype
+    if dtype != "float32":
+        raise UserError(
+            f"{node.op} on {dtype} numbers is not supported",
+            origin=node.where,
+            hint="Only float32, and int8 or uint8 between DequantizeLinear and QuantizeLinear.",
+        )
     return make(FloatUnit(graph, node))
 
 
@@ -149,7 +155,7 @@ def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: 
 
 
 def _recognised(builder: Builder, graph: Graph, producers: dict[str, Node], operator: Node) -> Node:
-    """An operator that gives positions or truths: nothing to quantize behind it."""
+    """An operator that gives positions: nothing to quantize behind it."""
     inputs, _ = _operands(builder, graph, producers, operator)
     recognise = RECOGNISED[operator.op].recognise
     assert recognise is not None
@@ -225,7 +231,7 @@ def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: 
     return names[2]
 
 
-def _integer_copy(graph: Graph, node: Node) -> Node:
+def _copy(graph: Graph, node: Node) -> Node:
     """Operators that move 8-bit values, or choose among them."""
     shape = graph.type(node.inputs[0]).shape
     if node.op == "Transpose":
@@ -247,7 +253,7 @@ def _integer_copy(graph: Graph, node: Node) -> Node:
         if value is None or pads is None or (len(node.inputs) > 3 and node.inputs[3]):
             raise UserError("Pad takes constant pads for all axes", origin=node.where, hint="Drop its axes input.")
         numbers = tuple(int(p) for p in pads)
-        return Node("pad", node.inputs[:1], node.outputs, attrs(pads=numbers, value=int(value)), node.origin)
+        return Node("pad", node.inputs[:1], node.outputs, attrs(pads=numbers, value=value.item()), node.origin)
     return Node("reshape", node.inputs[:1], node.outputs, attrs(), node.origin)
 
 

@@ -16,7 +16,7 @@ import numpy as np
 from ..ir import Graph, Node, TensorType, attrs, quant
 from ..ops import OPS
 from ..ops.layout import moves_data
-from ..ops.reduce import three_parts
+from ..ops.reduce import stored_axes
 from .rewrite import Builder
 
 _TO_NHWC = (0, 2, 3, 1)
@@ -113,7 +113,8 @@ class _Layout:
         type = self.type(node.output)
         shape = tuple(type.shape[axis] for axis in _inverse(perm))
         output = self.builder.value(f"{node.output}/nhwc", replace(type, shape=shape))
-        self.builder.add(replace(node, inputs=inputs, outputs=(output, *node.outputs[1:]), attrs=attrs(**{**node.attrs, **changes})))
+        outputs = (output, *node.outputs[1:])
+        self.builder.add(replace(node, inputs=inputs, outputs=outputs, attrs=attrs(**{**node.attrs, **changes})))
         self.pending[node.output] = (output, perm)
 
     def _stored_form(self, node: Node) -> bool:
@@ -130,10 +131,10 @@ class _Layout:
         if "axis" in node.attrs:
             changes["axis"] = perm[node.attrs["axis"]]
         if "axes" in node.attrs:
-            stored_axes = tuple(perm[axis] for axis in node.attrs["axes"])
-            if three_parts(self.type(self.pending[node.inputs[0]][0]).shape, stored_axes) is None:
+            axes = stored_axes(self.type(self.pending[node.inputs[0]][0]).shape, perm, node.attrs["axes"])
+            if axes is None:
                 return False
-            changes["axes"] = stored_axes
+            changes["axes"] = axes
         if "positions" in node.attrs:
             changes["positions"] = tuple(node.attrs["positions"][axis] for axis in _inverse(perm))
         if "pads" in node.attrs:

@@ -73,6 +73,8 @@ def _chain(graph: Graph, producers: dict[str, Node], end: Node) -> tuple[Node, l
         stack += operands
     if source is None or graph.data(source.inputs[0]) is not None:
         return None
+    if not _per_tensor(graph, source) or not _per_tensor(graph, end):
+        return None  # recognition refuses activations that are quantized per channel
     order = [n for n in graph.nodes if n.output in found]
     return source, order
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from ..ir import Graph
 from ..step import Step
-from .lifetimes import Places, Storage, gap, leads, storages
+from .lifetimes import Places, Storage, gap, in_place, leads, storages
 from .solve import solve, stack
 
 ALIGN = 16  # bytes: an MVE vector, and more than any kernel asks for
@@ -45,6 +45,7 @@ def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int 
     def aligned(size: int) -> int:
         return -(-size // align) * align
 
+    places = in_place(graph, steps, places)
     stored = storages(graph, steps, places)
     allowed = leads(graph, steps, places)
     gaps: list[dict[int, int]] = [{} for _ in stored]

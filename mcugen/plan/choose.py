@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from ..ir import Graph
@@ -16,6 +16,10 @@ _TURNS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 _CALL = 60  # instructions of one more call, and of its loops' beginnings
 
 
+Lean = Callable[[Step], Step | None]
+"""A step -> the same with a kernel that takes less scratch and more time, if there is one."""
+
+
 @dataclass(frozen=True)
 class Planned:
     graph: Graph  # knows the types of the bands, too
@@ -23,22 +27,52 @@ class Planned:
     plan: Plan
 
 
-def plan_steps(graph: Graph, steps: Sequence[Step], lower: LowerBand, ram: int | None = None) -> Planned:
-    """The smallest arena of whole steps; if it exceeds `ram` bytes, bands: the cheapest that fit, or the smallest."""
+def plan_steps(graph: Graph, steps: Sequence[Step], lower: LowerBand, lean: Lean, ram: int | None = None) -> Planned:
+    """The smallest arena of whole steps. If it exceeds `ram` bytes: bands, then kernels with less scratch.
+
+    The cheapest that fits, or the smallest.
+    """
     ordered = schedule(graph, steps)
-    planned = _finish(Banded(graph, tuple(ordered), {}, (), 0))
-    if ram is None or planned.plan.arena_bytes <= ram:
-        return planned
+    best = _finish(band(graph, ordered, (), lower))
+    if ram is None or best.plan.arena_bytes <= ram:
+        return best
     groups = _groups(graph, ordered, ram)
-    if not groups:
-        return planned
     banded = _finish(band(graph, ordered, groups, lower))
-    return banded if banded.plan.arena_bytes < planned.plan.arena_bytes else planned
+    if banded.plan.arena_bytes < best.plan.arena_bytes:
+        best = banded
+    else:
+        groups = ()
+    return _leaner(graph, ordered, groups, lower, lean, best, ram)
 
 
 def _finish(banded: Banded) -> Planned:
     graph, steps = against_drift(banded.graph, banded.steps, banded.places)
     return Planned(graph, steps, allocate(graph, steps, banded.places))
+
+
+def _leaner(
+    graph: Graph,
+    steps: Sequence[Step],
+    groups: tuple[Group, ...],
+    lower: LowerBand,
+    lean: Lean,
+    best: Planned,
+    ram: int,
+) -> Planned:
+    """Exchange the kernel of the step that needs most for one with less scratch, as long as there is one."""
+    current, changed = best, list(steps)
+    names = [step.name for step in steps]
+    while best.plan.arena_bytes > ram:
+        peak = current.steps[current.plan.peak_step].name
+        index = names.index(peak) if peak in names else None
+        exchanged = lean(changed[index]) if index is not None else None
+        if index is None or exchanged is None:
+            break
+        changed[index] = exchanged
+        current = _finish(band(graph, changed, groups, lower))
+        if current.plan.arena_bytes < best.plan.arena_bytes:
+            best = current
+    return best
 
 
 def _groups(graph: Graph, steps: Sequence[Step], ram: int) -> tuple[Group, ...]:

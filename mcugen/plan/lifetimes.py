@@ -79,6 +79,29 @@ def storages(graph: Graph, steps: Sequence[Step], places: Places) -> list[Storag
     return sorted([*found, *scratch], key=lambda storage: storage.first)
 
 
+def in_place(graph: Graph, steps: Sequence[Step], places: Places) -> dict[str, tuple[str, int]]:
+    """Outputs that take over exactly the bytes of an operand that dies (Step.in_place, where no lead says more)."""
+    found = dict(places)
+    last: dict[str, int] = {}
+    find = _finder(graph, found)
+    for index, step in enumerate(steps):
+        last.update({find(name)[0]: index for name in step.inputs})
+    last.update({find(name)[0]: len(steps) for name in graph.outputs})
+    for index, step in enumerate(steps):
+        output = step.outputs[0]
+        for name in step.in_place:
+            root, offset = find(name)
+            whole = (
+                root in graph.values and graph.data(root) is None and graph.type(root).bytes == graph.type(output).bytes
+            )
+            if name in dict(step.leads) or not whole or offset or last[root] != index or output in found:
+                continue
+            last[root] = last.get(output, index)
+            found[output] = (root, 0)
+            find = _finder(graph, found)
+    return found
+
+
 def _finder(graph: Graph, places: Places) -> Callable[[str], tuple[str, int]]:
     """Tensor -> (its storage, byte offset in it)."""
     views: dict[str, tuple[str, int]] = {n.output: (n.inputs[0], 0) for n in graph.nodes if n.op == "reshape"}

@@ -31,9 +31,11 @@ class Order:
     lanes: int = 0
 
 
-_ORDERS = {
+ORDERS = {
     "mcugen_conv_dsp": Order(2, copied=True),
     "mcugen_depthwise_dsp": Order(1),
+    "mcugen_conv_scalar": Order(2),
+    "mcugen_depthwise_scalar": Order(1),
     "mcugen_conv_mve": Order(2, anywhere=True),
     "mcugen_depthwise_mve": Order(1, anywhere=True, lanes=16),
     "arm_convolve_wrapper_s8": Order(1),
@@ -44,6 +46,16 @@ _ORDERS = {
 }
 
 
+# Element by element (or row by row), from the first to the last: their output may lie anywhere before its operand.
+_BINARY = ("add", "sub", "mul", "div", "min", "max")
+_FORWARD = {
+    *(f"mcugen_{name}{kind}_s8" for name in _BINARY for kind in ("", "_broadcast")),
+    "mcugen_lut_s8",
+    "mcugen_channel_lut_s8",
+    "mcugen_softmax_s8",
+}
+
+
 def overlap(graph: Graph, node: Node, step: Step, library: str, isa: str) -> tuple[tuple[str, int], ...]:
     """(input, lead in bytes) for the inputs that the step's output may overlap.
 
@@ -51,8 +63,9 @@ def overlap(graph: Graph, node: Node, step: Step, library: str, isa: str) -> tup
     the same API work channel by channel.
     """
     size = graph.type(step.outputs[0]).bytes
-    found = {name: 0 for name in step.in_place if graph.type(name).bytes == size}
-    order = _ORDERS.get(step.kernel)
+    forward = step.in_place if step.kernel in _FORWARD else ()
+    found = {name: 0 for name in forward if graph.type(name).bytes == size}
+    order = ORDERS.get(step.kernel)
     unordered = step.kernel.startswith("arm_") and (library == "arm" or isa == "mve")
     if order is not None and not unordered:
         found[step.inputs[0]] = _window_lead(graph, node, order)

@@ -14,7 +14,7 @@ Gaps = Sequence[dict[int, int]]
 
 _EXCHANGES = 1000
 _QUICK_EXCHANGES = 60
-_NODES = 20_000  # of the exact search
+_NODES = 5_000  # of the exact search
 
 
 @dataclass(frozen=True)

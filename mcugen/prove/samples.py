@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,7 +11,7 @@ import onnx
 
 from ..emit.artefact import Compiled, Port
 from ..emit.canonical import from_native, to_native
-from ..errors import UserError
+from .feeds import Input, fit, read_archive
 
 
 @dataclass(frozen=True)
@@ -33,51 +32,12 @@ def model_dtypes(compiled: Compiled) -> dict[str, np.dtype]:
 
 def load_samples(compiled: Compiled, path: Path, limit: int | None) -> Samples:
     """The arrays of an .npz: one for each model input, by its name, first axis = samples."""
-    try:
-        with np.load(path, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise UserError("no such file", origin=str(path)) from None
-    except (OSError, ValueError, zipfile.BadZipFile, EOFError):
-        raise UserError("not a readable .npz file", origin=str(path)) from None
     dtypes = model_dtypes(compiled)
-    feeds: dict[str, np.ndarray] = {}
-    for port in compiled.inputs:
-        if port.name not in arrays:
-            raise UserError(
-                f"no array for the model input {port.name!r}",
-                origin=str(path),
-                hint=f"It holds: {', '.join(sorted(arrays)) or 'nothing'}. Save one array per input, by its name.",
-            )
-        feeds[port.name] = _fitted(arrays[port.name], port, dtypes[port.name], path)
-    counts = {name: len(array) for name, array in feeds.items()}
-    if len(set(counts.values())) > 1:
-        raise UserError(f"the inputs have different numbers of samples: {counts}", origin=str(path))
-    count = min(counts.values())
-    if count == 0:
-        raise UserError("the file holds no sample", origin=str(path))
+    inputs = [Input(port.name, dtypes[port.name], port.type.shape) for port in compiled.inputs]
+    feeds, count = fit(read_archive(path), inputs, path)
     kept = count if limit is None else min(limit, count)
     feeds = {name: array[:kept] for name, array in feeds.items()}
     return Samples(feeds, _to_firmware(compiled, feeds), kept, path.name)
-
-
-def _fitted(array: np.ndarray, port: Port, dtype: np.dtype, path: Path) -> np.ndarray:
-    shape = port.type.shape
-    if array.shape[1:] != shape:
-        without_batch = shape[:1] == (1,) and array.shape[1:] == shape[1:]
-        if not without_batch:
-            raise UserError(
-                f"array {port.name!r} has shape {list(array.shape)}",
-                origin=str(path),
-                hint=f"Each sample must be {list(shape)} (a leading 1 may be left out).",
-            )
-        array = array.reshape(len(array), *shape)
-    if array.dtype != dtype:
-        exact = np.can_cast(array.dtype, dtype) or (array.dtype == np.float64 and dtype == np.float32)
-        if not exact:
-            raise UserError(f"array {port.name!r} is {array.dtype}, the model takes {dtype}", origin=str(path))
-        array = array.astype(dtype)
-    return np.ascontiguousarray(array)
 
 
 def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
@@ -102,7 +62,7 @@ def _real_range(compiled: Compiled, port: Port) -> tuple[float, float]:
     q = port.type.quant
     if q is None:  # float in the firmware too: the quantize step knows
         reader = next((n for n in compiled.graph.nodes if name in n.inputs), None)
-        q = None if reader is None else compiled.graph.type(reader.output).quant
+        q = compiled.graph.type(reader.output).quant if reader is not None and reader.op == "quantize" else None
     if q is None:
         return -1.0, 1.0
     scale, zero_point = q.per_tensor

@@ -38,8 +38,8 @@ def tolerances(compiled: Compiled) -> Mapping[str, Tolerance]:
     graph = compiled.graph
     stated: dict[str, float] = {}
     for step in compiled.steps:
-        if step.tensor is not None:
-            stated[step.tensor] = max(stated.get(step.tensor, 0.0), step.tolerance)
+        for name in step.outputs if step.rows is None else (step.rows.tensor,):
+            stated[name] = max(stated.get(name, 0.0), step.tolerance)
     found: dict[str, Tolerance] = {}
     for node in graph.nodes:
         before = [found.get(name, EXACT) for name in node.inputs]

@@ -25,7 +25,7 @@ def device():
     try:
         import onnxruntime_qnn
     except ImportError:
-        raise SystemExit("onnxruntime-qnn is not installed: pip install onnxruntime-qnn") from None
+        raise RuntimeError("onnxruntime-qnn is not installed: pip install onnxruntime-qnn") from None
     ort.register_execution_provider_library(QNN, onnxruntime_qnn.get_library_path())
     found = [item for item in ort.get_ep_devices() if item.ep_name == QNN]
     if not found:

@@ -173,12 +173,16 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                 }
                 for (int32_t c = 0; c < p->output_c; c += 4) {
                     const int32_t first = c < last ? c : last;
-                    const mcugen_sums_2x4 s =
-                        mcugen_dot_scalar(column, depth, held_at_once, weights + first * depth, depth, p->unroll,
-                                          bias + first);
-                    mcugen_store_scalar(p, &s, 0, multiplier, first, output + first);
-                    if (held_at_once == 2 && (pixels % 2 == 0 || held == 2)) {
+                    const int8_t *rows = weights + first * depth;
+                    if (pixels > 1 && (pixels % 2 == 0 || held == 2)) {
+                        const mcugen_sums_2x4 s =
+                            mcugen_dot_scalar(column, depth, 2, rows, depth, p->unroll, bias + first);
+                        mcugen_store_scalar(p, &s, 0, multiplier, first, output + first);
                         mcugen_store_scalar(p, &s, 1, multiplier, first, output + p->output_c + first);
+                    } else {
+                        const mcugen_sums_2x4 s =
+                            mcugen_dot_scalar(column, depth, 1, rows, depth, p->unroll, bias + first);
+                        mcugen_store_scalar(p, &s, 0, multiplier, first, output + first);
                     }
                 }
                 column += in_place ? held * depth : 0;

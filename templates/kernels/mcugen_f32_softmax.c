@@ -13,7 +13,7 @@ void mcugen_f32_softmax(const float *input, float *output, int32_t rows, int32_t
         }
         float lane[LANES] = {0.0f};
         for (int32_t i = 0; i < classes; i++) {
-            output[i] = mcugen_f32_exp_negative(input[i] - max);
+            output[i] = mcugen_real_exp_negative(input[i] - max);
             lane[i % LANES] += output[i];
         }
         for (int32_t i = 0; i < LANES / 2; i++) {

@@ -189,9 +189,17 @@ void mcugen_max_pool_dilated_s8(const mcugen_max_pool_dilated_params *params,
 void mcugen_reduce_max_s8(const int8_t *input, int8_t *output, int32_t outer, int32_t reduced, int32_t inner);
 void mcugen_reduce_min_s8(const int8_t *input, int8_t *output, int32_t outer, int32_t reduced, int32_t inner);
 
-/* multiplier is made with MCUGEN_MULTIPLIER, or is a plain mantissa if `wide`: then results may be of any size. */
+/* In which order the floats are added: one after the other; in four lanes, two vectors at a time, the rows of `reduced`
+ * values being thought of as adjacent floats from a 16-byte boundary on; four at a time, a + (((b + c) + d) + e). */
+enum { MCUGEN_SUM_SEQUENTIAL = 0, MCUGEN_SUM_LANES = 1, MCUGEN_SUM_BLOCKS = 2 };
+
+/* sum((x - input_zero_point) * input_scale) / divisor / output_scale in float32. Integer path: 16.16 fixed point,
+ * sum(x - input_zero_point) * multiplier >> shift; tie counts 2^-16. */
 typedef struct {
-    int32_t input_offset, output_offset, multiplier, shift, wide;
+    int32_t order;
+    float input_scale, output_scale, divisor;
+    int32_t input_zero_point, output_zero_point;
+    int32_t multiplier, shift, tie;
     cmsis_nn_activation activation;
 } mcugen_reduce_sum_params;
 

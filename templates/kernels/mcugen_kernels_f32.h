@@ -54,13 +54,15 @@ typedef struct {
     float low, high;
 } mcugen_f32_binary_params;
 
-/* output = a op b, bounded; output may be an operand of its own size. max and min of a NaN are NaN. */
+/* output = a op b, bounded; output may be an operand of its own size. max and min of a NaN are NaN; prelu is b times a
+ * negative a. */
 void mcugen_f32_add(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_sub(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_mul(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_div(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_min(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_max(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
+void mcugen_f32_prelu(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 
 /* output = input, bounded; output may be input. */
 void mcugen_f32_clip(const float *input, float *output, int32_t count, float low, float high);
@@ -132,6 +134,102 @@ void mcugen_f32_convolve(const mcugen_f32_conv_params *params,
                          const float *bias,
                          const cmsis_nn_dims *output_dims,
                          float *output);
+
+/* output[i] = f(input[i]); output may be input. alpha and beta are the operator's attributes, 0 where it has none. */
+void mcugen_f32_abs(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_neg(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_exp(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_log(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_sqrt(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_reciprocal(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_sigmoid(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_tanh(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_erf(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_gelu(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_gelu_tanh(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_leakyrelu(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_elu(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_softplus(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_hardsigmoid(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_hardswish(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_floor(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_ceil(const float *input, float *output, int32_t count, float alpha, float beta);
+
+/* Each of `rows` rows of `size` elements to mean 0 and variance 1 (epsilon added), times scale plus bias (NULL: none): of
+ * the element in the row, or, with channels > 0, of channel row % channels. output may be input. */
+typedef struct {
+    int32_t rows, size, channels;
+    float epsilon;
+    const float *scale, *bias;
+} mcugen_f32_normalize_params;
+
+void mcugen_f32_normalize(const mcugen_f32_normalize_params *params, const float *input, float *output);
+
+/* input [outer, channels, inner]: times scale plus offset of its channel; output may be input. */
+void mcugen_f32_affine(const float *scale,
+                       const float *offset,
+                       const float *input,
+                       float *output,
+                       int32_t outer,
+                       int32_t channels,
+                       int32_t inner);
+
+/* input [outer, reduced, inner], output [outer, inner]. */
+void mcugen_f32_reduce_mean(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
+void mcugen_f32_reduce_sum(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
+void mcugen_f32_reduce_max(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
+void mcugen_f32_reduce_min(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
+
+/* Matrix b of the batch begins at a + a_start[b] and b + b_start[b]: [rows, depth] times [depth, columns]. */
+typedef struct {
+    int32_t batches, rows, depth, columns;
+    const int32_t *a_start, *b_start;
+    float low, high;
+} mcugen_f32_matmul_params;
+
+void mcugen_f32_matmul(const mcugen_f32_matmul_params *params, const float *a, const float *b, float *output);
+
+/* Linear interpolation: row y of the output lies row_part[y] behind row row_first[y], towards row_second[y]; likewise columns. */
+typedef struct {
+    const int32_t *row_first, *row_second, *column_first, *column_second;
+    const float *row_part, *column_part;
+} mcugen_f32_resize_params;
+
+void mcugen_f32_resize_linear(const mcugen_f32_resize_params *params,
+                              const cmsis_nn_dims *input_dims,
+                              const float *input,
+                              const cmsis_nn_dims *output_dims,
+                              float *output);
+
+/* One direction of an LSTM or GRU over input [steps, batch, inputs]: y [steps, directions, batch, hidden] with y_stride
+ * floats between steps, last states y_h and y_c [directions, batch, hidden]. weights [gates * hidden, inputs], recurrent
+ * [gates * hidden, hidden], bias [2 * gates * hidden], gates in ONNX's order; initial states NULL: zeros.
+ * context: (gates + 1) * hidden floats. */
+typedef struct {
+    int32_t steps, batch, inputs, hidden, y_stride, direction, reverse, linear_before_reset;
+} mcugen_f32_rnn_params;
+
+void mcugen_f32_lstm(const cmsis_nn_context *context,
+                     const mcugen_f32_rnn_params *params,
+                     const float *weights,
+                     const float *recurrent,
+                     const float *bias,
+                     const float *input,
+                     const float *initial_h,
+                     const float *initial_c,
+                     float *y,
+                     float *y_h,
+                     float *y_c);
+
+void mcugen_f32_gru(const cmsis_nn_context *context,
+                    const mcugen_f32_rnn_params *params,
+                    const float *weights,
+                    const float *recurrent,
+                    const float *bias,
+                    const float *input,
+                    const float *initial_h,
+                    float *y,
+                    float *y_h);
 
 #ifdef __cplusplus
 }

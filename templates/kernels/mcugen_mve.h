@@ -14,17 +14,28 @@
 
 MCUGEN_ALWAYS_INLINE void mcugen_mve_copy(int8_t *to, const int8_t *from, int32_t bytes)
 {
-    for (; bytes > 0; bytes -= 16, to += 16, from += 16) {
-        const mve_pred16_t rest = vctp8q((uint32_t)bytes);
-        vstrbq_p_s8(to, vldrbq_z_s8(from, rest), rest);
-    }
+    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
+                     "1:\n\t"
+                     "vldrb.u8 q0, [%[from]], #16\n\t"
+                     "vstrb.8 q0, [%[to]], #16\n\t"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to), [from] "+r"(from)
+                     : [bytes] "r"(bytes)
+                     : "lr", "q0", "memory");
 }
 
 MCUGEN_ALWAYS_INLINE void mcugen_mve_fill(int8_t *to, int8_t value, int32_t bytes)
 {
-    for (; bytes > 0; bytes -= 16, to += 16) {
-        vstrbq_p_s8(to, vdupq_n_s8(value), vctp8q((uint32_t)bytes));
-    }
+    __asm__ volatile("vdup.8 q0, %[value]\n\t"
+                     "wlstp.8 lr, %[bytes], 2f\n"
+                     "1:\n\t"
+                     "vstrb.8 q0, [%[to]], #16\n\t"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to)
+                     : [bytes] "r"(bytes), [value] "r"(value)
+                     : "lr", "q0", "memory");
 }
 
 /* mcugen_window_copy, a row at a time. */

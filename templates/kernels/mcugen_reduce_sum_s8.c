@@ -2,19 +2,105 @@
 #include "mcugen_arithmetic.h"
 #include "mcugen_kernels.h"
 
+/* The values to add up: `count` of them, `stride` bytes apart. */
+typedef struct {
+    const int8_t *input;
+    int32_t count, stride, zero_point;
+    float scale;
+} values;
+
+static float real(const values *v, int32_t i)
+{
+    return (float)(v->input[i * v->stride] - v->zero_point) * v->scale;
+}
+
+/* total + value `first` + ... + value `last - 1`, one after the other. */
+static float add_up(const values *v, float total, int32_t first, int32_t last)
+{
+    for (int32_t i = first; i < last; i++) {
+        total += real(v, i);
+    }
+    return total;
+}
+
+/* `lead` values lie before the first vector of four. */
+static float sum_lanes(const values *v, int32_t lead)
+{
+    const int32_t vectors = v->count > lead ? (v->count - lead) / 4 : 0;
+    float even[4], odd[4] = {0.0f};
+    if (vectors == 0) {
+        return add_up(v, real(v, 0), 1, v->count);
+    }
+    for (int32_t lane = 0; lane < 4; lane++) {
+        even[lane] = real(v, lead + lane);
+    }
+    for (int32_t k = 1; k < vectors; k++) {
+        if (k == vectors - 1 && k % 2 == 0) { /* a last vector without a partner */
+            break;
+        }
+        for (int32_t lane = 0; lane < 4; lane++) {
+            const float value = real(v, lead + 4 * k + lane);
+            if (k % 2 == 0) {
+                even[lane] += value;
+            } else {
+                odd[lane] = k == 1 ? value : odd[lane] + value;
+            }
+        }
+    }
+    for (int32_t lane = 0; lane < 4; lane++) {
+        even[lane] = vectors > 1 ? even[lane] + odd[lane] : even[lane];
+        if (vectors > 1 && vectors % 2 != 0) {
+            even[lane] += real(v, lead + 4 * (vectors - 1) + lane);
+        }
+    }
+    const float total = (even[0] + even[2]) + (even[1] + even[3]);
+    return add_up(v, add_up(v, total, 0, lead), lead + 4 * vectors, v->count);
+}
+
+static float sum_blocks(const values *v)
+{
+    float total = 0.0f;
+    int32_t i = 0;
+    for (; i + 4 <= v->count; i += 4) {
+        total += add_up(v, real(v, i), i + 1, i + 4);
+    }
+    if (i + 2 <= v->count) {
+        total += real(v, i) + real(v, i + 1);
+        i += 2;
+    }
+    return add_up(v, total, i, v->count);
+}
+
+/* row: the number of this row of `count` values among all. */
+static int32_t reduce_float(const mcugen_reduce_sum_params *p, const values *v, int32_t row)
+{
+    float total;
+    if (p->order == MCUGEN_SUM_LANES) {
+        const int32_t lead = (int32_t)(0u - (uint32_t)row * (uint32_t)v->count) & 3;
+        total = sum_lanes(v, lead < v->count ? lead : v->count);
+    } else {
+        total = p->order == MCUGEN_SUM_BLOCKS ? sum_blocks(v) : add_up(v, 0.0f, 0, v->count);
+    }
+    return mcugen_quantize(total / p->divisor, p->output_scale, p->output_zero_point);
+}
+
 void mcugen_reduce_sum_s8(const mcugen_reduce_sum_params *params, const int8_t *input, int8_t *output, int32_t outer,
                           int32_t reduced, int32_t inner)
 {
+    const mcugen_reduce_sum_params p = *params; /* a copy: output cannot alias it */
+    const int32_t offset = p.output_zero_point * 65536 + 0x8000;
+    values v = {NULL, reduced, inner, p.input_zero_point, p.input_scale};
     for (int32_t i = 0; i < outer; i++, input += reduced * inner) {
         for (int32_t j = 0; j < inner; j++) {
-            int32_t sum = params->input_offset * reduced;
-            const int8_t *value = input + j;
-            for (int32_t r = 0; r < reduced; r++, value += inner) {
-                sum += *value;
+            int32_t sum = -p.input_zero_point * reduced;
+            v.input = input + j;
+            for (int32_t r = 0; r < reduced; r++) {
+                sum += v.input[r * inner];
             }
-            const int32_t result = params->wide ? mcugen_requant_wide(sum, params->multiplier, params->shift)
-                                                : mcugen_requant(sum, params->multiplier, params->shift);
-            *output++ = mcugen_activate(result + params->output_offset, &params->activation);
+            const int32_t value = (int32_t)(((int64_t)sum * p.multiplier) >> p.shift) + offset;
+            const int32_t result =
+                mcugen_near_tie(value, 16, p.tie) ? reduce_float(&p, &v, i * inner + j) : value >> 16;
+            *output++ = mcugen_activate(result, &p.activation);
         }
     }
 }

@@ -1,0 +1,94 @@
+"""Functions of one float32, element by element.
+
+Own routines, the same bits on every core and compiler, within TOLERANCE of the largest result; those that only move
+signs, bits or one rounding are exact.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..errors import UserError
+from ..ir import Node, attrs
+from ..step import FLOAT, PROVED, Buffer, Step
+from .base import Canonical, FloatUnit, Lowering, OpDef
+
+TOLERANCE = 1e-6
+# ONNX operator -> (its attributes alpha and beta, by default)
+_DEFAULTS: dict[str, tuple[float, float]] = {
+    "Abs": (0.0, 0.0),
+    "Neg": (0.0, 0.0),
+    "Floor": (0.0, 0.0),
+    "Ceil": (0.0, 0.0),
+    "Sqrt": (0.0, 0.0),
+    "LeakyRelu": (0.01, 0.0),
+    "Reciprocal": (0.0, 0.0),
+    "Exp": (0.0, 0.0),
+    "Log": (0.0, 0.0),
+    "Sigmoid": (0.0, 0.0),
+    "Tanh": (0.0, 0.0),
+    "Erf": (0.0, 0.0),
+    "Gelu": (0.0, 0.0),
+    "Elu": (1.0, 0.0),
+    "Softplus": (0.0, 0.0),
+    "HardSigmoid": (0.2, 0.5),
+    "HardSwish": (1 / 6, 0.5),
+}
+_EXACT = ("Abs", "Neg", "Floor", "Ceil", "LeakyRelu")
+
+
+def _from_float(unit: FloatUnit) -> Node:
+    operator = unit.node.op
+    alpha, beta = _DEFAULTS[operator]
+    alpha, beta = unit.node.attrs.get("alpha", alpha), unit.node.attrs.get("beta", beta)
+    form = unit.node.attrs.get("approximate", "none")
+    if form not in ("none", "tanh"):
+        raise UserError(f"Gelu with approximate={form!r} is not supported", origin=unit.node.where)
+    extra = attrs(operator=operator, alpha=float(alpha), beta=float(beta), approximate=form)
+    return Node("float_unary", unit.node.inputs[:1], unit.node.outputs, extra, unit.node.origin)
+
+
+def _canonical(c: Canonical, node: Node) -> None:
+    operator = node.attrs["operator"]
+    extra = {}
+    if operator in ("LeakyRelu", "Elu", "HardSigmoid"):
+        extra["alpha"] = node.attrs["alpha"]
+    if operator == "HardSigmoid":
+        extra["beta"] = node.attrs["beta"]
+    if operator == "Gelu":
+        extra["approximate"] = node.attrs["approximate"]
+    c.add(operator, [c.tensor(node.inputs[0])], node.output, **extra)
+
+
+def _lower(lowering: Lowering, node: Node) -> Step:
+    x, operator = node.inputs[0], node.attrs["operator"]
+    suffix = "_tanh" if node.attrs["approximate"] == "tanh" else ""
+    return Step(
+        name=lowering.name,
+        kernel=f"mcugen_f32_{operator.lower()}{suffix}",
+        args=(
+            ("input", Buffer(x)),
+            ("output", Buffer(node.output)),
+            ("count", lowering.type(x).count),
+            ("alpha", np.float32(node.attrs["alpha"])),
+            ("beta", np.float32(node.attrs["beta"])),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=PROVED if operator in _EXACT else FLOAT,
+        tolerance=0.0 if operator in _EXACT else TOLERANCE,
+        origin=node.origin,
+        in_place=(x,),
+    )
+
+
+FLOAT_UNARY = OpDef(
+    name="float_unary",
+    onnx=tuple(_DEFAULTS),
+    from_float=_from_float,
+    canonical=_canonical,
+    lower=_lower,
+    layout="elementwise",
+    exactness=FLOAT,
+    about=f"float32; exact: {', '.join(_EXACT)}; others within {TOLERANCE:g} of the largest result",
+)

@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mcugen_f32_functions.h"
+#include "mcugen_kernels_f32.h"
+
+void mcugen_f32_gelu_tanh(const float *input, float *output, int32_t count, float alpha, float beta)
+{
+    (void)alpha;
+    (void)beta;
+    for (int32_t i = 0; i < count; i++) {
+        const float x = input[i];
+        output[i] = 0.5f * x * (1.0f + mcugen_real_tanh(0.797884561f * (x + 0.044715f * x * x * x)));
+    }
+}

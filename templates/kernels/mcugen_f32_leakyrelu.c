@@ -1,0 +1,11 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "mcugen_kernels_f32.h"
+
+void mcugen_f32_leakyrelu(const float *input, float *output, int32_t count, float alpha, float beta)
+{
+    (void)beta;
+    for (int32_t i = 0; i < count; i++) {
+        const float x = input[i];
+        output[i] = x < 0.0f ? alpha * x : x;
+    }
+}

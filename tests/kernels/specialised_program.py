@@ -1,0 +1,218 @@
+"""Layers with random contents, their meaning in NumPy, and C programs that run the specialised kernels on them."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from cmsis_library import Scale, requantize_exact
+
+from mcugen.ops.channels import Channels
+from mcugen.ops.specialised import Call, Layer, call
+from mcugen.step import PROVED, Table
+
+GUARD = 0x5A
+GUARD_BYTES = 32
+
+
+@dataclass(frozen=True)
+class Case:
+    """One layer; pads are (top, left, bottom, right), misaligned = bytes by which activations miss a word."""
+
+    channels: int
+    outputs: int
+    input_hw: tuple[int, int] = (5, 6)
+    kernel: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    pads: tuple[int, int, int, int] = (0, 0, 0, 0)
+    dilations: tuple[int, int] = (1, 1)
+    depthwise: bool = False
+    batch: int = 1
+    clamp: tuple[int, int] = (-128, 127)
+    zeros: tuple[int, int] = (3, -7)  # of input and output
+    spread: int = 3  # scales of the channels differ by up to 2^spread; 0: all the same
+    wide: bool = False
+    misaligned: int = 1
+
+    def __str__(self) -> str:
+        kind = "dw" if self.depthwise else f"to{self.outputs}"
+        sizes = "x".join(map(str, (*self.input_hw, self.channels)))
+        text = f"{sizes}-{kind}-k{self.kernel}-s{self.strides}-p{self.pads}-d{self.dilations}-n{self.batch}"
+        return f"{text}-c{self.clamp}-z{self.zeros}-spread{self.spread}{'-wide' * self.wide}".replace(" ", "")
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A case filled with numbers: what the kernel is given, and what it must produce."""
+
+    case: Case
+    layer: Layer
+    input: np.ndarray
+    expected: np.ndarray
+
+
+def problem(case: Case) -> Problem:
+    chance = np.random.default_rng(zlib.crc32(str(case).encode()))
+    height, width = case.input_hw
+    (kernel_h, kernel_w), (top, left, bottom, right) = case.kernel, case.pads
+    groups = case.channels if case.depthwise else 1
+    reach = ((kernel_h - 1) * case.dilations[0], (kernel_w - 1) * case.dilations[1])
+    out_h = (height + top + bottom - reach[0] - 1) // case.strides[0] + 1
+    out_w = (width + left + right - reach[1] - 1) // case.strides[1] + 1
+    assert min(out_h, out_w) > 0, case
+    x = chance.integers(-128, 128, (case.batch, height, width, case.channels), np.int8)
+    weights = chance.integers(-128, 128, (case.outputs, *case.kernel, case.channels // groups), np.int8)
+    depth = weights[0].size
+    bias = chance.integers(-3000, 3000, case.outputs, np.int32)
+    spread = np.exp2(chance.uniform(-case.spread, 0, case.outputs))
+    scales = (spread * 0.04 / np.sqrt(depth) / 16).astype(np.float32)
+    scale = Scale.of(scales)
+    layer = Layer(
+        weights=weights,
+        x_shape=x.shape,
+        y_shape=(case.batch, out_h, out_w, case.outputs),
+        strides=case.strides,
+        pads=case.pads[:2],
+        dilations=case.dilations,
+        groups=groups,
+        channels=Channels(
+            multiplier=Table("multiplier", scale.mantissa_q31, scale.shift),
+            shift=Table("shift", scale.shift),
+            bias=bias,
+            output_offset=case.zeros[1],
+            fast=True,
+            exactness=PROVED,
+        ),
+        x_zero=case.zeros[0],
+        clamp=case.clamp,
+        wide=case.wide,
+    )
+    padded = np.full((case.batch, height + top + bottom, width + left + right, case.channels), case.zeros[0], np.int64)
+    padded[:, top : top + height, left : left + width] = x
+    padded -= case.zeros[0]
+    acc = np.zeros(layer.y_shape, np.int64) + bias
+    for i in range(kernel_h):
+        for j in range(kernel_w):
+            rows = slice(
+                i * case.dilations[0], i * case.dilations[0] + (out_h - 1) * case.strides[0] + 1, case.strides[0]
+            )
+            columns = slice(
+                j * case.dilations[1], j * case.dilations[1] + (out_w - 1) * case.strides[1] + 1, case.strides[1]
+            )
+            taps = padded[:, rows, columns]
+            tap_weights = weights[:, i, j].astype(np.int64)
+            acc += taps * tap_weights[:, 0] if case.depthwise else taps @ tap_weights.T
+    y = np.clip(requantize_exact(acc, scale) + case.zeros[1], *case.clamp)
+    return Problem(case, layer, x, y.astype(np.int8))
+
+
+def found(isa: str, layer: Layer) -> Call:
+    kernel = call(isa, layer)
+    assert kernel is not None
+    return kernel
+
+
+def multiplier_words(table: Table, fpu: bool) -> np.ndarray:
+    """The entries of a multiplier table as the C macros make them."""
+    assert table.requant_shift is not None
+    mantissa, shift = table.data.astype(np.int64), table.requant_shift
+    if fpu:
+        return np.ldexp(mantissa.astype(np.float64), shift - 31).astype(np.float32).view(np.int32)
+    return (mantissa if table.shared_shift is None else mantissa >> (table.shared_shift - shift)).astype(np.int32)
+
+
+_PREFACE = """\
+#include <stdint.h>
+#include <string.h>
+#if defined(__arm__)
+#include "board.h"
+#define CALL(kernel) kernel
+#define START() board_init()
+#define SAY(text) board_puts(text)
+#else
+#include <stdio.h>
+#define CALL(kernel) call_##kernel
+#define START() ((void)0)
+#define SAY(text) fputs(text, stdout)
+#endif
+"""
+
+
+# On the host all layers share one copy of the kernel: it compiles faster, and sizes at run time are a case too.
+_WRAPPER = """\
+#if !defined(__arm__)
+__attribute__((noipa)) static void call_KERNEL(const cmsis_nn_context *scratch, const mcugen_layer *layer,
+    const int8_t *input, const void *weights, const int32_t *bias, const int32_t *multiplier, int8_t *output)
+{
+    KERNEL(scratch, layer, input, weights, bias, multiplier, output);
+}
+#endif"""
+
+
+def program(isa: str, problems: Sequence[Problem]) -> str:
+    """A C program that runs every problem (on a core with literal layers) and returns how many go wrong."""
+    calls = [found(isa, p.layer) for p in problems]
+    lines = _PREFACE.splitlines()
+    for name in sorted({c.kernel for c in calls}):
+        lines += [f'#include "{name}.h"', _WRAPPER.replace("KERNEL", name)]
+    lines += [f"#define GUARD {GUARD}", f"#define GUARD_BYTES {GUARD_BYTES}"]
+    for index, (p, c) in enumerate(zip(problems, calls, strict=True)):
+        lines += _case(index, p, c)
+    lines += ["int main(void)", "{", "    int wrong = 0;", "    START();"]
+    lines += [f"    wrong += case_{index}();" for index in range(len(problems))]
+    return "\n".join([*lines, "    return wrong;", "}"]) + "\n"
+
+
+def _case(index: int, p: Problem, c: Call) -> list[str]:
+    shifts = c.fields.get("shifts")
+    fields = {key: value for key, value in c.fields.items() if key != "shifts"}
+    literals = [f".{key} = {value}" for key, value in fields.items()]
+    arrays = [_array(f"weights_{index}", c.weights.data), _array(f"bias_{index}", c.bias.data)]
+    arrays += [_multipliers(f"multiplier_{index}", c.multiplier)]
+    arrays += [_array(f"input_{index}", p.input), _array(f"expected_{index}", p.expected)]
+    if isinstance(shifts, Table):
+        arrays.append(_array(f"shifts_{index}", shifts.data))
+        literals.append(f".shifts = shifts_{index}")
+    at, bytes_in, bytes_out = p.case.misaligned, p.input.size, p.expected.size
+    tables = f"weights_{index}, bias_{index}, multiplier_{index}"
+    scratch = "scratch" if c.scratch_bytes else "NULL"
+    return [
+        *arrays,
+        f"static int case_{index}(void)",
+        "{",
+        f"    static const mcugen_layer layer = {{{', '.join(literals)}}};",
+        f"    static uint32_t scratch_words[{c.scratch_bytes // 4 + 1 + GUARD_BYTES // 4}];",
+        f"    static int8_t input[{bytes_in + at}], output[{bytes_out + at + GUARD_BYTES}];",
+        "    int8_t *const scratch = (int8_t *)scratch_words;",
+        f"    const cmsis_nn_context context = {{.buf = {scratch}, .size = {c.scratch_bytes}}};",
+        "    int wrong = 0;",
+        "    memset(scratch, GUARD, sizeof scratch_words);",
+        "    memset(output, GUARD, sizeof output);",
+        f"    memcpy(input + {at}, input_{index}, {bytes_in});",
+        f"    CALL({c.kernel})(&context, &layer, input + {at}, {tables}, output + {at});",
+        f"    wrong |= memcmp(output + {at}, expected_{index}, {bytes_out}) != 0;",
+        f"    for (int i = 0; i < {at}; i++) wrong |= output[i] != GUARD;",
+        f"    for (int i = {at + bytes_out}; i < (int)sizeof output; i++) wrong |= output[i] != GUARD;",
+        f"    for (int i = {c.scratch_bytes}; i < (int)sizeof scratch_words; i++) wrong |= scratch[i] != GUARD;",
+        f'    if (wrong) SAY("{p.case}\\n");',
+        "    return wrong;",
+        "}",
+    ]
+
+
+def _array(name: str, data: np.ndarray) -> str:
+    ctype = f"{data.dtype.name}_t"
+    words = ", ".join(map(str, data.ravel().tolist()))
+    return f"static const {ctype} {name}[] __attribute__((aligned(4))) = {{{words}}};"
+
+
+def _multipliers(name: str, table: Table) -> str:
+    shared = table.shared_shift
+    pairs = zip(table.data.tolist(), np.asarray(table.requant_shift).tolist(), strict=True)
+    macros = [
+        f"MCUGEN_MULTIPLIER({m}, {s})" if shared is None else f"MCUGEN_MULTIPLIER_AT({m}, {s}, {shared})"
+        for m, s in pairs
+    ]
+    return f"static const int32_t {name}[] = {{{', '.join(macros)}}};"

@@ -1,0 +1,196 @@
+"""Dynamic quantization: scale and zero point are measured in every inference, and yet no byte differs."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from checking import assert_exact, compile_model, exact, kernels
+from onnx import TensorProto, helper
+from small_models import Net
+
+from mcugen.errors import UserError
+from mcugen.prove.host import HostModel
+
+
+class DynamicNet(Net):
+    """Layers in the form that onnxruntime.quantization.quantize_dynamic writes, on float values."""
+
+    def several(self, op: str, *inputs: str, outputs: int, domain: str = "", **attributes: Any) -> list[str]:
+        names = [f"{op}_{len(self.nodes)}_{k}" for k in range(outputs)]
+        self.nodes.append(helper.make_node(op, list(inputs), names, name=names[0], domain=domain, **attributes))
+        return names
+
+    def layer_of(
+        self,
+        op: str,
+        x: str,
+        shape: tuple[int, ...],
+        *,
+        axis: int,
+        bias: bool = True,
+        per_channel: bool = False,
+        w_dtype: Any = np.int8,
+        w_zero: int | None = 0,
+        then: str = "",
+        **attributes: Any,
+    ) -> str:
+        """ConvInteger or MatMulInteger with its scales, bias (along `axis` of the output) and activation."""
+        q, scale, zero = self.several("DynamicQuantizeLinear", x, outputs=3)
+        info = np.iinfo(w_dtype)
+        weights = self.constant(self.rng.integers(info.min, info.max, shape, endpoint=True).astype(w_dtype), "w")
+        outputs = shape[0] if op == "ConvInteger" else shape[-1]
+        spread = (1, outputs, *(1,) * (len(shape) - 2)) if op == "ConvInteger" else (outputs,)
+        w_scale = self.rng.uniform(0.001, 0.01, outputs if per_channel else 1).astype(np.float32)
+        w_scale = w_scale.reshape(spread if per_channel else ())
+        zeros = [zero] if w_zero is None else [zero, self.constant(np.array(w_zero, w_dtype), "w_zero")]
+        sums = self.node("Cast", self.node(op, q, weights, *zeros, **attributes), to=TensorProto.FLOAT)
+        y = self.node("Mul", sums, self.node("Mul", scale, self.constant(w_scale, "w_scale")))
+        if bias:
+            y = self.node("Add", y, self.constant(self.rng.standard_normal(outputs).astype(np.float32).reshape(spread)))
+        return self.node(then, y) if then else y
+
+    def conv(self, x: str, shape: tuple[int, ...], **options: Any) -> str:  # type: ignore[override]
+        return self.layer_of("ConvInteger", x, shape, axis=1, **options)
+
+    def matmul(self, x: str, depth: int, outputs: int, **options: Any) -> str:
+        return self.layer_of("MatMulInteger", x, (depth, outputs), axis=-1, **options)
+
+    def finished(self, y: str) -> onnx.ModelProto:
+        self._output(y, TensorProto.FLOAT)
+        return self.model()
+
+
+CONVS: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "relu": {"then": "Relu"},
+    "no bias": {"bias": False},
+    "per channel": {"per_channel": True},
+    "strided, padded on one side": {"strides": [2, 1], "pads": [0, 1, 2, 0]},
+    "dilated": {"dilations": [2, 1]},
+    "uint8 weights with a zero point": {"w_dtype": np.uint8, "w_zero": 131},
+    "int8 weights with a zero point": {"w_zero": -7},
+    "no weight zero point": {"w_zero": None},
+}
+
+
+@pytest.mark.parametrize("case", CONVS)
+def test_conv(case: str, tmp_path: Path) -> None:
+    net = DynamicNet()
+    y = net.conv(net.float_input((1, 3, 9, 8)), (5, 3, 3, 3), **CONVS[case])
+    compiled = exact(net.finished(y), tmp_path)
+    assert kernels(compiled)[-2:] == ["mcugen_dynamic_convolve_s8_f32", "mcugen_f32_take"]
+
+
+@pytest.mark.parametrize("group, outputs", [(4, 4), (4, 8), (2, 6)])
+def test_grouped_conv(group: int, outputs: int, tmp_path: Path) -> None:
+    net = DynamicNet()
+    y = net.conv(net.float_input((1, 4, 7, 7)), (outputs, 4 // group, 3, 3), group=group, pads=[1, 1, 1, 1])
+    exact(net.finished(y), tmp_path)
+
+
+def test_conv_1d(tmp_path: Path) -> None:
+    net = DynamicNet()
+    exact(net.finished(net.conv(net.float_input((1, 3, 20)), (4, 3, 5), strides=[2])), tmp_path)
+
+
+@pytest.mark.parametrize("shape", [(1, 24), (3, 24), (2, 3, 24)], ids=str)
+@pytest.mark.parametrize("options", [{}, {"per_channel": True, "then": "Relu"}, {"bias": False, "w_zero": 9}], ids=str)
+def test_matmul(shape: tuple[int, ...], options: dict[str, Any], tmp_path: Path) -> None:
+    net = DynamicNet()
+    exact(net.finished(net.matmul(net.float_input(shape), 24, 10, **options)), tmp_path)
+
+
+def test_whole_network(tmp_path: Path) -> None:
+    """Residual sum, both kinds of pooling, softmax: all in ONNX Runtime's own order."""
+    exact(_network(), tmp_path, samples=32)
+
+
+@pytest.mark.parametrize("on", ["cortex-m3", "cortex-m4"])
+def test_emulated(on: str, tmp_path: Path) -> None:
+    assert_exact(compile_model(_network(), tmp_path, core=on), samples=3, on=on)
+
+
+def _network() -> onnx.ModelProto:
+    net = DynamicNet(seed=2)
+    a = net.conv(net.float_input((1, 3, 12, 12)), (16, 3, 3, 3), pads=[1, 1, 1, 1], then="Relu")
+    b = net.conv(a, (16, 1, 3, 3), group=16, pads=[1, 1, 1, 1])
+    c = net.node("Relu", net.node("Add", a, b))
+    d = net.node("AveragePool", c, kernel_shape=[3, 3], strides=[2, 2])
+    e = net.node("MaxPool", d, kernel_shape=[2, 2])
+    f = net.node("Flatten", net.node("GlobalAveragePool", net.conv(e, (20, 16, 1, 1))))
+    return net.finished(net.node("Softmax", net.matmul(f, 20, 12), axis=-1))
+
+
+@pytest.mark.parametrize("fused", ["DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
+@pytest.mark.parametrize("bias", [False, True])
+def test_fused_forms(fused: str, bias: bool, tmp_path: Path) -> None:
+    net = DynamicNet(seed=4)
+    x = net.float_input((2, 24))
+    weights = net.constant(net.rng.integers(0, 256, (24, 10)).astype(np.uint8), "w")
+    scale, zero = net.constant(np.float32(0.004), "w_scale"), net.constant(np.uint8(120), "w_zero")
+    offset = [net.constant(net.rng.standard_normal(10).astype(np.float32), "bias")] if bias else []
+    if fused == "DynamicQuantizeMatMul":
+        operands = [x, weights, scale, zero]
+    else:
+        q, x_scale, x_zero = net.several("DynamicQuantizeLinear", x, outputs=3)
+        operands = [q, weights, x_scale, scale, x_zero, zero]
+    y = net.node(fused, *operands, *offset, domain="com.microsoft")
+    net.outputs.append(helper.make_tensor_value_info(y, TensorProto.FLOAT, [2, 10]))
+    graph = helper.make_graph(net.nodes, "small", net.inputs, net.outputs, net.initializers)
+    opsets = [helper.make_opsetid("", 17), helper.make_opsetid("com.microsoft", 1)]
+    exact(helper.make_model(graph, opset_imports=opsets, ir_version=8), tmp_path)
+
+
+RANGES = {
+    "zeros": np.zeros(8),
+    "one constant": np.full(8, 0.3),
+    "only positive": np.linspace(0.1, 5, 8),
+    "only negative": np.linspace(-5, -0.1, 8),
+    "ties": np.array([-1.0, 254.0, 0.5, 1.5, 2.5, 3.5, -0.5, 126.5]),
+    "subnormal step": np.array([0, 1e-39, 2e-39, 3e-39, 0, 0, 0, 1e-38]),
+    "large": np.array([3e38, 1e38, 0, 1, -1e37, 5e37, 2, 3]),
+}
+
+
+@pytest.mark.parametrize("case", RANGES)
+def test_ranges(case: str, tmp_path: Path) -> None:
+    """DynamicQuantizeLinear alone, all three outputs, where its rounding is delicate."""
+    from mcugen import oracle  # the reference itself
+
+    net = DynamicNet()
+    for name, kind in zip(
+        net.several("DynamicQuantizeLinear", net.float_input((8,)), outputs=3),
+        (TensorProto.UINT8, TensorProto.FLOAT, TensorProto.UINT8),
+        strict=True,
+    ):
+        net._output(name, kind)
+    model = net.model()
+    x = RANGES[case].astype(np.float32)
+    wanted = list(oracle.run(oracle.pinned_session(model), {"x": x}).values())
+    compiled = compile_model(model, tmp_path)
+    got = list(HostModel(compiled).run({"x": x}).values())
+    assert np.array_equal(got[0].astype(np.int16) + 128, wanted[0])
+    assert got[1].tobytes() == wanted[1].tobytes()
+    assert int(got[2]) + 128 == int(wanted[2])
+
+
+def test_weights_at_run_time_are_refused(tmp_path: Path) -> None:
+    net = DynamicNet()
+    q, scale, zero = net.several("DynamicQuantizeLinear", net.float_input((2, 4)), outputs=3)
+    other, *_ = net.several("DynamicQuantizeLinear", net.float_input((4, 3), "b"), outputs=3)
+    y = net.node("Mul", net.node("Cast", net.node("MatMulInteger", q, other, zero, name="attend"), to=1), scale)
+    with pytest.raises(UserError, match="attend: the weights of MatMulInteger are computed at run time"):
+        compile_model(net.finished(y), tmp_path)
+
+
+def test_sums_without_a_scale_are_refused(tmp_path: Path) -> None:
+    net = DynamicNet()
+    q, _, zero = net.several("DynamicQuantizeLinear", net.float_input((2, 4)), outputs=3)
+    y = net.node("MatMulInteger", q, net.constant(np.ones((4, 3), np.int8)), zero, name="head")
+    net._output(y, TensorProto.INT32)
+    with pytest.raises(UserError, match="head: MatMulInteger must be followed by Cast and by Mul"):
+        compile_model(net.model(), tmp_path)

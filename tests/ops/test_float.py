@@ -1,0 +1,300 @@
+"""Float32 operators, alone and between quantized ones: equal to ONNX Runtime, or within their stated tolerance."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from checking import assert_exact, compile_model, exact, kernels
+from click.testing import CliRunner
+from onnx import TensorProto
+from small_models import Net
+
+from mcugen import oracle, project
+from mcugen.cli import main
+from mcugen.emit.artefact import Compiled
+from mcugen.errors import UserError
+from mcugen.prove.host import HostModel
+from mcugen.prove.samples import random_samples
+from mcugen.prove.tolerance import tolerances
+from mcugen.prove.toolchain import available
+from mcugen.prove.verify import Verification, verify
+from mcugen.step import FLOAT, PROVED
+from mcugen.target import core
+
+
+def near(compiled: Compiled, *, samples: int = 6, on: str = "host") -> Verification:
+    """The outputs, and on the host every step, within what the float steps state."""
+    if on != "host":
+        reason = available(core(on))
+        if reason:
+            pytest.skip(reason)
+    result = verify(compiled, random_samples(compiled, samples, seed=1), on)
+    assert result.passed, f"{result.max_abs_difference:g}: {result.first_difference}"
+    for name, array in result.outputs.items():
+        assert len(np.unique(array)) > 2 or array.size < 8, name
+    return result
+
+
+def layer(
+    op: str, shape: list[int], *constants: Any, opset: int = 20, outputs: int = 1, **attributes: Any
+) -> onnx.ModelProto:
+    """One float operator on a model input; constants become initializers, None an absent input."""
+    net = Net(opset=opset)
+    names = ["" if c is None else net.constant(np.asarray(c), "c") for c in constants]
+    y = net.node(op, net.float_input(shape), *names, name="only", **attributes)
+    net.nodes[-1].output.extend(f"{y}{number}" for number in range(1, outputs))
+    for name in net.nodes[-1].output:
+        net._output(name, TensorProto.FLOAT)
+    return net.model()
+
+
+def rand(*shape: int, seed: int = 0) -> np.ndarray:
+    return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+ALIGNED = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
+ASYMMETRIC = {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}
+CASES: dict[str, onnx.ModelProto] = {
+    "conv": layer("Conv", [1, 3, 9, 8], rand(5, 3, 3, 3), rand(5), pads=[1, 0, 2, 1], strides=[2, 1]),
+    "conv, dilated, no bias": layer("Conv", [1, 2, 9, 9], rand(4, 2, 3, 3), dilations=[2, 2]),
+    "conv, depthwise": layer("Conv", [1, 4, 7, 7], rand(8, 1, 3, 3), rand(8), group=4, pads=[1, 1, 1, 1]),
+    "conv, grouped": layer("Conv", [1, 4, 7, 7], rand(6, 2, 3, 3), rand(6), group=2),
+    "conv, 1-D": layer("Conv", [1, 3, 20], rand(4, 3, 5), rand(4), strides=[2]),
+    "gemm": layer("Gemm", [2, 12], rand(12, 5), rand(5)),
+    "gemm, transposed": layer("Gemm", [1, 12], rand(5, 12), rand(5), transB=1),
+    "matmul": layer("MatMul", [2, 3, 12], rand(12, 5)),
+    "matmul, batched": layer("MatMul", [2, 3, 4], rand(2, 4, 5)),
+    "layer_normalization": layer("LayerNormalization", [2, 5, 24], rand(24), rand(24)),
+    "layer_normalization, two axes": layer("LayerNormalization", [2, 5, 6], rand(5, 6), axis=1),
+    "instance_normalization": layer("InstanceNormalization", [2, 3, 5, 5], rand(3), rand(3)),
+    "batch_normalization": layer("BatchNormalization", [1, 3, 4, 5], rand(3), rand(3), rand(3), np.abs(rand(3)) + 0.1),
+    "reduce_mean": layer("ReduceMean", [2, 3, 4, 5], np.array([2, 3]), keepdims=0),
+    "reduce_mean, apart": layer("ReduceMean", [2, 3, 4, 5], np.array([0, 2]), keepdims=1),
+    "reduce_sum": layer("ReduceSum", [2, 3, 40], np.array([-1])),
+    "resize, half_pixel": layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 2, 3]), mode="linear"),
+    "resize, align_corners": layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 2, 2]), **ALIGNED),
+    "resize, asymmetric, smaller": layer("Resize", [1, 2, 9, 8], None, np.float32([1, 1, 0.5, 0.5]), **ASYMMETRIC),
+    "lstm": layer("LSTM", [6, 2, 5], rand(1, 28, 5), rand(1, 28, 7), rand(1, 56), hidden_size=7, outputs=3),
+    "lstm, both ways": layer(
+        "LSTM",
+        [6, 2, 5],
+        *(rand(2, 28, 5), rand(2, 28, 7), None, None, rand(2, 2, 7), rand(2, 2, 7)),
+        hidden_size=7,
+        direction="bidirectional",
+    ),
+    "gru": layer("GRU", [6, 1, 5], rand(1, 21, 5), rand(1, 21, 7), rand(1, 42), hidden_size=7, outputs=2),
+    "gru, reset after, reverse": layer(
+        "GRU",
+        [6, 2, 5],
+        *(rand(1, 21, 5), rand(1, 21, 7), rand(1, 42)),
+        hidden_size=7,
+        linear_before_reset=1,
+        direction="reverse",
+    ),
+    **{
+        op.lower(): layer(op, [2, 3, 50])
+        for op in ("Exp", "Sigmoid", "Tanh", "Erf", "Gelu", "Elu", "Softplus", "HardSigmoid", "HardSwish", "Reciprocal")
+    },
+    "gelu, tanh": layer("Gelu", [2, 3, 50], approximate="tanh"),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_near(case: str, tmp_path: Path) -> None:
+    result = near(compile_model(CASES[case], tmp_path))
+    assert result.max_abs_difference < 1e-4
+
+
+def pair(op: str, a: list[int], b: list[int] | np.ndarray) -> onnx.ModelProto:
+    """Two operands: model inputs, or the second one a constant."""
+    net = Net()
+    x = net.float_input(a)
+    other = net.constant(b, "b") if isinstance(b, np.ndarray) else net.float_input(b, "b")
+    net._output(net.node(op, x, other, name="only"), TensorProto.FLOAT)
+    return net.model()
+
+
+EXACT: dict[str, onnx.ModelProto] = {
+    **{op.lower(): pair(op, [2, 3, 5], [2, 3, 5]) for op in ("Add", "Sub", "Mul", "Div", "Min", "Max")},
+    "add, row": pair("Add", [2, 3, 5], [5]),
+    "sub, from a column": pair("Sub", [3, 1], [2, 3, 5]),
+    "mul, both ways": pair("Mul", [2, 1, 5], [1, 3, 1]),
+    "div, by a constant": pair("Div", [2, 3, 5], np.array(0.3, np.float32)),
+    "add, channels of an image": pair("Add", [1, 3, 4, 5], rand(3, 1, 1)),
+    "prelu": pair("PRelu", [1, 3, 4, 5], rand(3, 1, 1)),
+    "pow": pair("Pow", [2, 3, 5], np.array(2, np.float32)),
+    "relu": layer("Relu", [2, 30]),
+    "clip": layer("Clip", [2, 30], np.float32(-0.2), np.float32(0.6)),
+    "clip, from below": layer("Clip", [2, 30], np.float32(-0.2)),
+    **{op.lower(): layer(op, [2, 30]) for op in ("Abs", "Neg", "Floor", "Ceil", "LeakyRelu", "Sqrt")},
+    "transpose": layer("Transpose", [2, 3, 4], perm=[2, 0, 1]),
+    "pad": layer("Pad", [1, 2, 3, 4], np.array([0, 0, 1, 2, 0, 1, 0, 3]), np.float32(0.25)),
+    "slice": layer("Slice", [4, 9], np.array([1]), np.array([8]), np.array([1]), np.array([3])),
+    "max_pool": layer("MaxPool", [1, 3, 9, 9], kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1]),
+    "max_pool, 1-D, ceil": layer("MaxPool", [1, 3, 10], kernel_shape=[3], strides=[2], ceil_mode=1),
+    "average_pool": layer("AveragePool", [1, 3, 9, 9], kernel_shape=[3, 2], strides=[2, 2], pads=[1, 0, 1, 1]),
+    "average_pool, pads counted": layer(
+        "AveragePool", [1, 16, 9, 9], kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1
+    ),
+    "average_pool, whole": layer("AveragePool", [2, 5, 7, 6], kernel_shape=[7, 6]),
+    "global_average_pool": layer("GlobalAveragePool", [2, 5, 7, 5]),
+    "global_average_pool, vector of channels": layer("GlobalAveragePool", [1, 32, 7, 5]),
+    "softmax": layer("Softmax", [3, 12], axis=-1),
+    "softmax, many classes": layer("Softmax", [2, 100], axis=-1),
+    "softmax, other axis": layer("Softmax", [2, 7, 3], axis=1),
+    "reduce_max": layer("ReduceMax", [2, 3, 4, 5], np.array([1, 2]), keepdims=0),
+    "reduce_min": layer("ReduceMin", [2, 3, 4, 5], np.array([-1]), keepdims=1),
+}
+
+
+@pytest.mark.parametrize("case", EXACT)
+def test_exact(case: str, tmp_path: Path) -> None:
+    exact(EXACT[case], tmp_path)
+
+
+def test_concat_and_split(tmp_path: Path) -> None:
+    net = Net()
+    x, y = net.float_input([2, 3, 4]), net.float_input([2, 5, 4], "z")
+    net._output(net.node("Concat", x, y, x, axis=1), TensorProto.FLOAT)
+    exact(net.model(), tmp_path)
+
+
+SPECIAL = np.array(
+    [0.0, -0.0, np.inf, -np.inf, np.nan, 1e-40, -1e-40, 3e38, -3e38, 88.7, -87.5, -103.9, 1e-7, -1e-7, 0.5, 8388609.0],
+    np.float32,
+)
+
+
+@pytest.mark.parametrize("op", ["Exp", "Log", "Sqrt", "Sigmoid", "Tanh", "Erf", "Floor", "Ceil", "Abs", "Reciprocal"])
+def test_special_values(op: str, tmp_path: Path) -> None:
+    """Infinities, NaN, signed zeros and subnormals; and a fine sweep, to four units in the last place."""
+    count = 4000
+    compiled = compile_model(layer(op, [count]), tmp_path)
+    x = np.concatenate([SPECIAL, np.linspace(-12, 12, count - SPECIAL.size, dtype=np.float32)])
+    session = oracle.plain_session(layer(op, [count]))
+    (wanted,) = oracle.run(session, {"x": x}).values()
+    (got,) = HostModel(compiled).run({"x": x}).values()
+    assert np.array_equal(np.isnan(got), np.isnan(wanted))
+    assert np.array_equal(np.isinf(got), np.isinf(wanted))
+    finite = np.isfinite(wanted)
+    error = np.abs(got[finite].astype(np.float64) - wanted[finite])
+    assert np.all(error <= 4 * np.spacing(np.abs(wanted[finite]).astype(np.float32)) + 1.2e-7)
+
+
+# Float between integers
+
+
+def _mixed() -> onnx.ModelProto:
+    """Quantized convolution, normalization and Gelu in float, quantized head."""
+    net = Net(seed=3)
+    a = net.conv(net.input((1, 3, 8, 8)), (6, 3, 3, 3), then="Relu", zero_point=-128)
+    b = net.node("InstanceNormalization", net.real(a), net.constant(rand(6)), net.constant(rand(6)), name="norm")
+    c = net.quantize(net.node("Gelu", b, name="gelu"), 0.02, -60)
+    net.output(net.gemm(net.quantize(net.node("Flatten", net.real(c)), 0.02, -60), 5, 216))
+    net.opset = 20
+    return net.model()
+
+
+@pytest.mark.parametrize("io", ["int8", "float"])
+def test_island(io: str, tmp_path: Path) -> None:
+    compiled = compile_model(_mixed(), tmp_path, io=io)
+    near(compiled)
+    kinds = {step.name: step.exactness for step in compiled.steps}
+    assert kinds["norm"] == kinds["gelu"] == FLOAT and list(kinds.values()).count(PROVED) >= 4
+    before = next(step for step in compiled.steps if step.macs)
+    assert before.outputs[0] not in tolerances(compiled), "what stands before the island stays exact"
+
+
+def test_float_layer_before_quantized_ones(tmp_path: Path) -> None:
+    net = Net(seed=5)
+    x = net.node("Conv", net.float_input((1, 3, 8, 8)), net.constant(rand(4, 3, 3, 3)), name="stem")
+    net.output(net.conv(net.quantize(net.node("Relu", x), 0.05, -128), (5, 4, 3, 3)))
+    assert kernels(near_compiled(net, tmp_path))[1:3] == ["mcugen_f32_convolve", "mcugen_quantize_f32_s8"]
+
+
+def near_compiled(net: Net, folder: Path) -> Compiled:
+    compiled = compile_model(net.model(), folder)
+    near(compiled)
+    return compiled
+
+
+def test_constant_behind_dequantize(tmp_path: Path) -> None:
+    """Float activations with 8-bit weights: the weights become float32 at compile time."""
+    net = Net()
+    weights, _ = net.weights((6, 12))
+    net._output(net.node("Gemm", net.float_input((2, 12)), weights, transB=1), TensorProto.FLOAT)
+    assert kernels(near_compiled(net, tmp_path)) == ["mcugen_f32_convolve"]
+
+
+@pytest.mark.parametrize("on", ["cortex-m3", "cortex-m4"])
+def test_emulated(on: str, tmp_path: Path) -> None:
+    near(compile_model(_mixed(), tmp_path, core=on), samples=2, on=on)
+    assert_exact(compile_model(EXACT["softmax, many classes"], tmp_path, core=on), samples=2, on=on)
+    near(compile_model(CASES["lstm"], tmp_path, core=on), samples=2, on=on)
+
+
+# Commands
+
+
+def test_verify_says_within_tolerance(tmp_path: Path) -> None:
+    path = tmp_path / "float.onnx"
+    onnx.save(CASES["conv"], path)
+    result = CliRunner().invoke(main, ["verify", str(path), "--samples", "4", "--json"])
+    said = json.loads(result.stdout)
+    assert result.exit_code == 0 and said["within_tolerance"]
+    assert said["bit_exact"] == (said["mismatches"] == 0)
+    assert 0 <= said["max_abs_difference"] < 1e-5
+    assert "warning: the model is not quantized" in result.stderr and "mcugen quantize" in result.stderr
+
+
+def test_beyond_tolerance_fails(tmp_path: Path) -> None:
+    """The same samples against a model with one weight changed: the differences are found and named."""
+    compiled = compile_model(CASES["gemm"], tmp_path)
+    changed = layer("Gemm", [2, 12], rand(12, 5) * np.float32(1.001), rand(5))
+    other = compile_model(changed, tmp_path)
+    mixed = Compiled(**{**vars(other), "model": compiled.model})
+    result = verify(mixed, random_samples(mixed, 4, seed=0))
+    assert not result.passed and not result.within_tolerance and result.max_abs_difference > 1e-4
+
+
+@pytest.mark.skipif(shutil.which("cmake") is None, reason="cmake is not installed")
+def test_project_tests_itself(tmp_path: Path) -> None:
+    folder = tmp_path / "out"
+    project.build(compile_model(_mixed(), tmp_path), folder, ram=None, flash=None)
+    assert (folder / "kernels" / "mcugen_kernels_f32.h").is_file()
+    for command in (["cmake", "-B", "build", "-G", "Ninja"], ["cmake", "--build", "build"]):
+        subprocess.run(command, cwd=folder, check=True, capture_output=True)
+    ran = subprocess.run([folder / "build" / "small_test"], check=False, capture_output=True, text=True)
+    assert ran.returncode == 0 and "PASS" in ran.stdout
+
+
+def test_integer_projects_carry_no_float_kernels(tmp_path: Path) -> None:
+    net = Net()
+    net.output(net.conv(net.input((1, 3, 8, 8)), (4, 3, 3, 3)))
+    project.build(compile_model(net.model(), tmp_path), tmp_path / "out", ram=None, flash=None)
+    assert not list((tmp_path / "out" / "kernels").glob("*f32_*")) and (tmp_path / "out" / "kernels").is_dir()
+
+
+REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
+    "power": (pair("Pow", [2, 3], np.array(3, np.float32)), "only: Pow takes the exponent 2 only"),
+    "cubic": (layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 2, 2]), mode="cubic"), "only: Resize with mode"),
+    "lstm that clips": (
+        layer("LSTM", [6, 2, 5], rand(1, 28, 5), rand(1, 28, 7), hidden_size=7, clip=3.0),
+        "only: this form of LSTM is not supported",
+    ),
+    "unknown": (layer("Det", [2, 3, 3]), "only: operator Det is not supported"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals(case: str, tmp_path: Path) -> None:
+    model, message = REFUSED[case]
+    with pytest.raises(UserError, match=message):
+        compile_model(model, tmp_path)

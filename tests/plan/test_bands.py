@@ -1,0 +1,113 @@
+"""Bands of rows: the same bytes, no multiplication more, less memory."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from checking import assert_exact, compile_model
+from small_models import Net, Tensor
+
+from mcugen.emit.artefact import Compiled
+from mcugen.emit.codegen import c_sources
+from mcugen.errors import CheckFailed
+from mcugen.project import check_budgets
+
+
+def smallest(net: Net, folder: Path, **options: object) -> tuple[Compiled, Compiled]:
+    """(whole steps, bands that make the arena as small as can be)."""
+    model = net.model()
+    return compile_model(model, folder, **options), compile_model(model, folder, ram=0, **options)
+
+
+def random_chain(seed: int) -> Net:
+    """Windows of all kinds, with a skip connection where shapes allow; the input is NCHW."""
+    rng = np.random.default_rng(seed)
+
+    def draw(low: int, high: int) -> int:
+        return int(rng.integers(low, high, endpoint=True))
+
+    net = Net(("uint8", "int8")[seed % 2], seed=seed)
+    height, width, channels = draw(12, 22), draw(4, 8), draw(1, 4)
+    x = net.integer_input([1, channels, height, width])
+    skip: Tensor | None = None
+    for _ in range(draw(3, 6)):
+        kind = draw(0, 5)
+        kernel = [draw(1, 3), draw(1, 3)]
+        pads = [draw(0, kernel[0] - 1), draw(0, kernel[1] - 1), draw(0, kernel[0] - 1), draw(0, kernel[1] - 1)]
+        if kind == 0:
+            x = net.conv(x, (channels, 1, 3, 3), group=channels, pads=[1, 1, 1, 1])
+        elif kind == 1 and skip is not None:
+            x = net.op("Add", x, skip, scale=float(max(x.scale, skip.scale)))
+        elif kind == 2 and height > 8:
+            x = net.copy("MaxPool", x, kernel_shape=[2, 1], strides=[2, 1])
+            height, skip = height // 2, None
+        elif kind == 3 and height > 8:
+            square = {"kernel_shape": [3, 3], "strides": [1, 1], "pads": [1, 1, 1, 1]}
+            x = net.op("AveragePool", x, scale=float(x.scale), count_include_pad=seed % 2, **square)
+        elif kind == 4:
+            x, skip = net.conv(x, (channels, channels, 3, 3), pads=[1, 1, 1, 1], then="Relu"), x
+        else:
+            outputs, stride = draw(3, 12), draw(1, 2) if height > 8 else 1
+            shape = (outputs, channels, *kernel)
+            x = net.conv(x, shape, pads=pads, strides=[stride, 1])
+            height = (height + pads[0] + pads[2] - kernel[0]) // stride + 1
+            width = width + pads[1] + pads[3] - kernel[1] + 1
+            channels, skip = outputs, None
+    net.integer_output(net.op("GlobalAveragePool", x, scale=float(x.scale) / 4))
+    return net
+
+
+@pytest.mark.parametrize("kernels", ["api", "specialised"])
+@pytest.mark.parametrize("seed", range(5))
+def test_random_chains_are_exact(seed: int, kernels: str, tmp_path: Path) -> None:
+    whole, banded = smallest(random_chain(seed), tmp_path, kernels=kernels)
+    assert banded.plan.arena_bytes <= whole.plan.arena_bytes
+    assert banded.macs == whole.macs
+    assert_exact(banded, samples=3)
+
+
+def residual() -> Net:
+    """A picture, two layers around a skip connection, a pool: everything at full height."""
+    net = Net("uint8", seed=5)
+    x = net.conv(net.integer_input([1, 3, 24, 16]), (8, 3, 3, 3), pads=[1, 1, 1, 1], then="Relu")
+    y = net.conv(x, (8, 8, 3, 3), pads=[1, 1, 1, 1], then="Relu")
+    y = net.conv(y, (8, 8, 3, 3), pads=[1, 1, 1, 1])
+    x = net.copy("MaxPool", net.op("Add", x, y), kernel_shape=[2, 2], strides=[2, 2])
+    net.integer_output(net.conv(x, (4, 8, 3, 3), strides=[2, 2]))
+    return net
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4", "cortex-m55"])
+def test_half_the_memory_on_an_emulated_core(core: str, tmp_path: Path) -> None:
+    whole, banded = smallest(residual(), tmp_path, core=core)
+    assert banded.plan.arena_bytes < 0.6 * whole.plan.arena_bytes
+    assert_exact(banded, samples=2, on=core)
+
+
+def test_bands_only_where_the_budget_asks_for_them(tmp_path: Path) -> None:
+    model = residual().model()
+    whole = compile_model(model, tmp_path)
+    assert all(step.rows is None for step in whole.steps)
+    kept = compile_model(model, tmp_path, ram=whole.plan.arena_bytes)
+    assert c_sources(kept) == c_sources(whole)
+    budget = whole.plan.arena_bytes * 3 // 4
+    fitted = compile_model(model, tmp_path, ram=budget)
+    smallest_of_all = compile_model(model, tmp_path, ram=0)
+    assert smallest_of_all.plan.arena_bytes < fitted.plan.arena_bytes <= budget
+    assert len(fitted.steps) < len(smallest_of_all.steps)
+
+
+def test_a_budget_that_cannot_be_kept_names_the_peak(tmp_path: Path) -> None:
+    compiled = compile_model(residual().model(), tmp_path, ram=100)
+    with pytest.raises(CheckFailed, match=r"allows 100: .* too many\. The peak is at step"):
+        check_budgets(compiled, {"const_bytes": 0, "code_bytes": None}, 100, None)
+
+
+def test_bands_of_one_shape_share_a_function_and_all_share_their_tables(tmp_path: Path) -> None:
+    whole, banded = smallest(residual(), tmp_path)
+    text = c_sources(banded)["small.c"]
+    assert text.count("static int step_") < len(banded.steps)
+    tables = {name for name in c_sources(whole)["small_weights.c"].splitlines() if name.startswith("const")}
+    assert tables == {name for name in c_sources(banded)["small_weights.c"].splitlines() if name.startswith("const")}

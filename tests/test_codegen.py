@@ -1,0 +1,237 @@
+"""The generated C: clean under every warning, in C and C++, on the host and for every core, alone and with Arm's headers."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from c_compiler import (
+    ARM_GCC,
+    BUILDABLE,
+    GCC,
+    STRICT,
+    compile_project,
+    includes,
+    needs_arm_gcc,
+    needs_cmake,
+    run,
+    sources,
+)
+from checking import CMSIS_NN, compile_model, needs_cmsis_nn
+from gallery import NAMES, example
+
+from mcugen import project
+from mcugen.prove import emulator, toolchain
+from mcugen.target import CORES, Core, core
+
+Build = Callable[..., Path]
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory: pytest.TempPathFactory) -> Build:
+    """build(case, **options) -> the folder of the generated project, made once."""
+    made: dict[tuple[object, ...], Path] = {}
+
+    def get(case: str, **options: str) -> Path:
+        key = (case, *sorted(options.items()))
+        if key not in made:
+            folder = tmp_path_factory.mktemp("project")
+            compiled = compile_model(example(case), folder, name="net", **options)
+            made[key] = project.build(compiled, folder / "net", ram=None, flash=None).folder
+        return made[key]
+
+    return get
+
+
+@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("standard", ["c99", "c11"])
+def test_host_compiler(standard: str, case: str, build: Build) -> None:
+    compile_project(build(case), [GCC, f"-std={standard}"])
+
+
+@pytest.mark.parametrize("options", [{"io": "float"}, {"kernels": "api"}, {"requant": "stock"}], ids=str)
+def test_host_compiler_with_other_options(options: dict[str, str], build: Build) -> None:
+    extra = ["-DMCUGEN_REQUANT_STOCK=1"] if "requant" in options else []
+    compile_project(build("classifier-uint8", **options), [GCC, "-std=c99", *extra])
+
+
+@needs_arm_gcc
+@pytest.mark.parametrize("target", BUILDABLE, ids=lambda target: target.name)
+@pytest.mark.parametrize("case", ["classifier-int8", "arithmetic-uint8"])
+def test_arm_compiler(case: str, target: Core, build: Build) -> None:
+    compile_project(build(case, core=target.name), [ARM_GCC, "-std=c99", "-mthumb", *target.flags])
+
+
+@needs_arm_gcc
+@needs_cmsis_nn
+@pytest.mark.parametrize("target", ["cortex-m4", "cortex-m55"])
+def test_arms_headers(target: str, build: Build) -> None:
+    folder = build("classifier-int8", core=target, library="arm", kernels="api")
+    compile_project(folder, [ARM_GCC, "-std=c99", "-mthumb", *core(target).flags], library=CMSIS_NN)
+
+
+@pytest.mark.parametrize("standard", ["c++11", "c++17"])
+@pytest.mark.parametrize("case", ["classifier-int8", "ports-uint8"])
+def test_header_from_cpp(case: str, standard: str, build: Build, tmp_path: Path) -> None:
+    source = tmp_path / "use.cpp"
+    source.write_text('#include "net.h"\nstatic net_arena_t arena;\nint main() { return net_run(&arena); }\n')
+    flags = [f"-std={standard}", "-Wall", "-Wextra", "-Wpedantic", "-Werror", "-c"]
+    run(["g++", *flags, *includes(build(case)), source, "-o", tmp_path / "use.o"])
+
+
+# What runs: an executable of its own, with sanitizers
+
+_PROGRAM = """
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include "vectors.h"
+
+#define GUARD 64
+struct guarded { unsigned char before[GUARD]; net_arena_t arena; unsigned char after[GUARD]; };
+
+static void fill(struct guarded *g, int byte)
+{
+    memset(g, 0x5A, sizeof *g);
+    memset(&g->arena, byte, sizeof g->arena);
+}
+
+static int intact(const struct guarded *g)
+{
+    for (int i = 0; i < GUARD; i++) {
+        if (g->before[i] != 0x5A || g->after[i] != 0x5A) {
+            return 0;
+        }
+    }
+    return 1;
+}
+
+static void feed(net_arena_t *arena, int sample)
+{
+    %(feed)s
+}
+
+static int equal(const net_arena_t *arena, int sample)
+{
+    return %(equal)s;
+}
+
+int main(void)
+{
+    struct guarded *a = malloc(sizeof *a), *b = malloc(sizeof *b);
+    if (a == NULL || b == NULL) {
+        return 9;
+    }
+    if (net_run(NULL) != NET_ERR_ARG) {
+        return 1;
+    }
+    for (int sample = 0; sample < NET_TEST_SAMPLES; sample++) {
+        const int other = (sample + 1) %% NET_TEST_SAMPLES;
+        fill(a, 0xA5); /* nothing in the arena may matter but the inputs */
+        fill(b, 0xFF);
+        feed(&a->arena, sample);
+        feed(&b->arena, other);
+        if (net_run(&a->arena) != NET_OK || net_run(&b->arena) != NET_OK) {
+            return 2;
+        }
+        if (!equal(&a->arena, sample) || !equal(&b->arena, other)) {
+            return 3;
+        }
+        feed(&a->arena, other); /* the same arena again, without clearing it */
+        if (net_run(&a->arena) != NET_OK || !equal(&a->arena, other) || !equal(&b->arena, other)) {
+            return 4;
+        }
+        if (!intact(a) || !intact(b)) {
+            return 5;
+        }
+    }
+    free(a);
+    free(b);
+    return 0;
+}
+"""
+
+
+@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("kernels", ["specialised", "api"])
+def test_two_arenas_between_guards(kernels: str, case: str, build: Build, tmp_path: Path) -> None:
+    """Re-entrant, in bounds and free of undefined behaviour, whatever lay in the arena before."""
+    folder = build(case, kernels=kernels)
+    compiled = compile_model(example(case), tmp_path, name="net", kernels=kernels)
+    feeds = [
+        f"memcpy(net_{p.c_name}(arena), net_test_{p.c_name}[sample], NET_INPUT_{i}_BYTES);"
+        for i, p in enumerate(compiled.inputs)
+    ]
+    equals = [
+        f"memcmp(net_{p.c_name}(arena), net_test_{p.c_name}[sample], NET_OUTPUT_{i}_BYTES) == 0"
+        for i, p in enumerate(compiled.outputs)
+    ]
+    program = tmp_path / "main.c"
+    program.write_text(_PROGRAM % {"feed": "\n    ".join(feeds), "equal": " && ".join(equals)})
+    sanitize = ["-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    flags = ["-std=c11", "-g", "-O1", "-ffp-contract=off", *sanitize, *includes(folder), f"-I{folder / 'test'}"]
+    run([GCC, *flags, program, *sources(folder), "-lm", "-o", tmp_path / "guards"])
+    run([tmp_path / "guards"])
+
+
+def cmake(*arguments: object) -> str:
+    return run(["cmake", *arguments], env={**os.environ, "CFLAGS": " ".join(STRICT)})
+
+
+def _generator() -> list[str]:
+    return ["-G", "Ninja"] if shutil.which("ninja") else []
+
+
+@needs_cmake
+@pytest.mark.parametrize("case", ["classifier-uint8", "arithmetic-int8"])
+def test_project_on_the_host(case: str, build: Build, tmp_path: Path) -> None:
+    cmake("-S", build(case), "-B", tmp_path, *_generator())
+    cmake("--build", tmp_path)
+    assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path])
+
+
+@needs_cmake
+@needs_cmsis_nn
+def test_project_with_arms_library(build: Build, tmp_path: Path) -> None:
+    folder = build("classifier-int8", library="arm", kernels="api")
+    run(["cmake", "-S", folder, "-B", tmp_path, *_generator(), f"-DCMSIS_NN_ROOT={CMSIS_NN}"])
+    run(["cmake", "--build", tmp_path])
+    assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path])
+
+
+@needs_cmake
+@pytest.mark.parametrize("target", CORES, ids=lambda target: target.name)
+def test_project_for_a_board(target: Core, build: Build, tmp_path: Path) -> None:
+    """With the project's own toolchain file; where an emulator has the core, the recorded samples pass on it."""
+    reason = toolchain.available(target, to_run=False)
+    if reason:
+        pytest.skip(reason)
+    folder = build("classifier-int8", core=target.name)
+    file = folder / "firmware" / "toolchain" / f"{target.name}.cmake"
+    cmake("-S", folder, "-B", tmp_path, *_generator(), f"-DCMAKE_TOOLCHAIN_FILE={file}")
+    cmake("--build", tmp_path)
+    if toolchain.available(target) is None:
+        (elf,) = (path for path in tmp_path.iterdir() if path.stem == "net_test" and path.is_file())
+        done = emulator.run(target, elf, workdir=tmp_path, timeout_s=60)
+        assert (done.exit_code, done.output.splitlines()[-1]) == (0, "PASS")
+
+
+def test_recorded_samples_are_the_pinned_sessions(build: Build) -> None:
+    text = (build("classifier-uint8") / "test" / "vectors.c").read_text()
+    assert "the pinned session" in text
+
+
+def test_header_says_what_the_model_is(build: Build, tmp_path: Path) -> None:
+    compiled = compile_model(example("ports-uint8"), tmp_path, name="net")
+    text = (build("ports-uint8") / "net.h").read_text()
+    assert f"#define NET_ARENA_BYTES {compiled.plan.arena_bytes}u" in text
+    for index, port in enumerate(compiled.inputs):
+        scale, zero_point = port.type.quant.per_tensor
+        assert f"#define NET_INPUT_{index}_ZERO_POINT ({zero_point})" in text
+        line = next(line for line in text.splitlines() if line.startswith(f"#define NET_INPUT_{index}_SCALE "))
+        assert np.float32(line.split()[2].rstrip("f")) == scale
+        assert f"#define NET_INPUT_{index}_BYTES {port.type.bytes}" in text
