@@ -1,7 +1,7 @@
 # Everything runs in .venv, which the first target that needs it sets up (see tools/setup.sh).
 READY := .venv/.ready
 
-.PHONY: help demo test test-slow lint clean
+.PHONY: help demo test test-slow lint bench clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,6 +18,9 @@ test-slow: $(READY) ## Run the tests that take minutes
 lint: $(READY) ## Check style and types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
+
+bench: $(READY) ## Measure instructions, flash and RAM on emulated cores; writes docs/benchmarks.*
+	.venv/bin/python tools/bench.py
 
 clean: ## Remove build products and caches; .venv stays
 	rm -rf build dist out examples/*/out .hypothesis .mypy_cache .pytest_cache .ruff_cache

@@ -353,7 +353,7 @@ def verify(
             "values": result.values,
             "mismatches": result.mismatches,
             "max_lsb": result.max_lsb,
-            "max_abs_difference": result.max_abs_difference,
+            "max_abs_difference": result.max_abs_difference if np.isfinite(result.max_abs_difference) else None,
             "within_tolerance": result.within_tolerance,
             "bit_exact": result.bit_exact,
             "first_difference": result.first_difference or None,

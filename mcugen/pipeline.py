@@ -11,6 +11,7 @@ from pathlib import Path
 
 from . import ir
 from .emit.artefact import Compiled, identifier, ports, step_name
+from .errors import UserError
 from .frontend import read
 from .ops import OPS
 from .ops.base import Lowering, check_limits
@@ -143,7 +144,10 @@ def lower(graph: ir.Graph, target: Core, options: Options) -> tuple[Step, ...]:
 
 def _lower_node(graph: ir.Graph, target: Core, options: Options, name: str, node: ir.Node) -> list[Step]:
     lowering = Lowering(graph, target, options.requant, name, options.kernels, options.optimize == "speed")
-    lowered = OPS[node.op].lower(lowering, node)
+    try:
+        lowered = OPS[node.op].lower(lowering, node)
+    except UserError as error:  # of arithmetic, which knows no nodes
+        raise UserError(error.message, hint=error.hint, origin=error.origin or node.where) from None
     steps: list[Step] = []
     for step in lowered if isinstance(lowered, tuple) else (lowered,):
         if node.attrs.get("integer_form"):

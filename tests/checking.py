@@ -31,7 +31,9 @@ def compile_model(model: onnx.ModelProto, folder: Path, **options: Any) -> Compi
     return pipeline.compile(path, pipeline.Options(**options))
 
 
-def assert_exact(compiled: Compiled, *, samples: int = 16, on: str = "host", cmsis_nn: Path | None = None) -> Verification:
+def assert_exact(
+    compiled: Compiled, *, samples: int = 16, on: str = "host", cmsis_nn: Path | None = None
+) -> Verification:
     """All output bytes equal the pinned session's and, on the host, every step's equal the canonical graph's.
 
     The outputs must also vary: a model that saturates everywhere would prove nothing.

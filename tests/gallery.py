@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 import onnx
+import pytest
 from small_models import DTYPES, Net
 
 
@@ -36,12 +37,10 @@ def direct(dtype: str) -> onnx.ModelProto:
 
 
 def arithmetic(dtype: str) -> onnx.ModelProto:
-    """Average pools, product, sum, concat, pad, transpose, tables, a table a channel: float arithmetic in ORT's order."""
+    """Average pool, product, concat, pad, transpose, tables, a table a channel: floats in ORT's order."""
     net = Net(dtype, seed=7)
     x = net.input((1, 3, 6, 5))
-    pool = net.op(
-        "AveragePool", x, scale=0.03, zero_point=9, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1]
-    )
+    pool = net.op("AveragePool", x, scale=0.03, zero_point=9, kernel_shape=[3, 3], strides=[1, 1], pads=[1, 1, 1, 1])
     gate = net.op("Sigmoid", x, scale=1 / 256, zero_point=-128)
     y = net.op("Mul", pool, gate, scale=0.02, zero_point=5)
     factors = [net.constant(net.rng.uniform(0.5, 1.5, 3).astype(np.float32)) for _ in range(4)]
@@ -71,6 +70,9 @@ GALLERY: dict[str, Callable[[str], onnx.ModelProto]] = {
 }
 
 NAMES = [f"{name}-{dtype}" for name in GALLERY for dtype in DTYPES]
+FEW = ("classifier-int8", "direct-uint8", "arithmetic-int8", "ports-uint8")
+FEW_BY_DEFAULT = [pytest.param(name, marks=() if name in FEW else pytest.mark.slow) for name in NAMES]
+"""For tests that take seconds a model: each model with one of the types, the others are slow tests."""
 
 
 def example(case: str) -> onnx.ModelProto:

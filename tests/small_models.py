@@ -57,7 +57,9 @@ class Net:
     def model(self) -> onnx.ModelProto:
         graph = helper.make_graph(self.nodes, "small", self.inputs, self.outputs, self.initializers)
         opsets = [helper.make_opsetid("", self.opset), helper.make_opsetid("com.microsoft", 1)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=max(8, helper.find_min_ir_version_for(opsets, True)))
+        model = helper.make_model(
+            graph, opset_imports=opsets, ir_version=max(8, helper.find_min_ir_version_for(opsets, True))
+        )
         inferred = onnx.shape_inference.infer_shapes(model)
         del model.graph.output[:]
         model.graph.output.extend(inferred.graph.output)
@@ -112,7 +114,13 @@ class Net:
     # Layers
 
     def op(
-        self, op: str, *operands: Tensor | str, scale: Any = 0.05, zero_point: int = 3, name: str | None = None, **attributes: Any
+        self,
+        op: str,
+        *operands: Tensor | str,
+        scale: Any = 0.05,
+        zero_point: int = 3,
+        name: str | None = None,
+        **attributes: Any,
     ) -> Tensor:
         """DequantizeLinear of every Tensor -> op -> QuantizeLinear; a str is a float value."""
         reals = [self.real(x) if isinstance(x, Tensor) else x for x in operands]
@@ -123,7 +131,13 @@ class Net:
         return self.op(op, x, *operands, scale=x.scale, zero_point=x.zero_point - self.origin, **attributes)
 
     def weights(
-        self, shape: Sequence[int], scale: Any = 0.01, *, axis: int | None = 0, zero_point: int = 0, dtype: Any = np.int8
+        self,
+        shape: Sequence[int],
+        scale: Any = 0.01,
+        *,
+        axis: int | None = 0,
+        zero_point: int = 0,
+        dtype: Any = np.int8,
     ) -> tuple[str, np.ndarray]:
         """(float name behind a DequantizeLinear, scales); axis None = per tensor. An array of scales is taken as
         it is, a single one is the largest of random ones."""
@@ -226,7 +240,14 @@ def qoperator(
 
 
 def qlinear_weights(
-    op: str, input_shape: Sequence[int], w_shape: Sequence[int], *, dtype: str = "uint8", per_channel: bool = True, bias: bool = True, **attributes: Any
+    op: str,
+    input_shape: Sequence[int],
+    w_shape: Sequence[int],
+    *,
+    dtype: str = "uint8",
+    per_channel: bool = True,
+    bias: bool = True,
+    **attributes: Any,
 ) -> onnx.ModelProto:
     """QLinearConv, QLinearMatMul or QGemm with constant weights of the activations' type (QGemm: u8 x s8)."""
     net = Net(dtype, seed=3)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from checking import CMSIS_NN, assert_exact, compile_model, needs_cmsis_nn
-from gallery import NAMES, example
+from gallery import FEW_BY_DEFAULT, NAMES, example
 
 from mcugen.target import CORES
 
@@ -24,7 +24,7 @@ def test_host(case: str, io: str, tmp_path: Path) -> None:
     assert all(array.dtype == np.float32 for array in result.outputs.values())
 
 
-@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("case", FEW_BY_DEFAULT)
 def test_calls_of_the_cmsis_nn_api(case: str, tmp_path: Path) -> None:
     assert_exact(compile_model(example(case), tmp_path, kernels="api"))
 
@@ -40,13 +40,13 @@ def test_plan_of_every_core_runs_on_the_host(core: str, tmp_path: Path) -> None:
 
 
 @needs_cmsis_nn
-@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("case", FEW_BY_DEFAULT)
 def test_arms_library(case: str, tmp_path: Path) -> None:
     assert_exact(compile_model(example(case), tmp_path, library="arm"), cmsis_nn=CMSIS_NN)
 
 
 @pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4", "cortex-m55"])
-@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("case", FEW_BY_DEFAULT)
 def test_emulated_core(case: str, core: str, tmp_path: Path) -> None:
     assert_exact(compile_model(example(case), tmp_path, core=core), samples=4, on=core)
 

@@ -49,14 +49,79 @@ MCUGEN_OUT_OF_LINE static void convolve_block(const layer *conv, const window *t
                        conv->params->output_offset, &conv->params->activation);
 }
 
-/* input and filter point at the first valid tap of group 0 and of output channel 0. */
-static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
-                           int8_t *output)
+#if defined(MCUGEN_NN_DENSE)
+/* The longest window that is made a column; of whole vectors. */
+#define COLUMN_BYTES 640
+
+/* Whole blocks of output channels of one pixel, its window in one piece: as it lies in the input, or copied, with the
+ * input's zero point where it leaves the input. skipped = bytes of the filter before the first valid tap. Returns the
+ * number of channels done. */
+MCUGEN_OUT_OF_LINE static int32_t convolve_blocks(const layer *conv, const window *taps, const int8_t *input,
+                                                  const int8_t *filter, int32_t skipped, int8_t *output)
 {
-    int32_t ch = 0;
+    const int32_t valid = taps->rows * taps->runs * taps->run_bytes;
+    int8_t column[COLUMN_BYTES];
+    mcugen_dense dense = {.weights = filter,
+                          .columns = conv->filter_step,
+                          .bias = conv->bias,
+                          .input = input,
+                          .input_offset = conv->params->input_offset,
+                          .multiplier = conv->quant->multiplier,
+                          .multiplier_bytes = 16,
+                          .output_offset = conv->params->output_offset,
+                          .low = conv->params->activation.min,
+                          .high = conv->params->activation.max,
+                          .output = output,
+                          .blocks = conv->group_outputs / 4};
+
+    if (conv->groups != 1 || conv->bias == NULL || dense.blocks == 0 || conv->filter_step > COLUMN_BYTES)
+    {
+        return 0;
+    }
+    if (valid != conv->filter_step || taps->rows * taps->runs != 1)
+    {
+        for (int32_t at = 0; valid != conv->filter_step && at < conv->filter_step; at += 16)
+        {
+            vstrbq_s8(column + at, vdupq_n_s8((int8_t)-conv->params->input_offset));
+        }
+        for (int32_t row = 0; row < taps->rows; ++row)
+        {
+            for (int32_t run = 0; run < taps->runs; ++run)
+            {
+                mcugen_copy_mve(column + skipped + row * taps->filter_row_step + run * taps->filter_run_step,
+                                input + row * taps->input_row_step + run * taps->input_run_step, taps->run_bytes);
+            }
+        }
+        dense.input = column;
+    }
+    mcugen_dense_mve(&dense);
+    return conv->group_outputs & ~3;
+}
+#else
+static int32_t convolve_blocks(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
+                               int32_t skipped, int8_t *output)
+{
+    (void)conv;
+    (void)taps;
+    (void)input;
+    (void)filter;
+    (void)skipped;
+    (void)output;
+    return 0;
+}
+#endif
+
+/* Output channels from ch on. input points at the first valid tap of group 0, filter at the first tap of output channel
+ * 0, skipped bytes before its first valid one. */
+static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
+                           int32_t skipped, int8_t *output)
+{
+    int32_t ch = convolve_blocks(conv, taps, input, filter, skipped, output);
+    int32_t end = 0;
+    filter += skipped;
     for (int32_t group = 0; group < conv->groups; ++group)
     {
-        const int32_t end = ch + conv->group_outputs;
+        end += conv->group_outputs;
         while (ch < end)
         {
             const int32_t count = mcugen_min(MCUGEN_NN_BLOCK, end - ch);
@@ -122,8 +187,8 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                 const int32_t first_column = origin_x + columns.begin * dilation.w;
                 const int32_t first = taps.rows > 0 ? first_row * input_row + first_column * input_dims->c : 0;
 
-                convolve_pixel(&conv, &taps, input_data + first,
-                               filter_data + (rows.begin * filter_dims->w + columns.begin) * kernel_ch, output_data);
+                convolve_pixel(&conv, &taps, input_data + first, filter_data,
+                               (rows.begin * filter_dims->w + columns.begin) * kernel_ch, output_data);
                 output_data += output_dims->c;
             }
         }

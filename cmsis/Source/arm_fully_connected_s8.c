@@ -44,12 +44,47 @@ static int32_t filter_offset_term(const layer *fc, const int8_t *input)
     return sum * fc->params->filter_offset;
 }
 
+#if defined(MCUGEN_NN_DENSE)
+/* As many outputs of one vector as make whole blocks of four; returns their number. */
+static int32_t multiply_blocks(const layer *fc, const int8_t *input, int8_t *output, int32_t rows)
+{
+    const int32_t same[4] = {*fc->multiplier, *fc->multiplier, *fc->multiplier, *fc->multiplier};
+    mcugen_dense dense = {.weights = fc->filter,
+                          .columns = fc->columns,
+                          .bias = fc->bias,
+                          .input = input,
+                          .input_offset = fc->params->input_offset,
+                          .multiplier = fc->quant_step != 0 ? fc->multiplier : same,
+                          .multiplier_bytes = 16 * fc->quant_step,
+                          .output_offset = fc->params->output_offset,
+                          .low = fc->params->activation.min,
+                          .high = fc->params->activation.max,
+                          .output = output,
+                          .blocks = rows / 4};
+    if (fc->bias == NULL || fc->params->filter_offset != 0 || dense.blocks == 0)
+    {
+        return 0;
+    }
+    mcugen_dense_mve(&dense);
+    return rows & ~3;
+}
+#else
+static int32_t multiply_blocks(const layer *fc, const int8_t *input, int8_t *output, int32_t rows)
+{
+    (void)fc;
+    (void)input;
+    (void)output;
+    (void)rows;
+    return 0;
+}
+#endif
+
 static void multiply(const layer *fc, const int8_t *input, int32_t vectors, int8_t *output, int32_t rows)
 {
     for (int32_t vector = 0; vector < vectors; ++vector)
     {
         const int32_t extra = filter_offset_term(fc, input);
-        for (int32_t ch = 0; ch < rows; ch += MCUGEN_NN_BLOCK)
+        for (int32_t ch = multiply_blocks(fc, input, output, rows); ch < rows; ch += MCUGEN_NN_BLOCK)
         {
             multiply_block(fc, ch, mcugen_min(MCUGEN_NN_BLOCK, rows - ch) - 1, input, extra, output);
         }

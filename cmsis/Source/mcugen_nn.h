@@ -142,6 +142,26 @@ typedef struct
     int32_t input_offset; /* 40 */
 } mcugen_mac4;
 
+/* Sixteen values of each row; the flags say whether more are left. */
+#define MCUGEN_MAC4_CHUNK                                                                                        \
+    "vctp.8 r11\n"                                                                                               \
+    "vpstttt\n"                                                                                                  \
+    "vldrbt.u8 q0, [r9], #16\n"                                                                                  \
+    "vldrbt.u8 q1, [r1], #16\n"                                                                                  \
+    "vldrbt.u8 q2, [r3], #16\n"                                                                                  \
+    "vldrbt.u8 q3, [r5], #16\n"                                                                                  \
+    "vmladava.s8 r0, q0, q1\n"                                                                                   \
+    "vaddva.s8 r8, q1\n"                                                                                         \
+    "vpst\n"                                                                                                     \
+    "vldrbt.u8 q1, [r7], #16\n"                                                                                  \
+    "vmladava.s8 r2, q0, q2\n"                                                                                   \
+    "vaddva.s8 r10, q2\n"                                                                                        \
+    "vmladava.s8 r4, q0, q3\n"                                                                                   \
+    "vaddva.s8 r12, q3\n"                                                                                        \
+    "vmladava.s8 r6, q0, q1\n"                                                                                   \
+    "vaddva.s8 lr, q1\n"                                                                                         \
+    "subs r11, r11, #16\n"
+
 /* mcugen_block_mac for count > 0, as assembly because compilers spill what just fits the registers: sums in r0, r2,
  * r4, r6, of the weights alone in r8, r10, r12, lr; rows r1, r3, r5, r7; input r9; count r11. */
 __attribute__((naked, noinline, unused)) static void mcugen_mac4_mve(mcugen_mac4 *mac __attribute__((unused)))
@@ -156,24 +176,7 @@ __attribute__((naked, noinline, unused)) static void mcugen_mac4_mve(mcugen_mac4
             "mov r10, #0\n"
             "mov r12, #0\n"
             "mov lr, #0\n"
-            "1:\n"
-            "vctp.8 r11\n"
-            "vpstttt\n"
-            "vldrbt.u8 q0, [r9], #16\n"
-            "vldrbt.u8 q1, [r1], #16\n"
-            "vldrbt.u8 q2, [r3], #16\n"
-            "vldrbt.u8 q3, [r5], #16\n"
-            "vmladava.s8 r0, q0, q1\n"
-            "vaddva.s8 r8, q1\n"
-            "vpst\n"
-            "vldrbt.u8 q1, [r7], #16\n"
-            "vmladava.s8 r2, q0, q2\n"
-            "vaddva.s8 r10, q2\n"
-            "vmladava.s8 r4, q0, q3\n"
-            "vaddva.s8 r12, q3\n"
-            "vmladava.s8 r6, q0, q1\n"
-            "vaddva.s8 lr, q1\n"
-            "subs r11, r11, #16\n"
+            "1:\n" MCUGEN_MAC4_CHUNK
             "bgt 1b\n"
             "pop {r1}\n"
             "ldr r3, [r1, #40]\n"
@@ -293,5 +296,93 @@ static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, in
     }
 #endif
 }
+
+#if defined(MCUGEN_NN_MVE_ASM) && defined(MCUGEN_REQUANT_MVE)
+#define MCUGEN_NN_DENSE 1
+
+/* Few bytes, which a function of the C library may copy one by one. */
+MCUGEN_INLINE void mcugen_copy_mve(int8_t *to, const int8_t *from, int32_t bytes)
+{
+    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
+                     "1:\n"
+                     "vldrb.u8 q0, [%[from]], #16\n"
+                     "vstrb.8 q0, [%[to]], #16\n"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to), [from] "+r"(from)
+                     : [bytes] "r"(bytes)
+                     : "lr", "q0", "memory");
+}
+
+/* A vector times blocks of four rows of weights. The function finds the members by number, and moves what it must. */
+typedef struct
+{
+    const int8_t *weights;     /*  0 */
+    int32_t columns;           /*  4: values of a row, and of the vector */
+    const int32_t *bias;       /*  8 */
+    const int8_t *input;       /* 12 */
+    int32_t input_offset;      /* 16 */
+    const int32_t *multiplier; /* 20: of four outputs */
+    int32_t multiplier_bytes;  /* 24: to the next four */
+    int32_t output_offset;     /* 28 */
+    int32_t low;               /* 32 */
+    int32_t high;              /* 36 */
+    int8_t *output;            /* 40 */
+    int32_t blocks;            /* 44: at least one */
+} mcugen_dense;
+
+/* The registers are those of mcugen_mac4_mve. */
+__attribute__((naked, noinline, unused)) static void mcugen_dense_mve(mcugen_dense *dense __attribute__((unused)))
+{
+    __asm__(".syntax unified\n"
+            "push {r0, r4-r11, lr}\n"
+            "1:\n"
+            "ldr r11, [sp]\n"
+            "ldrd r1, r8, [r11]\n"
+            "ldrd r2, r9, [r11, #8]\n"
+            "add r3, r1, r8\n"
+            "add r5, r3, r8\n"
+            "add r7, r5, r8\n"
+            "add r10, r7, r8\n"
+            "str r10, [r11]\n"
+            "add r12, r2, #16\n"
+            "str r12, [r11, #8]\n"
+            "ldm r2, {r0, r2, r4, r6}\n"
+            "mov r11, r8\n"
+            "mov r8, #0\n"
+            "mov r10, #0\n"
+            "mov r12, #0\n"
+            "mov lr, #0\n"
+            "2:\n" MCUGEN_MAC4_CHUNK
+            "bgt 2b\n"
+            "ldr r11, [sp]\n"
+            "ldrd r3, r1, [r11, #16]\n"
+            "ldrd r5, r7, [r11, #24]\n"
+            "mla r0, r8, r3, r0\n"
+            "mla r2, r10, r3, r2\n"
+            "mla r4, r12, r3, r4\n"
+            "mla r6, lr, r3, r6\n"
+            "vldrw.u32 q1, [r1]\n"
+            "add r1, r1, r5\n"
+            "str r1, [r11, #20]\n"
+            "vmov d0, r0, r2\n"
+            "vmov d1, r4, r6\n"
+            "ldrd r0, r2, [r11, #32]\n"
+            "ldrd r4, r6, [r11, #40]\n"
+            "vcvt.f32.s32 q0, q0\n"
+            "vmul.f32 q0, q0, q1\n"
+            "vdup.32 q1, r0\n"
+            "vcvtn.s32.f32 q0, q0\n"
+            "vdup.32 q2, r2\n"
+            "vadd.i32 q0, q0, r7\n"
+            "vmax.s32 q0, q0, q1\n"
+            "vmin.s32 q0, q0, q2\n"
+            "vstrb.32 q0, [r4], #4\n"
+            "subs r6, r6, #1\n"
+            "strd r4, r6, [r11, #40]\n"
+            "bne 1b\n"
+            "pop {r0, r4-r11, pc}\n");
+}
+#endif
 
 #endif

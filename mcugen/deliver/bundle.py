@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import re
+import zipfile
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
@@ -22,10 +24,20 @@ from .calibration import inputs_of
 from .gate import Gated
 from .reference import Arrays, quantization
 
+# Options that mean something to one target only.
+OWN = {
+    "soc": "qnn",
+    "fp16_ok": "qnn",
+    "trt": "tensorrt",
+    "fp16": "tensorrt",
+    "profiles": "tensorrt",
+    "check_with": "tensorrt",
+}
+
 
 @dataclass(frozen=True)
 class Options:
-    """`mcugen export`; what a target does not know is refused by the command."""
+    """`mcugen export`."""
 
     target: str
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
@@ -87,8 +99,11 @@ def write_json(path: Path, data: Any) -> None:
 
 def write_reference(folder: Path, job: Job, expected: Arrays) -> None:
     """reference_io.npz: inputs and outputs by name, samples along the first axis."""
-    with (folder / "reference_io.npz").open("wb") as stream:
-        np.savez(stream, **{**job.feeds, **expected})  # type: ignore[arg-type]
+    # Not np.savez: its own parameters are names that a tensor may have.
+    with zipfile.ZipFile(folder / "reference_io.npz", "w") as archive:
+        for name, array in {**job.feeds, **expected}.items():
+            with archive.open(f"{name}.npy", "w", force_zip64=True) as stream:
+                np.lib.format.write_array(stream, array, allow_pickle=False)
 
 
 def finish(job: Job, outcome: Outcome, folder: Path) -> dict[str, Any]:
@@ -108,19 +123,17 @@ def finish(job: Job, outcome: Outcome, folder: Path) -> dict[str, Any]:
         "bytes": {path.name: path.stat().st_size for path in sorted(folder.iterdir())},
     }
     write_json(folder / "report.json", report)
-    (folder / "README.md").write_text(
-        environment()
-        .get_template("deliver/README.md.j2")
-        .render(
-            target=options.target,
-            source=gated.source,
-            sha256=gated.sha256,
-            samples=f"{count}: {job.samples}",
-            outcome=outcome,
-            **ports,
-        ),
-        encoding="utf-8",
+    jinja = environment()
+    jinja.filters["cell"] = _cell
+    readme = jinja.get_template("deliver/README.md.j2").render(
+        target=options.target,
+        source=gated.source,
+        sha256=gated.sha256,
+        samples=f"{count}: {job.samples}",
+        outcome=outcome,
+        **ports,
     )
+    (folder / "README.md").write_text(readme, encoding="utf-8")
     manifest = {
         **head,
         "tools": {
@@ -146,8 +159,14 @@ def finish(job: Job, outcome: Outcome, folder: Path) -> dict[str, Any]:
 
 
 def _plain(options: Options) -> dict[str, Any]:
-    """Options as JSON; of files only the name, so that the bundle does not depend on the machine."""
-    return {key: value.name if isinstance(value, Path) else value for key, value in asdict(options).items()}
+    """The target's options as JSON; of files only the name, so that the bundle does not depend on the machine."""
+    own = {key: value for key, value in asdict(options).items() if OWN.get(key, options.target) == options.target}
+    return {key: value.name if isinstance(value, Path) else value for key, value in own.items()}
+
+
+def _cell(text: object) -> str:
+    """Untrusted text in a Markdown table: printable ASCII without marks that would end the cell."""
+    return re.sub(r"[^\x20-\x7e]|[`|<]", "?", str(text))
 
 
 def _ports(model: onnx.ModelProto, *, inputs: bool) -> list[dict[str, Any]]:

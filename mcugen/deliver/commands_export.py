@@ -11,20 +11,11 @@ from rich.table import Table
 
 from ..console import guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
-from .bundle import Options
-from .deployment import REPORT, load_deployment, run_deployment
+from .bundle import OWN, Options
+from .deploy import REPORT, run_deployment
+from .deployment import load_deployment
 from .export import TARGETS
 from .export import export as run_export
-
-# Options that mean something to one target only.
-_OWN = {
-    "soc": "qnn",
-    "fp16_ok": "qnn",
-    "trt": "tensorrt",
-    "fp16": "tensorrt",
-    "profile": "tensorrt",
-    "check_with": "tensorrt",
-}
 
 
 def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:
@@ -46,7 +37,12 @@ def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--target", required=True, type=click.Choice(list(TARGETS)), help="Who runs it.")
 @click.option("-o", "--output", required=True, type=click.Path(path_type=Path), help="Folder of the bundle.")
-@click.option("--calibration", type=click.Path(path_type=Path), metavar="X.npz", help="Quantize with these samples.")
+@click.option(
+    "--calibration",
+    type=click.Path(path_type=Path),
+    metavar="X.npz",
+    help="Quantize with these samples (or a folder of them).",
+)
 @click.option("--prequantized", is_flag=True, help="MODEL is quantized already, and goes out as it is.")
 @click.option(
     "--reference",
@@ -66,7 +62,7 @@ def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:
 @click.option("--fp16-ok", is_flag=True, help="qnn: operators without Q/DQ may run in float16.")
 @click.option("--trt", type=click.Choice(["10", "11"]), help=f"tensorrt: major version [default: {Options.trt}].")
 @click.option("--fp16", is_flag=True, help="tensorrt: float16 beside (or instead of) int8.")
-@click.option("--profile", multiple=True, metavar="NAME=MIN:OPT:MAX", help="tensorrt: leave an input dynamic.")
+@click.option("--profile", "profiles", multiple=True, metavar="NAME=MIN:OPT:MAX", help="tensorrt: a dynamic input.")
 @click.option(
     "--check-with", multiple=True, type=click.Choice(["tensorrt-rtx"]), help="tensorrt: also parse and build."
 )
@@ -94,8 +90,9 @@ def export(
     mcugen export net_int8.onnx --prequantized --reference net.onnx --target tensorrt --trt 11 -o out/trt
     """
     for name, value in own.items():
-        if value and _OWN[name] != target:
-            raise UserError(f"--{name.replace('_', '-')} is for --target {_OWN[name]}", hint="Leave it out.")
+        if value and OWN[name] != target:
+            flag = "--profile" if name == "profiles" else f"--{name.replace('_', '-')}"
+            raise UserError(f"{flag} is for --target {OWN[name]}", hint="Leave it out.")
     options = Options(
         target=target,
         shapes=dict(parse_shape(text) for text in shapes),
@@ -108,7 +105,7 @@ def export(
         fp16_ok=own["fp16_ok"],
         trt=int(own["trt"] or Options.trt),
         fp16=own["fp16"],
-        profiles=dict(_profile(text) for text in own["profile"]),
+        profiles=dict(_profile(text) for text in own["profiles"]),
         check_with=own["check_with"],
     )
     manifest = run_export(model, output, options, progress)
@@ -159,7 +156,7 @@ def _show(report: dict[str, Any]) -> None:
     for column in ("value", "limit"):
         table.add_column(column, justify="right")
     for job in report["jobs"]:
-        verdict = "ok" if job["passed"] else "FAILED"
+        verdict = "FAILED" if not job["passed"] else "ok" if job["verified"] else "not verified"
         head = [job["model"], job["target"], verdict]
         for row in job["budgets"]:
             value = "not measured" if row["value"] is None else _number(row["value"])

@@ -11,12 +11,13 @@ from rich.table import Column, Table
 from ..console import guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
 from ..target import core
-from .calibration import LAYOUTS, Images, inputs_of, load_data, load_labels
+from .calibration import LAYOUTS, Images, check_values, inputs_of, load_data, load_labels
 from .compare import Comparison
 from .compare import compare as run_compare
 from .page import page
-from .quantize import FORMATS, METHODS, MODES, TARGETS, TYPES, Options, Quantized, read_float
+from .quantize import Quantized, read_float
 from .quantize import quantize as run_quantize
+from .quantize_options import FORMATS, METHODS, MODES, TARGETS, TYPES, Options
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:
@@ -238,6 +239,7 @@ def compare(
     fixed = dict(parse_shape(text) for text in shapes)
     wanted = None if on == "host" else core(on).name
     loaded = load_data(data, inputs_of(read_float(model, fixed)), limit=samples)
+    check_values(loaded)
     classes = None if labels is None else load_labels(labels, loaded.count)
     result = run_compare(
         model, variants, loaded, classes, points=gate, rounds=rounds, core=wanted, shapes=fixed, progress=progress

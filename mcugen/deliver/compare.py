@@ -236,9 +236,9 @@ def _cortex_m(
     shapes: Mapping[str, tuple[int, ...]],
     progress: Progress,
 ) -> tuple[CortexM | None, str]:
-    """(figures, "") or (None, why not)."""
+    """(figures, "") or (None, why not; "" if nobody asked)."""
     if core is None:
-        return None, "not asked for"
+        return None, ""
     if quantization_form(subject.model) == FLOAT:
         return None, "not quantized"
     try:

@@ -20,12 +20,15 @@ from . import ort, qnn, tensorrt
 from .bundle import Job, Options, Outcome, finish
 from .calibration import inputs_of, load_data
 from .gate import FLOAT, Gated, gate
-from .quantize import Options as QuantizeOptions
 from .quantize import quantize
+from .quantize_options import Options as QuantizeOptions
 from .reference import reference_feeds
 
 Shapes = dict[str, tuple[int, ...]]
 TARGETS: dict[str, Callable[[Job, Path], Outcome]] = {"ort": ort.make, "qnn": qnn.make, "tensorrt": tensorrt.make}
+
+# What a target refuses before any work is done.
+EARLY: dict[str, Callable[[Options], None]] = {"qnn": qnn.check_options, "tensorrt": tensorrt.check_options}
 
 
 def export(path: Path, folder: Path, options: Options, progress: Progress = silent) -> dict[str, Any]:
@@ -35,6 +38,8 @@ def export(path: Path, folder: Path, options: Options, progress: Progress = sile
     cases nothing is written.
     """
     refuse_foreign(folder)
+    if options.target in EARLY:
+        EARLY[options.target](options)
     # With a profile, all work is done at its smallest shape: the one that single samples have.
     shapes = {**options.shapes, **{name: shapes[0] for name, shapes in options.profiles.items()}}
     gated = gate(path, shapes, prequantized=options.prequantized)

@@ -25,6 +25,8 @@ from .reference import Arrays, differing, largest_difference, run_model
 TOLERANCE = 1e-5  # of float outputs: the order of summation differs between graphs
 # What a static quantized model must not compute in float.
 _HEAVY = {"Conv", "FusedConv", "ConvTranspose", "Gemm", "FusedGemm", "MatMul", "FusedMatMul"}
+# As for an Arm target: x86's own rewriting of int8 to uint8 stays out of the file.
+_PORTABLE = {"session.qdqisint8allowed": "1", "session.x64quantprecision": "0"}
 _RUNNER = "run_ort.py"
 
 
@@ -90,10 +92,6 @@ def _optimize(folder: Path, config: dict[str, str]) -> None:
     for key, value in (config | _PORTABLE).items():
         options.add_session_config_entry(key, value)
     onnxruntime.InferenceSession(str(folder / "model.onnx"), options, providers=["CPUExecutionProvider"])
-
-
-# As for an Arm target: x86's own rewriting of int8 to uint8 stays out of the file.
-_PORTABLE = {"session.qdqisint8allowed": "1", "session.x64quantprecision": "0"}
 
 
 def _convert(folder: Path) -> None:

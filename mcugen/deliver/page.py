@@ -96,6 +96,7 @@ def page(comparison: Comparison) -> str:
         plots=[plot for plot in plots if len(plot.bars) > 0],
         layers=_layers(rows, colours),
         by_label=by_label,
+        by_class=any(row.score is not None and row.score.agreement is not None for row in rows),
         bar={"x": _BAR_START, "label_x": _BAR_START - _TEXT_GAP, "height": _BAR_HEIGHT, "width": _BAR_WIDTH},
         dot={"label_x": _DOT_START - _TEXT_GAP, "width": _DOT_WIDTH},
         finite=math.isfinite,

@@ -15,7 +15,7 @@ import numpy as np
 import onnx
 
 from ..errors import UserError
-from .bundle import Check, Job, Outcome, template, write_json, write_reference
+from .bundle import Check, Job, Options, Outcome, template, write_json, write_reference
 from .gate import DYNAMIC, FLOAT, QDQ
 from .reference import agreement, run_model, sqnr_db
 
@@ -58,9 +58,14 @@ _WHAT = {
 }
 
 
+def check_options(options: Options) -> None:
+    if options.soc not in SOCS:
+        raise UserError(f"unknown SoC {options.soc!r}", hint=f"Known to --soc: {', '.join(sorted(SOCS))}.")
+
+
 def make(job: Job, folder: Path) -> Outcome:
     gated, options = job.gated, job.options
-    arch, soc_model = _soc(options.soc)
+    arch, soc_model = SOCS[options.soc]
     if gated.form not in (QDQ, DYNAMIC) and not (gated.form == FLOAT and options.fp16_ok):
         raise UserError(
             f"QNN takes QDQ models, this one is {gated.form}",
@@ -96,7 +101,7 @@ def make(job: Job, folder: Path) -> Outcome:
             outputs = Path(scratch) / "outputs.npz"
             made = _run(folder, "--json", "--runs", "1", "--outputs", str(outputs))
             with np.load(outputs) as archive:
-                produced = {name: archive[name] for name in expected}
+                produced = {name: archive[f"arr_{index}"] for index, name in enumerate(expected)}
         write_json(folder / "assignment.json", made["assignment"])
         checks["Q1"], checks["Q3"] = _context(folder / "model_ctx.onnx", arch, soc_model)
         only = list(made["assignment"]) == ["QNNExecutionProvider"]
@@ -106,7 +111,9 @@ def make(job: Job, folder: Path) -> Outcome:
             "Q4",
             _WHAT["Q4"],
             ratio >= MIN_SQNR_DB and (same is None or same >= MIN_AGREEMENT),
-            f"SQNR {ratio:.1f} dB" + ("" if same is None else f", same class in {same:.1%}"),
+            f"SQNR {ratio:.1f} dB"
+            + ("" if same is None else f", same class in {same:.1%}")
+            + f"; samples: {job.samples}",
         )
     passed = [check.passed for check in checks.values()]
     return Outcome(
@@ -134,12 +141,6 @@ def make(job: Job, folder: Path) -> Outcome:
     )
 
 
-def _soc(name: str) -> tuple[int, int]:
-    if name not in SOCS:
-        raise UserError(f"unknown SoC {name!r}", hint=f"Known to --soc: {', '.join(sorted(SOCS))}.")
-    return SOCS[name]
-
-
 def _installed() -> str | None:
     try:
         return importlib.metadata.version(PACKAGE)
@@ -150,7 +151,10 @@ def _installed() -> str | None:
 def _run(folder: Path, *arguments: str) -> dict[str, Any]:
     """The bundle's own script in a process of its own: the provider writes to stdout and may end the process."""
     command = [sys.executable, _RUNNER, *arguments]
-    done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        raise UserError(f"QNN is not done after {_SECONDS} s", hint="Give fewer samples with --inputs.") from None
     if done.returncode not in (0, 1):
         lines = [line for line in done.stderr.splitlines() if "[W:" not in line and line.strip()]
         words = lines[-1] if lines else f"exit code {done.returncode}"

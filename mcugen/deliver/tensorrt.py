@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import math
 import shlex
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from onnxruntime.transformers.onnx_model import OnnxModel
 
 from .. import oracle
 from ..errors import UserError
-from .bundle import Check, Job, Outcome, template, write_json, write_reference
+from .bundle import Check, Job, Options, Outcome, template, write_json, write_reference
 from .calibration import inputs_of
 from .gate import infer, named, runtime, strip
 from .reference import Arrays, agreement, run_model, sqnr_db
@@ -27,6 +28,11 @@ MIN_SQNR_DB = 10.0
 _RUNNER = "build_engine.py"
 _HALF_OPSET = 19  # the first whose Q and DQ take float16 scales
 _SECONDS = 600
+
+
+def check_options(options: Options) -> None:
+    if "tensorrt-rtx" in options.check_with and importlib.util.find_spec("tensorrt_rtx") is None:
+        raise UserError("tensorrt-rtx is not installed", hint="pip install tensorrt-rtx (mind its licence).")
 
 
 def make(job: Job, folder: Path) -> Outcome:
@@ -120,7 +126,7 @@ def _reopened(model: onnx.ModelProto, job: Job) -> onnx.ModelProto:
         copy = onnx.shape_inference.infer_shapes(copy, check_type=True, strict_mode=True, data_prop=True)
         for end in (0, 2):
             feeds = {
-                name: job.feeds[name][:1].reshape(-1)[:1].repeat(_count(shapes[end])).reshape(1, *shapes[end])
+                name: job.feeds[name][:1].reshape(-1)[:1].repeat(math.prod(shapes[end])).reshape(1, *shapes[end])
                 for name, shapes in profiles.items()
             }
             fixed = {item.name: job.feeds[item.name][:1] for item in inputs_of(model) if item.name not in profiles}
@@ -131,13 +137,6 @@ def _reopened(model: onnx.ModelProto, job: Job) -> onnx.ModelProto:
             hint="Export it with dynamic dimensions, or fix them with --shape.",
         ) from None
     return copy
-
-
-def _count(shape: tuple[int, ...]) -> int:
-    total = 1
-    for size in shape:
-        total *= size
-    return total
 
 
 def _numbers(job: Job, expected: Arrays) -> Check:
@@ -208,10 +207,11 @@ def _provider_options(settings: dict[str, Any]) -> dict[str, str]:
 
 def _rtx(folder: Path) -> Check:
     what = "tensorrt-rtx parses the model and builds it"
-    if importlib.util.find_spec("tensorrt_rtx") is None:
-        raise UserError("tensorrt-rtx is not installed", hint="pip install tensorrt-rtx (mind its licence).")
     command = [sys.executable, str(folder / _RUNNER), "--module", "tensorrt_rtx", "--dry-run", "--json"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=_SECONDS, check=False)
+    except subprocess.TimeoutExpired:
+        return Check("tensorrt-rtx", what, False, f"not done after {_SECONDS} s")
     if done.returncode == 0:
         made = json.loads(done.stdout.splitlines()[-1])
         return Check("tensorrt-rtx", what, True, f"{made['version']}: {made['bytes']} bytes")

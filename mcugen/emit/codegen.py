@@ -155,6 +155,7 @@ class _Context:
             "tables": tables,
             "sums": any(table["sums"] for table in tables),
             "multipliers": any(table["multipliers"] for table in tables),
+            "nonfinite": any("INFINITY" in line or "NAN" in line for table in tables for line in table["lines"]),
             "const_bytes": sum(table["bytes"] for table in tables if not table["sums"]),
             "bundled_only": uses_cmsis and compiled.library == "bundled",
             "not_for_helium": uses_cmsis and compiled.core.isa != "mve",

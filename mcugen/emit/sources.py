@@ -10,7 +10,8 @@ from .artefact import Compiled
 from .cmsis_sources import BUNDLED, BUNDLED_HEADERS
 
 KERNEL_HEADERS = ("mcugen_kernels.h", "mcugen_arithmetic.h", "mcugen_broadcast.h", "mcugen_port.h")
-INLINE_HEADERS = ("mcugen_layer.h", "mcugen_mve.h")
+INLINE_HEADERS = ("mcugen_layer.h",)
+MVE_HEADERS = ("mcugen_mve.h",)
 F32_HEADERS = (
     "mcugen_kernels_f32.h",
     "mcugen_f32_binary.h",
@@ -45,13 +46,12 @@ def parts(compiled: Compiled) -> Parts:
     # mcugen_add_broadcast_s8 calls mcugen_add_s8 row by row.
     called = sorted({name for step in compiled.steps for name in (step.kernel, step.kernel.replace("_broadcast", ""))})
     inline = [name for name in called if is_inline(name)]
+    own, shared = [f"{name}.h" for name in inline], INLINE_HEADERS if inline else ()
+    mve = MVE_HEADERS if any(name.endswith("_mve") for name in inline) else ()
     floats = F32_HEADERS if any(is_float(name) for name in called) else ()
     return Parts(
         kernels=tuple(folder / f"{name}.c" for name in called if name.startswith("mcugen_") and name not in inline),
-        kernel_headers=tuple(
-            folder / name
-            for name in (*KERNEL_HEADERS, *(INLINE_HEADERS if inline else ()), *(f"{name}.h" for name in inline), *floats)
-        ),
+        kernel_headers=tuple(folder / name for name in (*KERNEL_HEADERS, *shared, *mve, *own, *floats)),
         cmsis=tuple(sorted({library / "Source" / BUNDLED[name] for name in called if name.startswith("arm_")})),
         cmsis_headers=tuple(library / name for name in BUNDLED_HEADERS),
     )

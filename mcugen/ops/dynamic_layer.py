@@ -89,10 +89,9 @@ def _step(
     low, high = node.attrs["clamp"]
     fields: dict[str, Any] = {"groups": groups} | {name: tile(pair) for name, pair in geometry.items()}
     fields |= {"low": np.float32(low), "high": np.float32(high)}
-    fields |= {
-        "filter_scale": Table("filter_scale", np.broadcast_to(quant.scale, (outputs,))),
-        "filter_zero_point": Table("filter_zero_point", np.broadcast_to(quant.zero_point, (outputs,))),
-    }
+    fields |= {"filter_scale": Table("filter_scale", np.broadcast_to(quant.scale, (outputs,)))}
+    if np.any(quant.zero_point != 0):
+        fields["filter_zero_point"] = Table("filter_zero_point", np.broadcast_to(quant.zero_point, (outputs,)))
     bias = lowering.graph.data(b)
     return Step(
         name=lowering.name,

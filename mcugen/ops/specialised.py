@@ -241,22 +241,23 @@ _SXTB16 = (0, 2, 1, 3)  # which byte of a word each int16 of a group comes from;
 
 
 def _conv_dsp(conv: Layer) -> Kernel:
-    """mcugen_conv_dsp.h."""
+    """mcugen_conv_dsp.h, or mcugen_fully_connected_dsp.h."""
     outputs, kernel_h, kernel_w, channels = conv.weights.shape
     row = kernel_w * channels
     taps = np.arange(kernel_h * row).reshape(kernel_h, row)
     words = taps[:, : row // 4 * 4].reshape(-1, 4)[:, _SXTB16]
     column = np.concatenate([words.ravel(), taps[:, row // 4 * 4 :].ravel()])
     groups = -(-len(column) // 4)
-    pad = outputs % 2
+    in_place = conv.pixels == 1 and conv.pointwise and channels % 4 == 0
+    pad = -outputs % (4 if in_place else 2)
     placed = np.zeros((outputs + pad, 4 * groups), np.int8)
     placed[:outputs, : len(column)] = conv.weights.reshape(outputs, -1)[:, column]
     order = placed.reshape(-1, 2, groups, 4).transpose(0, 2, 1, 3)
     return Kernel(
-        name="mcugen_conv_dsp",
+        name="mcugen_fully_connected_dsp" if in_place else "mcugen_conv_dsp",
         weights=order.astype(np.int16) if conv.wide else order[..., _SXTB16],
-        scratch_bytes=min(conv.pixels, 2) * 4 * groups * _INT16 + conv.window_copy_bytes,
-        unroll=_unroll(groups),
+        scratch_bytes=0 if in_place else min(conv.pixels, 2) * 4 * groups * _INT16 + conv.window_copy_bytes,
+        unroll=_unroll(groups, 6 if in_place else 9),
         pad_channels=pad,
     )
 
@@ -351,7 +352,7 @@ def _depthwise_mve(conv: Layer) -> Kernel | None:
     return Kernel(
         name="mcugen_depthwise_mve",
         weights=table,
-        scratch_bytes=conv.window_copy_bytes + _VECTOR if conv.has_borders else 0,
+        scratch_bytes=taps.size if conv.has_borders else 0,
         unroll=zeros_between,
         pad_channels=0 if shared > 1 else -channels % _VECTOR,
         one_multiplier=False,

@@ -62,7 +62,8 @@ def _chain(graph: Graph, producers: dict[str, Node], end: Node) -> tuple[Node, l
         if node.output in found:
             continue
         if node.op == _PER_CHANNEL:
-            if not all(_constant(graph, producers, i) for i in node.inputs[1:]):
+            training = bool(node.attrs.get("training_mode", 0))  # then it depends on all values at once
+            if training or not all(_constant(graph, producers, i) for i in node.inputs[1:]):
                 return None
             operands = [node.inputs[0]]
         elif node.op in UNARY or node.op in WITH_SCALAR:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..ir import Graph
 from ..step import Step
 from .lifetimes import Places, Storage, gap, in_place, leads, storages
-from .solve import solve, stack
+from .solve import least_height, solve
 
 ALIGN = 16  # bytes: an MVE vector, and more than any kernel asks for
 
@@ -37,6 +37,7 @@ class Plan:
     arena_bytes: int
     bound_bytes: int
     peak_step: int
+    peak_bytes: int  # that its tensors need at least, wherever they lie
 
 
 def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int = ALIGN, quick: bool = False) -> Plan:
@@ -60,7 +61,8 @@ def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int 
         for step in range(max(len(steps), 1))
     ]
     solution = solve(sizes, gaps, list(dict.fromkeys(moments)), quick=quick)
-    needs = [stack(moment, sizes, gaps) for moment in moments]
+    heights = {moment: least_height(moment, sizes, gaps) for moment in dict.fromkeys(moments)}
+    needs = [heights[moment] for moment in moments]
     slots, addresses, scratch = [], {}, {}
     for storage, offset in zip(stored, solution.offsets, strict=True):
         names = tuple(name for name, _ in storage.parts if name in (storage.root, *graph.outputs)) or (storage.root,)
@@ -79,4 +81,5 @@ def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int 
         arena_bytes=solution.height,
         bound_bytes=solution.bound,
         peak_step=needs.index(max(needs)),
+        peak_bytes=max(needs),
     )

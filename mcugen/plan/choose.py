@@ -12,7 +12,7 @@ from .bands import Banded, Group, LowerBand, band, divisible, unlowered
 from .drift import against_drift
 from .schedule import schedule
 
-_TURNS = (2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
+_TURNS = (2, 4, 8, 16, 32, 64)
 _CALL = 60  # instructions of one more call, and of its loops' beginnings
 
 

@@ -24,9 +24,9 @@ _MOVED_PER_SAVED = 32  # and one saved byte is worth that many moved ones
 def against_drift(graph: Graph, steps: Sequence[Step], places: Places) -> tuple[Graph, tuple[Step, ...]]:
     """The steps, with the moves that make the arena smallest if any do."""
     budget = sum(step.macs for step in steps) // _MACS_PER_BYTE
-    plan = allocate(graph, steps, places)
+    plan = allocate(graph, steps, places, quick=True)
     start = best = plan.arena_bytes
-    if best == plan.bound_bytes and not any(step.leads for step in steps):
+    if best == plan.peak_bytes:  # moves would not change that
         return graph, tuple(steps)
     chosen: tuple[str, ...] = ()
     for moved in _alternatives(graph, steps):

@@ -26,7 +26,7 @@ class Solution:
 
 def solve(sizes: Sequence[int], gaps: Gaps, together: Sequence[frozenset[int]], *, quick: bool = False) -> Solution:
     """together: sets of items that live at the same time. quick: few exchanges, no exact search. Deterministic."""
-    bound = max((stack(group, sizes, gaps) for group in together), default=0)
+    bound = max((least_height(group, sizes, gaps) for group in together), default=0)
     height, offsets = _heuristic(sizes, gaps, bound, _QUICK_EXCHANGES if quick else _EXCHANGES)
     if height > bound and not quick:
         search = _Search(sizes, gaps, together, height, offsets)
@@ -36,13 +36,22 @@ def solve(sizes: Sequence[int], gaps: Gaps, together: Sequence[frozenset[int]], 
     return Solution(tuple(offsets), height, bound)
 
 
-def stack(group: frozenset[int] | set[int], sizes: Sequence[int], gaps: Gaps) -> int:
+def stack(group: frozenset[int], sizes: Sequence[int], gaps: Gaps) -> int:
     """A height that the items of one moment need at least, in whatever order they lie.
 
     Each but the highest one takes at least its smallest distance to another.
     """
-    steps = {i: min((gaps[i].get(j, 0) for j in group if j != i), default=sizes[i]) for i in group}
+    steps = _least_steps(group, sizes, gaps)
     return sum(steps.values()) + min((sizes[i] - steps[i] for i in group), default=0)
+
+
+def _least_steps(group: frozenset[int], sizes: Sequence[int], gaps: Gaps) -> dict[int, int]:
+    return {i: min([gaps[i].get(j, 0) for j in group if j != i], default=sizes[i]) for i in group}
+
+
+def least_height(group: frozenset[int], sizes: Sequence[int], gaps: Gaps) -> int:
+    """The same, sharper where one item may lie in another: without that one, the rest may need more."""
+    return max([stack(group, sizes, gaps), *(stack(group - {i}, sizes, gaps) for i in group)])
 
 
 def first_fit(order: Sequence[int], sizes: Sequence[int], gaps: Gaps) -> tuple[int, list[int]]:
@@ -105,7 +114,8 @@ class _Search:
         offsets: list[int],
     ) -> None:
         self.sizes, self.gaps = sizes, gaps
-        self.together = [group for group in together if not any(group < other for other in together)]
+        groups = [group for group in together if not any(group < other for other in together)]
+        self.together = [(group, _least_steps(group, sizes, gaps)) for group in groups]
         self.height, self.offsets, self.nodes = height, offsets, _NODES
 
     def run(self) -> bool:
@@ -136,9 +146,9 @@ class _Search:
     def _least(self, floors: list[int], left: frozenset[int], last: int) -> int:
         """A lower bound of the height that the items left will reach."""
         least = max(max(last, floors[i]) + self.sizes[i] for i in left)
-        for group in self.together:
-            rest = group & left
+        for group, steps in self.together:
+            rest = [i for i in group if i in left]
             if rest:
                 start = max(last, min(floors[i] for i in rest))
-                least = max(least, start + stack(rest, self.sizes, self.gaps))
+                least = max(least, start + sum(steps[i] for i in rest) + min(self.sizes[i] - steps[i] for i in rest))
         return least

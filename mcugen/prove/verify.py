@@ -16,7 +16,7 @@ from .board import run_on_board
 from .host import HostModel
 from .progress import Progress, silent
 from .samples import Samples, to_model
-from .tolerance import EXACT, tolerances
+from .tolerance import EXACT, distance, tolerances
 
 _TRACED_SAMPLES = 4
 
@@ -79,8 +79,7 @@ def verify(
         default_mismatches += int((_bits(default[port.name]) != _bits(wanted[port.name])).sum())
         if differs.any():
             step = 1.0 if want.dtype != np.float32 or port.type.quant is None else port.type.quant.per_tensor[0]
-            gap = np.nan_to_num(np.abs(got.astype(np.float64) - want.astype(np.float64)), nan=np.inf, posinf=np.inf)
-            gap[~differs] = 0.0
+            gap = distance(got, want)
             max_abs = max(max_abs, float(gap.max()))
             max_lsb = max(max_lsb, int(min(np.rint(gap.max() / float(step)), 2**31)))
             within &= bool(gap.max() <= allowed.get(port.name, EXACT).allowed(want, float(step)))
@@ -129,8 +128,7 @@ def first_difference(compiled: Compiled, samples: Samples, cmsis_nn: Path | None
                 differs = _bits(mine) != _bits(want)
                 tolerance = allowed.get(name, EXACT)
                 if not tolerance.exact:
-                    gap = np.abs(mine.astype(np.float64) - want.astype(np.float64))
-                    differs &= ~(gap <= tolerance.allowed(want, 1.0))
+                    differs &= distance(mine, want) > tolerance.allowed(want, 1.0)
                 if differs.any():
                     where = tuple(int(i) for i in np.argwhere(differs)[0])
                     return (

@@ -78,7 +78,7 @@ def run(settings, runs, outputs):
         times.append(1000 * (time.perf_counter() - start))
     if outputs:
         with open(outputs, "wb") as stream:
-            np.savez(stream, **produced)
+            np.savez(stream, *produced.values())
     ratios = []
     for name, got in produced.items():
         want = recorded[name].astype(np.float64)
@@ -96,7 +96,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--compile", action="store_true", help=f"make {CONTEXT} and stop")
     parser.add_argument("--runs", type=int, default=20, help="timed runs")
-    parser.add_argument("--outputs", metavar="Y.npz", help="save the outputs")
+    parser.add_argument("--outputs", metavar="Y.npz", help="save the outputs, in their order")
     parser.add_argument("--json", action="store_true", help="one JSON object on the last line of stdout")
     chosen = parser.parse_args()
     os.chdir(pathlib.Path(__file__).resolve().parent)

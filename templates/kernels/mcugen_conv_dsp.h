@@ -1,18 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolution and fully connected for cores with SMLAD.
+/* Convolution for cores with SMLAD, and fully connected where mcugen_fully_connected_dsp.h does not apply.
  *
  * The window of a pixel becomes a column of int16 in groups of 4; a group is what SXTB16 makes of a word: bytes 0, 2,
  * 1, 3. First the whole words of each filter row, then the bytes left over from all rows, in their own order; the rest
  * of the last group meets zero weights. Two pixels are held at a time, group by group in turns, and meet the weights
  * of two channels. weights [output_c / 2, groups, 2, 4]: int16 in the order of the column, or int8 in the order that
- * SXTB16 turns into it. An odd last channel has a partner in all tables, whose outputs are not stored. Order: two pixels at a time;
- * their windows are copied before their outputs are written.
+ * SXTB16 turns into it. An odd last channel has a partner in all tables, whose outputs are not stored.
+ * Order: two pixels at a time; their windows are copied before their outputs are written.
  *
  * Scratch: two columns (one for a single pixel), then a window copy if the layer has borders or dilation. */
 #ifndef MCUGEN_CONV_DSP_H
 #define MCUGEN_CONV_DSP_H
 
-#include "mcugen_layer.h"
+#include "mcugen_dsp.h"
 
 /* Sums of pixels 0, 1 and channels a, b. */
 typedef struct {
@@ -22,17 +22,8 @@ typedef struct {
 #if defined(MCUGEN_ASM_DSP)
 /* All registers but r7 and sp are spoken for: x r0, w r1, a0 r10, a1 r11, b0 r12, b1 lr; column words in r2-r5, weights
  * in r6, r8, r9. Named, because the compiler's allocator does not always find the only solution. */
-#define MCUGEN_SMLAD2(weights, p, q, a, b) "smlad " a ", " p ", " weights ", " a "\n\tsmlad " b ", " q ", " weights ", " b "\n\t"
-
-/* A word of int8 weights as int16: r6, r8. */
-#define MCUGEN_WIDEN(word) "sxtb16 r8, " word ", ror #8\n\tsxtb16 r6, " word "\n\t"
-
-/* From column r0, `turns` times `unroll` groups of `group` bytes. The end waits on the stack. */
-#define MCUGEN_LOOP_BEGIN                                                                                              \
-    ".if %c[turns] > 1\n\tmovw r6, %c[turns] * %c[unroll] * %c[group]\n\tadd r6, r0\n\tpush {r6, r8}\n1:\n\t.endif\n\t"      \
-    ".rept %c[unroll]\n\t"
-#define MCUGEN_LOOP_END                                                                                                \
-    ".endr\n\t.if %c[turns] > 1\n\tldr r6, [sp]\n\tcmp r0, r6\n\tbne 1b\n\tadd sp, #8\n\t.endif" MCUGEN_ROOM
+#define MCUGEN_SMLAD2(weights, p, q, a, b)                                                                             \
+    "smlad " a ", " p ", " weights ", " a "\n\tsmlad " b ", " q ", " weights ", " b "\n\t"
 #endif
 
 /* All groups of two columns against two channels, upon the bias. */
@@ -184,27 +175,6 @@ MCUGEN_ALWAYS_INLINE void mcugen_fill_column(const mcugen_layer *p, const int8_t
     }
 }
 
-/* Requantizes and stores one or both sums of a pixel, of the channels from `channel` on. */
-MCUGEN_ALWAYS_INLINE void mcugen_store_pair(const mcugen_layer *p, int32_t a, int32_t b, const int32_t *multiplier,
-                                            int32_t channel, int32_t channels, int8_t *output)
-{
-    const int32_t *const m = multiplier + channel * p->multiplier_step;
-    a = mcugen_layer_requant(p, a, m[0], channel);
-    b = mcugen_layer_requant(p, b, m[p->multiplier_step], channel + 1);
-#if defined(MCUGEN_ASM_DSP)
-    if (p->output_c % 2 == 0 && p->output_min == -128 && p->output_max == 127) {
-        const uint32_t pair = mcugen_saturate_pair(p, a, b);
-        const uint16_t bytes = (uint16_t)((pair | pair >> 8) ^ 0x8080u);
-        memcpy(output, &bytes, sizeof bytes);
-        return;
-    }
-#endif
-    output[0] = mcugen_layer_clamp(p, a);
-    if (channels == 2) {
-        output[1] = mcugen_layer_clamp(p, b);
-    }
-}
-
 MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
                                           const mcugen_layer *p,
                                           const int8_t *input,
@@ -218,7 +188,6 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
     const int32_t row_bytes = p->filter_w * p->input_c, input_row = p->input_w * p->input_c;
     const int32_t pair_bytes = 8 * groups * p->weight_bytes;
     int16_t *const columns = scratch->buf;
-    int8_t *const copy = (int8_t *)(columns + 4 * groups * held_at_once);
     int32_t held = 0, left = pixels;
 
     for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
@@ -230,6 +199,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
                     mcugen_fill_column(p, input + window.y * input_row + window.x * p->input_c,
                                        input_row * p->dilation_h, column, held_at_once);
                 } else {
+                    int8_t *const copy = (int8_t *)(columns + 4 * groups * held_at_once);
                     mcugen_window_copy(p, input, window, copy);
                     mcugen_fill_column(p, copy, row_bytes, column, held_at_once);
                 }

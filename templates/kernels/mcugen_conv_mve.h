@@ -9,6 +9,7 @@
  * The input is read where it is, row by row of the window, if the rows are of whole chunks (and not too many) or there
  * is only one. Other windows, and those that leave the input, become columns of whole chunks in scratch.
  *
+ * Order: two pixels at a time, from any pixel on.
  * Scratch: two columns and 16 bytes, unless all windows are read where they are. */
 #ifndef MCUGEN_CONV_MVE_H
 #define MCUGEN_CONV_MVE_H

@@ -8,7 +8,8 @@
  * weights int8 [input_c / 16, taps, 16]: taps row by row. Missing channels are zeros; bias and multiplier have entries
  * for them. If pixels share the lanes, so do the weights; the other tables have each channel once.
  *
- * Scratch: a window copy and 16 bytes if the layer has borders, else nothing. */
+ * Order: as many pixels at a time as share the lanes, from any pixel on.
+ * Scratch: a window copy if the layer has borders. */
 #ifndef MCUGEN_DEPTHWISE_MVE_H
 #define MCUGEN_DEPTHWISE_MVE_H
 

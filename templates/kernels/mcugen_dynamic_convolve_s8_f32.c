@@ -4,6 +4,51 @@
 
 #include <stddef.h>
 
+#define LANES 4 /* output channels that share each input value */
+
+static uint32_t sum_of(const int8_t *x, int32_t x_step, int32_t zero, int32_t length)
+{
+    uint32_t sum = 0;
+    for (int32_t i = 0; i < length; i++, x += x_step) {
+        sum += (uint32_t)(*x - zero);
+    }
+    return sum;
+}
+
+/* Sums are unsigned: they wrap around, as int32 may not. */
+static void accumulate(uint32_t total[LANES],
+                       const int8_t *x,
+                       int32_t x_step,
+                       int32_t zero,
+                       const int8_t *w,
+                       int32_t w_step,
+                       int32_t length,
+                       int32_t lanes)
+{
+    uint32_t a = total[0], b = total[1], c = total[2], d = total[3];
+    if (lanes == 1) {
+        for (int32_t i = 0; i < length; i++, x += x_step) {
+            a += (uint32_t)((*x - zero) * w[i]);
+        }
+        total[0] = a;
+        return;
+    }
+    /* A lane without a filter of its own repeats the first one, and is not read. */
+    const int8_t *const w1 = w + w_step, *const w2 = lanes > 2 ? w1 + w_step : w;
+    const int8_t *const w3 = lanes > 3 ? w2 + w_step : w;
+    for (int32_t i = 0; i < length; i++, x += x_step) {
+        const int32_t value = *x - zero;
+        a += (uint32_t)(value * w[i]);
+        b += (uint32_t)(value * w1[i]);
+        c += (uint32_t)(value * w2[i]);
+        d += (uint32_t)(value * w3[i]);
+    }
+    total[0] = a;
+    total[1] = b;
+    total[2] = c;
+    total[3] = d;
+}
+
 void mcugen_dynamic_convolve_s8_f32(const mcugen_dynamic_params *params,
                                     const float *input_scale,
                                     const int8_t *input_zero_point,
@@ -18,6 +63,7 @@ void mcugen_dynamic_convolve_s8_f32(const mcugen_dynamic_params *params,
     const int32_t group_inputs = filter_dims->c, group_outputs = output_dims->c / params->groups;
     const int32_t filter_row = filter_dims->w * group_inputs, filter_size = filter_dims->h * filter_row;
     const int32_t input_row = input_dims->w * input_dims->c, zero = *input_zero_point;
+    const mcugen_layout layout = mcugen_runs(params->groups, params->dilation.w, input_dims->c, group_inputs);
 
     for (int32_t n = 0; n < input_dims->n; n++, input += input_dims->h * input_row) {
         for (int32_t oy = 0; oy < output_dims->h; oy++) {
@@ -26,25 +72,35 @@ void mcugen_dynamic_convolve_s8_f32(const mcugen_dynamic_params *params,
             for (int32_t ox = 0; ox < output_dims->w; ox++) {
                 const int32_t left = ox * params->stride.w - params->padding.w;
                 const mcugen_taps columns = mcugen_taps_inside(left, filter_dims->w, params->dilation.w, input_dims->w);
-                for (int32_t c = 0; c < output_dims->c; c++) {
-                    const int32_t filter_zero = params->filter_zero_point[c];
-                    const int8_t *group = input + c / group_outputs * group_inputs;
-                    uint32_t acc = 0; /* unsigned: wraps around, as int32 may not */
+                const int32_t taps = columns.last - columns.first;
+                const int32_t runs = layout.whole ? (taps > 0) : taps;
+                const int32_t length = layout.whole ? taps * group_inputs : group_inputs;
+                for (int32_t c = 0; c < output_dims->c;) {
+                    const int32_t group = c / group_outputs, left_over = (group + 1) * group_outputs - c;
+                    const int32_t lanes = left_over < LANES ? left_over : LANES;
+                    uint32_t total[LANES] = {0u, 0u, 0u, 0u};
+                    uint32_t inputs = 0u; /* their sum, which filters with a zero point need */
                     for (int32_t ky = rows.first; ky < rows.last; ky++) {
-                        const int8_t *row = group + (top + ky * params->dilation.h) * input_row;
-                        const int8_t *tap = filter + c * filter_size + ky * filter_row;
-                        for (int32_t kx = columns.first; kx < columns.last; kx++) {
-                            const int8_t *x = row + (left + kx * params->dilation.w) * input_dims->c;
-                            const int8_t *w = tap + kx * group_inputs;
-                            for (int32_t i = 0; i < group_inputs; i++) {
-                                acc += (uint32_t)((x[i] - zero) * (w[i] - filter_zero));
+                        const int8_t *x = input + (top + ky * params->dilation.h) * input_row + group * group_inputs +
+                                     (left + columns.first * params->dilation.w) * input_dims->c;
+                        const int8_t *w = filter + c * filter_size + ky * filter_row + columns.first * group_inputs;
+                        for (int32_t run = 0; run < runs; run++) {
+                            accumulate(total, x, layout.step, zero, w, filter_size, length, lanes);
+                            if (params->filter_zero_point != NULL) {
+                                inputs += sum_of(x, layout.step, zero, length);
                             }
+                            x += params->dilation.w * input_dims->c;
+                            w += group_inputs;
                         }
                     }
-                    const float scale = *input_scale * params->filter_scale[c];
-                    const float product = (float)(int32_t)acc * scale;
-                    const float sum = bias != NULL ? product + bias[c] : product;
-                    *output++ = sum < params->low ? params->low : (sum > params->high ? params->high : sum);
+                    for (int32_t k = 0; k < lanes; k++, c++) {
+                        const int32_t filter_zero = params->filter_zero_point ? params->filter_zero_point[c] : 0;
+                        const int32_t products = (int32_t)(total[k] - (uint32_t)filter_zero * inputs);
+                        const float scale = *input_scale * params->filter_scale[c];
+                        const float product = (float)products * scale;
+                        const float sum = bias != NULL ? product + bias[c] : product;
+                        *output++ = sum < params->low ? params->low : (sum > params->high ? params->high : sum);
+                    }
                 }
             }
         }

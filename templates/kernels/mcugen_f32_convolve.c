@@ -4,6 +4,39 @@
 
 #include <stddef.h>
 
+#define LANES 4 /* output channels that share each input value */
+
+static void accumulate(float total[LANES],
+                       const float *x,
+                       int32_t x_step,
+                       const float *w,
+                       int32_t w_step,
+                       int32_t length,
+                       int32_t lanes)
+{
+    if (lanes == 1) {
+        for (int32_t i = 0; i < length; i++, x += x_step) {
+            total[0] += *x * w[i];
+        }
+        return;
+    }
+    /* A lane without a filter of its own repeats the first one, and is not read. */
+    const float *const w1 = w + w_step, *const w2 = lanes > 2 ? w1 + w_step : w;
+    const float *const w3 = lanes > 3 ? w2 + w_step : w;
+    float a = total[0], b = total[1], c = total[2], d = total[3];
+    for (int32_t i = 0; i < length; i++, x += x_step) {
+        const float value = *x;
+        a += value * w[i];
+        b += value * w1[i];
+        c += value * w2[i];
+        d += value * w3[i];
+    }
+    total[0] = a;
+    total[1] = b;
+    total[2] = c;
+    total[3] = d;
+}
+
 void mcugen_f32_convolve(const mcugen_f32_conv_params *params,
                          const cmsis_nn_dims *input_dims,
                          const float *input,
@@ -16,6 +49,7 @@ void mcugen_f32_convolve(const mcugen_f32_conv_params *params,
     const int32_t group_inputs = filter_dims->c, group_outputs = output_dims->c / params->groups;
     const int32_t filter_row = filter_dims->w * group_inputs, filter_size = filter_dims->h * filter_row;
     const int32_t input_row = input_dims->w * input_dims->c;
+    const mcugen_layout layout = mcugen_runs(params->groups, params->dilation.w, input_dims->c, group_inputs);
 
     for (int32_t n = 0; n < input_dims->n; n++, input += input_dims->h * input_row) {
         for (int32_t oy = 0; oy < output_dims->h; oy++) {
@@ -24,21 +58,27 @@ void mcugen_f32_convolve(const mcugen_f32_conv_params *params,
             for (int32_t ox = 0; ox < output_dims->w; ox++) {
                 const int32_t left = ox * params->stride.w - params->padding.w;
                 const mcugen_taps columns = mcugen_taps_inside(left, filter_dims->w, params->dilation.w, input_dims->w);
-                for (int32_t c = 0; c < output_dims->c; c++) {
-                    const float *group = input + c / group_outputs * group_inputs;
-                    float sum = bias != NULL ? bias[c] : 0.0f;
+                const int32_t taps = columns.last - columns.first;
+                const int32_t runs = layout.whole ? (taps > 0) : taps;
+                const int32_t length = layout.whole ? taps * group_inputs : group_inputs;
+                for (int32_t c = 0; c < output_dims->c;) {
+                    const int32_t group = c / group_outputs, left_over = (group + 1) * group_outputs - c;
+                    const int32_t lanes = left_over < LANES ? left_over : LANES;
+                    float total[LANES] = {0.0f, 0.0f, 0.0f, 0.0f};
                     for (int32_t ky = rows.first; ky < rows.last; ky++) {
-                        const float *row = group + (top + ky * params->dilation.h) * input_row;
-                        const float *tap = filter + c * filter_size + ky * filter_row;
-                        for (int32_t kx = columns.first; kx < columns.last; kx++) {
-                            const float *x = row + (left + kx * params->dilation.w) * input_dims->c;
-                            const float *w = tap + kx * group_inputs;
-                            for (int32_t i = 0; i < group_inputs; i++) {
-                                sum += x[i] * w[i];
-                            }
+                        const float *x = input + (top + ky * params->dilation.h) * input_row + group * group_inputs +
+                                     (left + columns.first * params->dilation.w) * input_dims->c;
+                        const float *w = filter + c * filter_size + ky * filter_row + columns.first * group_inputs;
+                        for (int32_t run = 0; run < runs; run++) {
+                            accumulate(total, x, layout.step, w, filter_size, length, lanes);
+                            x += params->dilation.w * input_dims->c;
+                            w += group_inputs;
                         }
                     }
-                    *output++ = sum < params->low ? params->low : (sum > params->high ? params->high : sum);
+                    for (int32_t k = 0; k < lanes; k++, c++) {
+                        const float sum = bias != NULL ? total[k] + bias[c] : total[k];
+                        *output++ = sum < params->low ? params->low : (sum > params->high ? params->high : sum);
+                    }
                 }
             }
         }

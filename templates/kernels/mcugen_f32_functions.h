@@ -7,8 +7,8 @@
 
 #include "mcugen_arithmetic.h"
 
-/* exp(x) for x <= 0, to 1 unit in the last place and in the very bits of ONNX Runtime's softmax: x = m ln 2 + r, a polynomial
- * in r, and m put into the exponent. Below -88.376 the result stays at its value there. */
+/* exp(x) for x <= 0, to 1 unit in the last place and in the very bits of ONNX Runtime's softmax: x = m ln 2 + r, a
+ * polynomial in r, and m put into the exponent. Below -88.376 the result stays at its value there. */
 static inline float mcugen_real_exp_negative(float x)
 {
     x = x > -88.3762626647949f ? x : -88.3762626647949f;

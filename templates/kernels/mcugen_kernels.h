@@ -120,6 +120,14 @@ void mcugen_take_s8(const mcugen_take_params *params, const int8_t *input, int8_
 /* output[i] = table[input[i] + 128]; output may be input. */
 void mcugen_lut_s8(const int8_t *table, const int8_t *input, int8_t *output, int32_t count);
 
+/* [outer, channels, inner], a table of 256 a channel, one behind the other; output may be input. */
+void mcugen_channel_lut_s8(const int8_t *table, const int8_t *input, int8_t *output, int32_t outer, int32_t channels,
+                           int32_t inner);
+
+/* Rows of row_bytes, packed in input, go to output + offset, `stride` bytes apart: one operand of a concatenation. */
+void mcugen_copy_s8(const int8_t *input, int8_t *output, int32_t rows, int32_t row_bytes, int32_t offset,
+                    int32_t stride);
+
 /* Channel planes, plane_bytes apart, become pixels [pixels, channels]: what NCHW to NHWC is for a range of rows. */
 void mcugen_interleave_s8(const int8_t *input, int8_t *output, int32_t plane_bytes, int32_t pixels, int32_t channels);
 

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Kernels on float32 tensors, NHWC; filters are OHWI. Compile them as mcugen_kernels.h asks: every operation is rounded on
- * its own, in the order written. `low` and `high` bound each result (-INFINITY and INFINITY where nothing bounds it). */
+/* Kernels on float32 tensors, NHWC; filters are OHWI. Compile them as mcugen_kernels.h asks: every operation is
+ * rounded on its own, in the order written. `low` and `high` bound each result (-INFINITY and INFINITY where
+ * nothing bounds it). */
 #ifndef MCUGEN_KERNELS_F32_H
 #define MCUGEN_KERNELS_F32_H
 
@@ -13,11 +14,16 @@
 extern "C" {
 #endif
 
-/* ONNX's DynamicQuantizeLinear: *scale = (max - min) / 255 over the input and 0, *zero_point (a uint8 less 128) where the
- * lowest value comes to lie, output nearest to input / *scale, halves to even. The input holds no NaN. */
-void mcugen_dynamic_quantize_f32_s8(const float *input, int8_t *output, float *scale, int8_t *zero_point, int32_t count);
+/* ONNX's DynamicQuantizeLinear: *scale = (max - min) / 255 over the input and 0, *zero_point (a uint8 less 128)
+ * where the lowest value comes to lie, output nearest to input / *scale, halves to even. The input holds no NaN. */
+void mcugen_dynamic_quantize_f32_s8(const float *input,
+                                    int8_t *output,
+                                    float *scale,
+                                    int8_t *zero_point,
+                                    int32_t count);
 
-/* filter_scale and filter_zero_point hold one value per output channel. Padding is that of the top and left. */
+/* filter_scale and filter_zero_point (NULL: zeros) hold one value per output channel. Padding is that of the top
+ * and left. */
 typedef struct {
     int32_t groups;
     cmsis_nn_tile stride, padding, dilation;
@@ -26,8 +32,8 @@ typedef struct {
     const int32_t *filter_zero_point;
 } mcugen_dynamic_params;
 
-/* Convolution of an input quantized at run time (fully connected as 1x1): the int32 sum of
- * (input - *input_zero_point) * (filter - filter_zero_point), times *input_scale * filter_scale, plus bias (NULL: none).
+/* Convolution of an input quantized at run time (fully connected as 1x1): the int32 sum of (input -
+ * *input_zero_point) * (filter - filter_zero_point), times *input_scale * filter_scale, plus bias (NULL: none).
  * filter_dims->c is the number of input channels of one group. */
 void mcugen_dynamic_convolve_s8_f32(const mcugen_dynamic_params *params,
                                     const float *input_scale,
@@ -54,8 +60,8 @@ typedef struct {
     float low, high;
 } mcugen_f32_binary_params;
 
-/* output = a op b, bounded; output may be an operand of its own size. max and min of a NaN are NaN; prelu is b times a
- * negative a. */
+/* output = a op b, bounded; output may be an operand of its own size. max and min of a NaN are NaN; prelu is b
+ * times a negative a. */
 void mcugen_f32_add(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_sub(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_mul(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
@@ -82,8 +88,8 @@ void mcugen_f32_max_pool(const mcugen_f32_pool_params *params,
                          const cmsis_nn_dims *output_dims,
                          float *output);
 
-/* The sum from 0, row by row, divided by the number of pixels: of the clipped window, or with count_include_pad of the
- * window clipped to the padded input. */
+/* The sum from 0, row by row, divided by the number of pixels: of the clipped window, or with count_include_pad of
+ * the window clipped to the padded input. */
 void mcugen_f32_average_pool(const mcugen_f32_pool_params *params,
                              const cmsis_nn_dims *input_dims,
                              const float *input,
@@ -91,8 +97,8 @@ void mcugen_f32_average_pool(const mcugen_f32_pool_params *params,
                              const cmsis_nn_dims *output_dims,
                              float *output);
 
-/* input [images, pixels, channels], output [images, channels]: four sums of every fourth pixel s0..s3, then
- * (s0 + s2) + (s1 + s3), then the pixels left over, divided by their number. */
+/* input [images, pixels, channels], output [images, channels]: four sums of every fourth pixel s0..s3, then (s0 +
+ * s2) + (s1 + s3), then the pixels left over, divided by their number. */
 void mcugen_f32_global_average_pool(const float *input,
                                     float *output,
                                     int32_t images,
@@ -125,7 +131,8 @@ typedef struct {
     float low, high;
 } mcugen_f32_conv_params;
 
-/* Convolution (fully connected as 1x1). filter_dims->c is the number of input channels of one group; bias may be NULL. */
+/* Convolution (fully connected as 1x1). filter_dims->c is the number of input channels of one group; bias may be
+ * NULL. */
 void mcugen_f32_convolve(const mcugen_f32_conv_params *params,
                          const cmsis_nn_dims *input_dims,
                          const float *input,
@@ -155,8 +162,8 @@ void mcugen_f32_hardswish(const float *input, float *output, int32_t count, floa
 void mcugen_f32_floor(const float *input, float *output, int32_t count, float alpha, float beta);
 void mcugen_f32_ceil(const float *input, float *output, int32_t count, float alpha, float beta);
 
-/* Each of `rows` rows of `size` elements to mean 0 and variance 1 (epsilon added), times scale plus bias (NULL: none): of
- * the element in the row, or, with channels > 0, of channel row % channels. output may be input. */
+/* Each of `rows` rows of `size` elements to mean 0 and variance 1 (epsilon added), times scale plus bias (NULL:
+ * none): of the element in the row, or, with channels > 0, of channel row % channels. output may be input. */
 typedef struct {
     int32_t rows, size, channels;
     float epsilon;
@@ -189,7 +196,8 @@ typedef struct {
 
 void mcugen_f32_matmul(const mcugen_f32_matmul_params *params, const float *a, const float *b, float *output);
 
-/* Linear interpolation: row y of the output lies row_part[y] behind row row_first[y], towards row_second[y]; likewise columns. */
+/* Linear interpolation: row y of the output lies row_part[y] behind row row_first[y], towards row_second[y];
+ * likewise columns. */
 typedef struct {
     const int32_t *row_first, *row_second, *column_first, *column_second;
     const float *row_part, *column_part;
@@ -201,10 +209,10 @@ void mcugen_f32_resize_linear(const mcugen_f32_resize_params *params,
                               const cmsis_nn_dims *output_dims,
                               float *output);
 
-/* One direction of an LSTM or GRU over input [steps, batch, inputs]: y [steps, directions, batch, hidden] with y_stride
- * floats between steps, last states y_h and y_c [directions, batch, hidden]. weights [gates * hidden, inputs], recurrent
- * [gates * hidden, hidden], bias [2 * gates * hidden], gates in ONNX's order; initial states NULL: zeros.
- * context: (gates + 1) * hidden floats. */
+/* One direction of an LSTM or GRU over input [steps, batch, inputs]: y [steps, directions, batch, hidden] with
+ * y_stride floats between steps, last states y_h and y_c [directions, batch, hidden]. weights [gates * hidden,
+ * inputs], recurrent [gates * hidden, hidden], bias [2 * gates * hidden], gates in ONNX's order; initial states
+ * NULL: zeros. context: (gates + 1) * hidden floats. */
 typedef struct {
     int32_t steps, batch, inputs, hidden, y_stride, direction, reverse, linear_before_reset;
 } mcugen_f32_rnn_params;

@@ -40,7 +40,8 @@
  * these empty lines stand for the instructions it repeats, 128 at most. */
 #define MCUGEN_ROOM_16 "\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n\n"
 #define MCUGEN_ROOM                                                                                                    \
-    MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16
+    MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16                                                        \
+    MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16 MCUGEN_ROOM_16
 #endif
 
 /* A convolution of any kind; fully connected is a 1x1 filter on an input of width `rows`. */
@@ -55,7 +56,8 @@ typedef struct {
     int32_t unroll;          /* of the innermost loop: divides its length */
 } mcugen_layer;
 
-MCUGEN_ALWAYS_INLINE int32_t mcugen_layer_requant(const mcugen_layer *p, int32_t acc, int32_t multiplier, int32_t channel)
+MCUGEN_ALWAYS_INLINE int32_t mcugen_layer_requant(const mcugen_layer *p, int32_t acc, int32_t multiplier,
+                                                  int32_t channel)
 {
     return mcugen_requant_at(acc, multiplier, p->shifts != NULL ? p->shifts[channel] : p->shift);
 }
@@ -183,7 +185,8 @@ mcugen_window_copy(const mcugen_layer *p, const int8_t *image, mcugen_window w, 
         int32_t run; /* taps that are adjacent in the input, or outside together */
         for (int32_t j = 0, x = w.x; j < p->filter_w; j += run, x += run * p->dilation_w) {
             const int32_t inside = row_inside && x >= 0 && x < p->input_w;
-            const int32_t left = p->filter_w - j, ahead = !row_inside ? left : x < 0 ? -x : inside ? p->input_w - x : left;
+            const int32_t left = p->filter_w - j;
+            const int32_t ahead = !row_inside ? left : x < 0 ? -x : inside ? p->input_w - x : left;
             run = p->dilation_w > 1 ? 1 : ahead < left ? ahead : left;
             copy = mcugen_copy_bytes(copy, inside ? image + (y * p->input_w + x) * p->input_c : NULL, p->input_zero,
                                      run * p->input_c);

@@ -22,4 +22,16 @@ static inline mcugen_taps mcugen_taps_inside(int32_t start, int32_t size, int32_
     return taps;
 }
 
+/* How a filter row is walked: `whole` as one run over its taps, whose input values lie `step` apart; or tap by tap. */
+typedef struct {
+    int32_t whole, step;
+} mcugen_layout;
+
+static inline mcugen_layout mcugen_runs(int32_t groups, int32_t dilation, int32_t channels, int32_t group_channels)
+{
+    const int single = group_channels == 1, dense = groups == 1 && dilation == 1;
+    const mcugen_layout layout = {single || dense, single ? dilation * channels : 1};
+    return layout;
+}
+
 #endif

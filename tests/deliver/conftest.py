@@ -9,7 +9,8 @@ import pytest
 from export_models import save_net, save_samples
 
 from mcugen.deliver.calibration import inputs_of, load_data
-from mcugen.deliver.quantize import Options, quantize
+from mcugen.deliver.quantize import quantize
+from mcugen.deliver.quantize_options import Options
 
 
 @pytest.fixture(scope="session")

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from export_models import float_net, run
 
-from mcugen.deliver import deployment, qnn
+from mcugen.deliver import deploy, qnn
 from mcugen.deliver.deployment import load_deployment
 from mcugen.prove.toolchain import available
 from mcugen.target import core
@@ -54,6 +54,7 @@ BAD: list[tuple[Any, str]] = [
     ({**document(ORT), "output": 3}, "output must be of type str, it is 3"),
     (document({"for": "cortex-m9"}), "targets.there: `for` is 'cortex-m9'. Known: cortex-m0, "),
     (document({**ORT, "soc": "SM8650"}), "targets.there: soc is for qnn, this target is for ort"),
+    (document({"for": "qnn", "soc": "SM1"}), "targets.there: unknown SoC 'SM1'. Known to --soc: "),
     (document({**ORT, "threads": True}), "threads must be of type int"),
     (document({"for": "tensorrt", "trt": 9}), "trt must be 10 or 11"),
     (document({"for": "ort", "budgets": {"flash": 1}}), "no budget 'flash'. It has: latency_ms, size, accuracy_loss."),
@@ -138,7 +139,7 @@ def test_broken_budgets(budget: str, limit: float, folder: Path, quantized: dict
 
 
 def test_what_cannot_be_measured_breaks_its_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deployment, "available", lambda item: "no compiler here")
+    monkeypatch.setattr(deploy, "available", lambda item: "no compiler here")
     report = pipeline(folder, document({"for": "cortex-m4", "budgets": {"instructions": "1M"}}), code=1)
     assert "instructions not measured: no compiler here" in report["error"]
 

@@ -157,3 +157,16 @@ def test_folders_of_others_are_left_alone(net: Path, tmp_path: Path) -> None:
 def test_a_dynamic_batch_becomes_one(tmp_path: Path) -> None:
     manifest = export(save_net(tmp_path, batch="n"), "--target", "ort", "-o", tmp_path / "out")
     assert manifest["inputs"][0]["shape"] == list(SHAPE)
+
+
+def test_tensors_may_have_any_name(tmp_path: Path) -> None:
+    model = float_net()
+    for node in model.graph.node:
+        node.input[:] = ["file" if name == "x" else name for name in node.input]
+        node.output[:] = ["a/`b|c" if name == "scores" else name for name in node.output]
+    model.graph.input[0].name, model.graph.output[0].name = "file", "a/`b|c"
+    onnx.save(model, tmp_path / "names.onnx")
+    export(tmp_path / "names.onnx", "--target", "ort", "-o", tmp_path / "out")
+    with np.load(tmp_path / "out/reference_io.npz") as archive:
+        assert sorted(archive.files) == ["a/`b|c", "file"]
+    assert "`a/?b?c`" in (tmp_path / "out/README.md").read_text()

@@ -16,10 +16,11 @@ from float_models import CLASSES, archive, autoencoder, classifier, images, mcug
 from onnx import TensorProto, numpy_helper
 
 from mcugen import pipeline
-from mcugen.deliver.calibration import Images, Input, load_data
-from mcugen.deliver.quantize import TARGETS
-from mcugen.deliver.quantize import Options as QuantizeOptions
+from mcugen.deliver.calibration import Images, load_data
+from mcugen.deliver.quantize_options import TARGETS
+from mcugen.deliver.quantize_options import Options as QuantizeOptions
 from mcugen.errors import UserError
+from mcugen.prove.feeds import Input
 
 SHARED = Path(__file__).parents[3] / "shared" / "models"
 
@@ -209,6 +210,13 @@ def test_fp16_keeps_float_inputs(target: str, model: Path, samples: Path) -> Non
     assert {i.data_type for i in graph.initializer} >= {TensorProto.FLOAT16}
     assert graph.input[0].type.tensor_type.elem_type == TensorProto.FLOAT
     assert found["score"]["sqnr_db"] > 40
+
+
+def test_fp16_excludes_a_node(model: Path) -> None:
+    _, path = done(model, "--mode", "fp16", "--exclude", "head")
+    types = {i.name: i.data_type for i in onnx.load(path).graph.initializer}
+    head = next(n for n in onnx.load(path).graph.node if n.op_type == "Gemm")
+    assert types[head.input[1]] == TensorProto.FLOAT
 
 
 def test_old_opset_is_raised_for_per_channel(samples: Path, tmp_path: Path) -> None:
@@ -513,6 +521,7 @@ def test_new_ir_version_is_refused(samples: Path, tmp_path: Path) -> None:
         ("ort", ("--mode", "dynamic", "--auto-mixed", "2"), "--auto-mixed needs activations with fixed scales"),
         ("ort", ("--mode", "fp16", "--override", "pool=u8"), "--override needs activations with fixed scales"),
         ("ort", ("--mode", "dynamic", "--gate", "1"), "the gate needs samples to evaluate"),
+        ("ort", ("--mode", "fp16", "--format", "qoperator"), "--format is of --mode static"),
         ("ort", ("--op-type", "Conv"), "--op-type is of --mode dynamic"),
         ("ort", ("--labels", "y.npz"), "--labels need the samples they belong to"),
     ],

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cmsis_library import Scale, requantize_exact
-from specialised_program import Case, Problem, problem, program
+from specialised_program import Case, Problem, multiplier_words, problem, program
 
 from mcugen import resources
 from mcugen.ops.specialised import call
@@ -281,6 +281,54 @@ def transpose_calls(calls: Calls) -> None:
         calls.add(f"{setup} arm_transpose_s8(input, output, &from, &to, &p);", turned, input=x)
 
 
+def table(name: str, values: np.ndarray) -> str:
+    return f"static const int32_t {name}[] = {{{', '.join(map(str, values.ravel().tolist()))}}};"
+
+
+def dims(name: str, shape: tuple[int, ...]) -> str:
+    return f"static const cmsis_nn_dims {name} = {{{', '.join(map(str, shape))}}};"
+
+
+def cmsis_calls(calls: Calls) -> None:
+    """The layers again, behind CMSIS-NN's calls; pointwise ones as fully connected too."""
+    for case in LAYERS:
+        p = problem(case)
+        layer, outputs = p.layer, case.outputs
+        scale = layer.channels.multiplier
+        weights = layer.weights.transpose(3, 1, 2, 0) if case.depthwise else layer.weights
+        pairs = [[pair[1], pair[0]] for pair in (case.strides, case.pads[:2], case.dilations)]
+        tiles = ", ".join(f"{{{w}, {h}}}" for w, h in pairs)
+        kind, name = ("dw_conv", "depthwise_conv") if case.depthwise else ("conv", "convolve")
+        first = f"{-layer.x_zero}, {case.zeros[1]}"
+        clamp = f"{{{case.clamp[0]}, {case.clamp[1]}}}"
+        common = (
+            f"{table('bias', layer.channels.bias)} {table('multiplier', multiplier_words(scale, fpu=True))}"
+            f" {table('shift', layer.channels.shift.data)} static const cmsis_nn_context none = {{NULL, 0}};"
+            " const cmsis_nn_per_channel_quant_params quant = {(int32_t *)(uintptr_t)multiplier,"
+            f" (int32_t *)(uintptr_t)shift}}; {dims('one', (1, 1, 1, outputs))}"
+        )
+        tail = "input, &filter, weights, &one, bias, &to, output);"
+        multiplied = ", 1" if case.depthwise else ""
+        calls.add(
+            f"{common} static const cmsis_nn_{kind}_params params = {{{first}{multiplied}, {tiles}, {clamp}}};"
+            f" {dims('from', layer.x_shape)} {dims('filter', weights.shape)} {dims('to', layer.y_shape)}"
+            f" if (arm_{name}_wrapper_s8(&none, &params, &quant, &from, {tail[:-1]} != 0) return 1;",
+            p.expected,
+            input=p.input,
+            weights=weights,
+        )
+        if layer.pointwise and not case.depthwise:
+            calls.add(
+                f"{common} static const cmsis_nn_fc_params params = {{{-layer.x_zero}, 0, {case.zeros[1]}, {clamp}}};"
+                f" {dims('from', (layer.pixels, 1, 1, case.channels))} {dims('filter', (case.channels, 1, 1, outputs))}"
+                f" {dims('to', (layer.pixels, 1, 1, outputs))}"
+                f" arm_fully_connected_per_channel_s8(&none, &params, &quant, &from, {tail}",
+                p.expected,
+                input=p.input,
+                weights=weights,
+            )
+
+
 GROUPS: list[Callable[[Calls], None]] = [
     add_calls,
     mul_calls,
@@ -289,6 +337,13 @@ GROUPS: list[Callable[[Calls], None]] = [
     max_pool_calls,
     transpose_calls,
 ]
+
+
+def test_cmsis_calls(tmp_path: Path) -> None:
+    calls = Calls(seed=6)
+    cmsis_calls(calls)
+    names = ["arm_convolve_wrapper_s8", "arm_depthwise_conv_wrapper_s8", "arm_fully_connected_s8"]
+    on_m55(calls.program(), [CMSIS / "Source" / f"{name}.c" for name in names], "-O2", tmp_path)
 
 
 def test_single_calls(tmp_path: Path) -> None:

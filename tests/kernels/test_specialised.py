@@ -44,6 +44,8 @@ CONVOLUTIONS = [
     Case(channels=4, outputs=6, zeros=(127, 127), spread=0),
     Case(channels=12, outputs=8, kernel=(1, 1), spread=11),
     Case(channels=1500, outputs=6, kernel=(1, 1), input_hw=(1, 2)),
+    Case(channels=66000, outputs=1, kernel=(1, 1), input_hw=(1, 1)),
+    Case(channels=17000, outputs=1, kernel=(1, 1), input_hw=(2, 1)),
     Case(channels=4100, outputs=2, kernel=(1, 1), input_hw=(2, 1)),
 ]
 DEPTHWISE = [
@@ -76,14 +78,14 @@ def test_portable_path(isa: str, fpu: int, standard: str, tmp_path: Path) -> Non
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def on_core(name: str, optimize: str, cases: list[Case], folder: Path) -> None:
+def on_core(name: str, optimize: str, cases: list[Case], folder: Path, defines: tuple[str, ...] = ()) -> None:
     board = core(name)
     missing = available(board)
     if missing is not None:
         pytest.skip(missing)
     source = folder / "cases.c"
     source.write_text(program(board.isa, [problem(case) for case in cases]))
-    image = link_image(board, [source], includes=INCLUDES, optimize=optimize, extra_flags=WARNINGS)
+    image = link_image(board, [source], includes=INCLUDES, defines=defines, optimize=optimize, extra_flags=WARNINGS)
     done = run(board, image, workdir=folder, timeout_s=120, icount=False)
     assert (done.exit_code, done.output) == (0, "")
 
@@ -95,6 +97,10 @@ def test_core(name: str, optimize: str, tmp_path: Path) -> None:
     """Every fifth case: with the four cores all of them, nearly."""
     first = CORES.index(name)
     on_core(name, optimize, [*EVERY, *WIDE][first::5] if core(name).isa == "dsp" else EVERY[first::5], tmp_path)
+
+
+def test_dsp_without_fpu(tmp_path: Path) -> None:
+    on_core("cortex-m4", "-O2", [*EVERY, *WIDE][4::5], tmp_path, ("MCUGEN_REQUANT_FPU=0",))
 
 
 @pytest.mark.slow

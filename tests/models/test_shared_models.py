@@ -17,9 +17,7 @@ from mcugen.target import core
 
 FOLDER = Path(__file__).parents[2].parent / "shared" / "models"
 FILES = sorted(
-    path
-    for path in FOLDER.glob("*.onnx")
-    if any(form in path.stem for form in ("_qdq", "_qop", "_tflite_qdq"))
+    path for path in FOLDER.glob("*.onnx") if any(form in path.stem for form in ("_qdq", "_qop", "_tflite_qdq"))
 )
 pytestmark = [
     pytest.mark.slow,
@@ -28,7 +26,7 @@ pytestmark = [
 
 
 def inputs_of(path: Path, samples: int, folder: Path) -> Path:
-    """An .npz with `samples` rows spread over the recorded ones, under the name and in the type of the model's input."""
+    """An .npz with `samples` rows spread over the recorded ones, by the name and in the type of the model's input."""
     family = path.stem.partition("_qdq")[0].partition("_qop")[0].partition("_tflite")[0]
     family = family.partition("_bnkept")[0].partition("_dynbatch")[0]
     (port,) = (i for i in onnx.load(path).graph.input)

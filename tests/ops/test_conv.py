@@ -100,7 +100,9 @@ def test_tiny_scales_everywhere(tmp_path: Path) -> None:
     exact(net.model(), tmp_path)
 
 
-@pytest.mark.parametrize("dtype, w_dtype, w_zero", [("uint8", np.uint8, 117), ("uint8", np.int8, 9), ("int8", np.int8, -7)])
+@pytest.mark.parametrize(
+    "dtype, w_dtype, w_zero", [("uint8", np.uint8, 117), ("uint8", np.int8, 9), ("int8", np.int8, -7)]
+)
 @pytest.mark.parametrize("axis", [None, 0])
 def test_weights_with_a_zero_point(dtype: str, w_dtype: Any, w_zero: int, axis: int | None, tmp_path: Path) -> None:
     net = Net(dtype)
@@ -138,7 +140,9 @@ def test_clip_that_covers_the_range(dtype: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("then, clip", [("Relu", None), ("Clip", (-20.0, 40.0)), ("Clip", (0.0, 60.0))])
-def test_narrow_clamp_is_the_integer_form(then: str, clip: tuple[float, float] | None, dtype: str, tmp_path: Path) -> None:
+def test_narrow_clamp_is_the_integer_form(
+    then: str, clip: tuple[float, float] | None, dtype: str, tmp_path: Path
+) -> None:
     net = Net(dtype)
     net.output(net.conv(net.input((1, 3, 6, 6)), (4, 3, 3, 3), then=then, clip=clip, zero_point=5))
     exact_integer_form(net.model(), tmp_path)

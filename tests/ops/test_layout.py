@@ -46,7 +46,13 @@ def test_concat_between_convolutions(axis: int, dtype: str, tmp_path: Path) -> N
 @pytest.mark.parametrize("scales", [(0.05, 0.05), (0.05, 0.02)])
 def test_qlinear_concat(scales: tuple[float, float], dtype: str, tmp_path: Path) -> None:
     model = qoperator(
-        "QLinearConcat", [(1, 3, 4), (1, 2, 4)], dtype=dtype, scales=scales, output=(0.05, -3), output_first=True, axis=1
+        "QLinearConcat",
+        [(1, 3, 4), (1, 2, 4)],
+        dtype=dtype,
+        scales=scales,
+        output=(0.05, -3),
+        output_first=True,
+        axis=1,
     )
     exact(model, tmp_path)
 
@@ -76,7 +82,9 @@ def _padded_conv(dtype: str, value: float, **options: Any) -> Net:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("options", [{}, {"pads": [1, 1, 0, 0]}, {"strides": [2, 2]}], ids=["alone", "added", "strided"])
+@pytest.mark.parametrize(
+    "options", [{}, {"pads": [1, 1, 0, 0]}, {"strides": [2, 2]}], ids=["alone", "added", "strided"]
+)
 def test_pad_is_folded_into_the_convolution(options: dict[str, Any], dtype: str, tmp_path: Path) -> None:
     compiled = exact(_padded_conv(dtype, 0.0, **options).model(), tmp_path)
     assert "arm_pad_s8" not in kernels(compiled)

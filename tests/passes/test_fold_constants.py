@@ -29,9 +29,7 @@ def test_shape_computations_become_a_constant() -> None:
 
 
 def test_a_slice_of_a_shape() -> None:
-    graph = fold_constants(
-        graph_of("g (float[2,3,4] x) => (int64[1] y) { y = Shape<start = 1, end = 2>(x) }")
-    )
+    graph = fold_constants(graph_of("g (float[2,3,4] x) => (int64[1] y) { y = Shape<start = 1, end = 2>(x) }"))
     assert ops(graph) == []
     assert graph.data("y").tolist() == [3]
 
@@ -39,7 +37,8 @@ def test_a_slice_of_a_shape() -> None:
 def test_quantized_weights_stay_quantized() -> None:
     graph = fold_constants(
         graph_of("""
-        g (float[1,2] x) => (float[1,2] y) <int8[2] w = {1, 2}, float s = {0.5}, float two = {2.0}, float three = {3.0}> {
+        g (float[1,2] x) => (float[1,2] y)
+        <int8[2] w = {1, 2}, float s = {0.5}, float two = {2.0}, float three = {3.0}> {
             real = DequantizeLinear(w, s)
             six = Mul(two, three)
             sum = Add(x, real)

@@ -5,8 +5,8 @@ from pass_text import around, ops, shows
 
 MODEL = """
 g (int8[1,4,4,1] x) => (int8[1,1,5,6] y{more})
-<float s = {{0.5}}, int8 z = {{3}}, int8 wz = {{0}}, int8[1,1,1,1] w = {{1}}, int64[8] pads = {{0, 0, 1, 0, 0, 0, 0, 2}},
- float value = {{{value}}}> {{
+<float s = {{0.5}}, int8 z = {{3}}, int8 wz = {{0}}, int8[1,1,1,1] w = {{1}},
+ int64[8] pads = {{0, 0, 1, 0, 0, 0, 0, 2}}, float value = {{{value}}}> {{
     real = DequantizeLinear(x, s, z)
     nchw = Transpose<perm = [0, 3, 1, 2]>(real)
     padded = Pad(nchw, pads, value)
@@ -26,7 +26,8 @@ def test_zeros_around_a_convolution_are_its_own() -> None:
         """
         graph g
           input %x: int8[1,4,4,1] scale 0.5 zp 3
-          %y/nhwc: int8[1,5,6,1] scale 0.5 zp 3 = conv(%x, 1, -) clamp=[-128,127] dilations=[1,1] group=1 pads=[1,0,0,2] strides=[1,1]
+          %y/nhwc: int8[1,5,6,1] scale 0.5 zp 3 = \
+            conv(%x, 1, -) clamp=[-128,127] dilations=[1,1] group=1 pads=[1,0,0,2] strides=[1,1]
           %y: int8[1,1,5,6] scale 0.5 zp 3 = reshape(%y/nhwc)
           output %y: int8[1,1,5,6] scale 0.5 zp 3
         """,

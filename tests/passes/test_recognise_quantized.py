@@ -26,7 +26,9 @@ def test_dq_gemm_q_is_one_operator() -> None:
         """
         graph g
           input %x: uint8[1,2] scale 0.5 zp 128
-          %y: uint8[1,3] scale 0.5 zp 128 = fully_connected(%x, const int8[3,2] scale 0.5 zp 0, const int32[3] scale 0.25 zp 0) clamp=[128,255] integer_form=True
+          %y: uint8[1,3] scale 0.5 zp 128 = \
+            fully_connected(%x, const int8[3,2] scale 0.5 zp 0, const int32[3] scale 0.25 zp 0) \
+            clamp=[128,255] integer_form=True
           output %y: uint8[1,3] scale 0.5 zp 128
         """,
     )
@@ -41,7 +43,8 @@ def test_copies_hand_on_what_they_know() -> None:
     """Scale and zero point reach the model's own ports through copies, from either side."""
     _, after = around(
         """
-        g (int8[1,4] x) => (int8[1,8] y) <float s = {0.5}, int8 z = {3}, int64[2] shape = {2, 2}, int64[2] line = {1, 4}> {
+        g (int8[1,4] x) => (int8[1,8] y)
+        <float s = {0.5}, int8 z = {3}, int64[2] shape = {2, 2}, int64[2] line = {1, 4}> {
             square = Reshape(x, shape)
             back = Reshape(square, line)
             real = DequantizeLinear(back, s, z)

@@ -60,7 +60,7 @@ def random_chain(seed: int) -> Net:
 
 
 @pytest.mark.parametrize("kernels", ["api", "specialised"])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(4))
 def test_random_chains_are_exact(seed: int, kernels: str, tmp_path: Path) -> None:
     whole, banded = smallest(random_chain(seed), tmp_path, kernels=kernels)
     assert banded.plan.arena_bytes <= whole.plan.arena_bytes
@@ -71,7 +71,7 @@ def test_random_chains_are_exact(seed: int, kernels: str, tmp_path: Path) -> Non
 def residual() -> Net:
     """A picture, two layers around a skip connection, a pool: everything at full height."""
     net = Net("uint8", seed=5)
-    x = net.conv(net.integer_input([1, 3, 24, 16]), (8, 3, 3, 3), pads=[1, 1, 1, 1], then="Relu")
+    x = net.conv(net.integer_input([1, 3, 16, 12]), (8, 3, 3, 3), pads=[1, 1, 1, 1], then="Relu")
     y = net.conv(x, (8, 8, 3, 3), pads=[1, 1, 1, 1], then="Relu")
     y = net.conv(y, (8, 8, 3, 3), pads=[1, 1, 1, 1])
     x = net.copy("MaxPool", net.op("Add", x, y), kernel_shape=[2, 2], strides=[2, 2])

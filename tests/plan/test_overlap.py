@@ -14,7 +14,12 @@ from mcugen.emit.artefact import Compiled
 from mcugen.plan.allocate import allocate
 from mcugen.plan.overlap import ORDERS
 
-CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55")  # each has kernels of its own; the host runs their C paths
+CORES = (
+    "cortex-m0",
+    "cortex-m3",
+    "cortex-m4",
+    "cortex-m55",
+)  # each has kernels of its own; the host runs their C paths
 SHAPES = range(len(CORES))
 
 
@@ -103,5 +108,3 @@ def test_no_overlap_with_arms_library_or_on_helium(tmp_path: Path) -> None:
     for options in ({"library": "arm"}, {"core": "cortex-m55"}):
         compiled = compile_model(model, tmp_path, kernels="api", **options)
         assert all(not step.leads for step in compiled.steps if step.kernel.startswith("arm_"))
-
-

@@ -1,4 +1,4 @@
-"""The arena: what lives together lies apart, as far as no kernel says otherwise; scratch is what Arm's library asks for."""
+"""The arena: what lives together lies apart, as far as no kernel says otherwise; scratch is as Arm's library asks."""
 
 from __future__ import annotations
 
@@ -176,7 +176,7 @@ def _vector(g: dict[str, Any], kernel_channels: int, outputs: int) -> list[int]:
 @needs_cmsis_nn
 @pytest.mark.parametrize("isa", sorted({core.isa for core in CORES}))
 def test_scratch_of_convolutions(isa: str, getters: Any) -> None:
-    """Never less than Arm's for the core and for plain C; exactly the larger of the two but where groups share it."""
+    """The larger of what Arm's library wants on the core and in plain C."""
     for g in geometries():
         vector = _vector(g, g["channels"], 8)
         ours = scratch.convolve(
@@ -191,10 +191,12 @@ def test_scratch_of_convolutions(isa: str, getters: Any) -> None:
 @pytest.mark.parametrize("multiplier", [1, 2, 16])
 def test_scratch_of_depthwise_convolutions(isa: str, multiplier: int, getters: Any) -> None:
     for g in geometries():
+        if g["channels"] == 1:
+            continue  # to the compiler that is an ordinary convolution
         outputs = g["channels"] * multiplier
         vector = _vector(g, 1, outputs)
         ours = scratch.depthwise(
             isa, kernel=g["kernel"], input_channels=g["channels"], output_channels=outputs,
             padding=g["padding"], dilation=g["dilation"],
         )  # fmt: skip
-        assert ours >= max(getters.depthwise(_VARIANT[isa], vector), getters.depthwise(0, vector)), (isa, g)
+        assert ours == max(getters.depthwise(_VARIANT[isa], vector), getters.depthwise(0, vector)), (isa, g)

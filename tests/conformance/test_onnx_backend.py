@@ -1,0 +1,185 @@
+"""The node tests of the onnx package, which nobody here wrote.
+
+Every case, as it is, is compiled or refused: nothing else. Single float nodes are also quantized: DequantizeLinear before
+and QuantizeLinear behind, with the case's own shapes, attributes and constants. What then compiles must be exact.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from onnx import TensorProto, helper, numpy_helper
+
+from mcugen import Options, UserError, compile, oracle
+from mcugen.emit.artefact import Compiled
+from mcugen.emit.canonical import canonical_model, to_native
+from mcugen.ops import OPS
+from mcugen.prove.samples import random_samples, to_firmware_outputs, to_model
+from mcugen.prove.verify import verify
+
+# Operators whose float operands are all activations; others have one, and constants.
+_ACTIVATIONS = ("Add", "Sub", "Mul", "Div", "Min", "Max", "Concat", "MatMul")
+_WEIGHTS = ("Conv", "ConvTranspose", "Gemm")
+_BLOCKS = 12  # the default run builds every twelfth model, the slow one all
+
+
+@functools.cache
+def cases() -> list[Any]:
+    from onnx.backend.test.case.node import collect_testcases
+
+    return sorted(collect_testcases(None), key=lambda case: case.name)
+
+
+def attempt(model: onnx.ModelProto, folder: Path) -> Compiled | UserError:
+    path = folder / "case.onnx"
+    path.write_bytes(model.SerializeToString())
+    try:
+        return compile(path, Options())
+    except UserError as error:
+        return error
+
+
+def test_every_case_is_compiled_or_refused(tmp_path: Path) -> None:
+    refused = []
+    for case in cases():
+        result = attempt(case.model, tmp_path)
+        if isinstance(result, UserError):
+            assert result.message, case.name
+            refused.append(result.message)
+    print(f"{len(cases())} cases, {len(refused)} refused")
+    print(Counter(message[:70] for message in refused).most_common(20))
+    assert 0 < len(refused) < len(cases())
+
+
+def scale_and_zero(array: np.ndarray, dtype: np.dtype) -> tuple[np.float32, np.ndarray]:
+    """Over the values' range and zero."""
+    finite = array[np.isfinite(array)] if array.size else np.zeros(1)
+    low, high = min(float(finite.min(initial=0)), 0.0), max(float(finite.max(initial=0)), 0.0)
+    scale = np.float32(max((high - low) / 255, 1e-3))
+    info = np.iinfo(dtype)
+    return scale, np.asarray(np.clip(np.rint(info.min - low / scale), info.min, info.max)).astype(dtype)
+
+
+def quantized(case: Any, dtype: np.dtype) -> onnx.ModelProto | None:
+    """The case's node between DequantizeLinear and QuantizeLinear; None if it is no single node on float32."""
+    graph = case.model.graph
+    known = {name for op in OPS.values() for name in op.onnx}
+    if len(graph.node) != 1 or graph.node[0].op_type not in known or not case.data_sets:
+        return None
+    node = graph.node[0]
+    data = dict(zip([i.name for i in graph.input], case.data_sets[0][0], strict=False))
+    wanted = dict(zip([o.name for o in graph.output], case.data_sets[0][1], strict=False))
+    floats = [n for n in dict.fromkeys(node.input) if n in data and getattr(data[n], "dtype", None) == np.float32]
+    outputs = [n for n in node.output if n in wanted and getattr(wanted[n], "dtype", None) == np.float32]
+    if not floats or len(outputs) != len(node.output) or not all(isinstance(a, np.ndarray) for a in data.values()):
+        return None
+    activations = floats if node.op_type in _ACTIVATIONS else floats[:1]
+    if any(data[n].size == 0 or data[n].ndim == 0 for n in floats) or any(wanted[n].size == 0 for n in outputs):
+        return None
+    nodes: list[onnx.NodeProto] = []
+    initializers: list[onnx.TensorProto] = []
+    renamed: dict[str, str] = {}
+
+    def constant(name: str, array: Any) -> str:
+        initializers.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def params(name: str, scale: Any, zero: Any) -> list[str]:
+        return [constant(f"{name}_scale", scale), constant(f"{name}_zero", zero)]
+
+    def through(name: str, array: np.ndarray) -> str:
+        """Q and DQ of `name`: the real value behind them."""
+        scale, zero = scale_and_zero(array, dtype)
+        nodes.append(helper.make_node("QuantizeLinear", [name, *params(f"{name}_q", scale, zero)], [f"{name}_int"]))
+        back = [f"{name}_int", *params(f"{name}_dq", scale, zero)]
+        nodes.append(helper.make_node("DequantizeLinear", back, [f"{name}_real"]))
+        return f"{name}_real"
+
+    for name, array in data.items():
+        if name in activations:
+            renamed[name] = through(name, array)
+        elif name in floats and node.op_type in _WEIGHTS and name == node.input[1]:
+            scale = np.float32(np.abs(array).max() / 127)
+            raw = constant(name, np.rint(array / scale).astype(np.int8))
+            parts = [raw, *params(name, scale, np.int8(0))]
+            nodes.append(helper.make_node("DequantizeLinear", parts, [f"{name}_real"]))
+            renamed[name] = f"{name}_real"
+        else:
+            constant(name, array)
+    middle = onnx.NodeProto()
+    middle.CopyFrom(node)
+    for slot, name in enumerate(node.input):
+        middle.input[slot] = renamed.get(name, name)
+    nodes.append(middle)
+    ends = [through(name, wanted[name]) for name in outputs]
+    inputs = [helper.make_tensor_value_info(n, TensorProto.FLOAT, data[n].shape) for n in activations]
+    reals = [helper.make_tensor_value_info(n, TensorProto.FLOAT, None) for n in ends]
+    made = helper.make_graph(nodes, case.name, inputs, reals, initializers)
+    model = helper.make_model(made, opset_imports=case.model.opset_import, ir_version=case.model.ir_version)
+    inferred = onnx.shape_inference.infer_shapes(model)
+    del model.graph.output[:]
+    model.graph.output.extend(inferred.graph.output)
+    return model
+
+
+def mismatches_of_canonical(compiled: Compiled) -> int:
+    """Output values in which the canonical graph differs from the pinned session: no C is built."""
+    samples = random_samples(compiled, 2, seed=4)
+    wanted = oracle.run_all(oracle.pinned_session(compiled.model), samples.model)
+    native = {name: to_native(compiled, array) for name, array in samples.firmware.items()}
+    canonical = oracle.run_all(oracle.plain_session(canonical_model(compiled)), native)
+    got = to_model(compiled, to_firmware_outputs(compiled, canonical))
+    return sum(int((got[name].reshape(wanted[name].shape) != wanted[name]).sum()) for name in got)
+
+
+def is_exact(compiled: Compiled, built: bool) -> bool:
+    """In every byte; in integer form, in every byte of the canonical graph."""
+    forms = any("integer form" in note for step in compiled.steps for note in step.notes)
+    if built:
+        result = verify(compiled, random_samples(compiled, 2, seed=4))
+        return result.bit_exact or (forms and result.max_lsb <= 1)
+    return forms or mismatches_of_canonical(compiled) == 0
+
+
+def counts(dtype: str, folder: Path, every: int) -> Counter[str]:
+    found: Counter[str] = Counter()
+    reasons: Counter[str] = Counter()
+    failed = []
+    for number, case in enumerate(cases()):
+        model = quantized(case, np.dtype(dtype))
+        if model is None:
+            continue
+        result = attempt(model, folder)
+        if isinstance(result, UserError):
+            found["refused"] += 1
+            reasons[f"{case.model.graph.node[0].op_type}: {result.message[:90]}"] += 1
+            continue
+        if not is_exact(result, number % every == 0):
+            failed.append(case.name)
+        found["failed" if case.name in failed else "passed"] += 1
+    print(dict(found), *reasons.most_common(), sep="\n")
+    assert not failed
+    return found
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_quantized_cases(dtype: str, tmp_path: Path) -> None:
+    found = counts(dtype, tmp_path, _BLOCKS)
+    assert found["passed"] >= PASSED and found["refused"] <= REFUSED, "fewer cases compile than before"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("dtype", ["uint8", "int8"])
+def test_quantized_cases_all_built(dtype: str, tmp_path: Path) -> None:
+    counts(dtype, tmp_path, int(os.environ.get("CONFORMANCE_EVERY", "1")))
+
+
+PASSED, REFUSED = 288, 78
+"""Of the onnx package's cases that are single nodes on float32 in our table."""

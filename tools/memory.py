@@ -1,0 +1,100 @@
+"""Arena bytes of every shared model, and what a tight budget costs in instructions: writes docs/memory.md.
+
+python tools/memory.py [--models ../shared/models] [--on cortex-m4]
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+from mcugen import pipeline
+from mcugen.prove.profile import profile
+from mcugen.prove.samples import random_samples
+from mcugen.prove.toolchain import available
+from mcugen.target import core
+
+ROOT = Path(__file__).resolve().parent.parent
+# Model -> (goal for whole layers, goal for bands of rows, the budget measured), in bytes.
+GOALS = {
+    "image_classification_tflite_qdq": (33_500, 24_000, 24_000),
+    "keyword_spotting_tflite_qdq": (8_800, 8_000, 0),
+    "visual_wake_words_tflite_qdq": (38_000, 31_500, 31_500),
+    "anomaly_detection_tflite_qdq": (768, 768, 0),
+    "streaming_wakeword_tflite_qdq": (5_600, 5_000, 5_000),
+    "fatigue_qdq_s8s8": (None, 262_144, 262_144),
+}
+
+
+@dataclass(frozen=True)
+class Measured:
+    arena_bytes: int
+    bound_bytes: int
+    instructions: int | None  # None: this machine cannot run the core
+    code_bytes: int | None
+
+
+def measure(path: Path, on: str, *, run: bool, **options: object) -> Measured:
+    compiled = pipeline.compile(path, pipeline.Options(core=on, **options))  # type: ignore[arg-type]
+    plan = compiled.plan
+    if not run or available(core(on)):
+        return Measured(plan.arena_bytes, plan.bound_bytes, None, None)
+    result = profile(compiled, random_samples(compiled, 1, seed=0))
+    return Measured(plan.arena_bytes, plan.bound_bytes, result.instructions, result.footprint.code_bytes)
+
+
+def row(path: Path, on: str) -> str:
+    whole_goal, banded_goal, budget = GOALS[path.stem]
+    arm = measure(path, on, run=False, library="arm", kernels="api")
+    api = measure(path, on, run=False, kernels="api")
+    whole = measure(path, on, run=True)
+    banded = measure(path, on, run=True, ram=budget)
+    smallest = measure(path, on, run=False, ram=0) if budget else banded
+    cells = [
+        path.stem,
+        f"{arm.arena_bytes:,}",
+        f"{api.arena_bytes:,}",
+        f"{whole.arena_bytes:,}",
+        "" if whole_goal is None else f"{whole_goal:,}",
+        f"{banded.arena_bytes:,}",
+        f"{banded_goal:,}",
+        _change(whole.instructions, banded.instructions),
+        "" if whole.code_bytes is None or banded.code_bytes is None else f"{banded.code_bytes - whole.code_bytes:+,}",
+        f"{smallest.arena_bytes:,}",
+    ]
+    return "| " + " | ".join(cells) + " |"
+
+
+def _change(before: int | None, after: int | None) -> str:
+    return "" if before is None or after is None else f"{100 * (after / before - 1):+.2f} %"
+
+
+@click.command()
+@click.option("--models", type=click.Path(path_type=Path, exists=True), default=ROOT.parent / "shared" / "models")
+@click.option("--on", default="cortex-m4", show_default=True)
+def main(models: Path, on: str) -> None:
+    lines = [
+        "# Memory",
+        "",
+        f"Arena bytes for {on}, inputs, outputs and scratch included. Made by `tools/memory.py`.",
+        "",
+        "- Arm's: plan for Arm's library (`--library arm`): tensors apart, its scratch.",
+        "- api: bundled kernels behind the CMSIS-NN calls, without scratch; outputs follow their inputs.",
+        "- default: specialised kernels, whole layers.",
+        "- bands: with `--ram` at the goal (`--ram min` where whole layers are at or above it), which runs layers in bands",
+        "  of rows, and takes kernels with less scratch, only as far as the budget asks.",
+        "- min: `--ram min`.",
+        "",
+        "| model | Arm's | api | default | goal | bands | goal | instructions | code | min |",
+        "|---|" + "---:|" * 9,
+    ]
+    with click.progressbar([models / f"{name}.onnx" for name in GOALS], label="memory") as paths:
+        lines += [row(path, on) for path in paths]
+    (ROOT / "docs").mkdir(exist_ok=True)
+    (ROOT / "docs" / "memory.md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
