@@ -150,16 +150,6 @@ def test_batch_normalization_behind_a_convolution_is_folded(axis: int | None, dt
     assert "mcugen_channel_lut_s8" not in kernels(compiled)
 
 
-def test_float_weights_and_batch_normalization_before_quantization(tmp_path: Path) -> None:
-    """Unquantized weights are refused or folded, never compiled as if they were integers."""
-    net = Net()
-    x = net.input((1, 3, 6, 5))
-    weights = net.constant(net.rng.normal(0, 1, (4, 3, 3, 3)).astype(np.float32))
-    net.output(net.quantize(net.node("Conv", net.real(x), weights), 0.2, 0))
-    with pytest.raises(Exception, match="not quantized"):
-        compile_model(net.model(), tmp_path)
-
-
 def test_dynamic_batch_is_one(tmp_path: Path) -> None:
     net = Net()
     net.output(net.conv(net.input(("N", 3, 6, 5)), (4, 3, 3, 3)))

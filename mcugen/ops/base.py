@@ -263,8 +263,19 @@ class OpDef:
 
 
 def check_limits(definition: OpDef, graph: Graph, node: Node) -> None:
+    """UserError if the node is beyond a limit of its operator, or makes a tensor without elements."""
+    for name in node.outputs:
+        if graph.type(name).count == 0:
+            raise UserError(
+                f"the result of shape {list(graph.type(name).shape)} has no elements",
+                origin=node.where,
+                hint="Feed a larger input (--shape), or use smaller windows.",
+            )
     for limit in definition.limits:
-        found = limit(graph, node)
+        try:
+            found = limit(graph, node)
+        except UserError as error:  # of arithmetic, which knows no nodes
+            raise UserError(error.message, hint=error.hint, origin=error.origin or node.where) from None
         if found is not None:
             rule, _, hint = " ".join((limit.__doc__ or "").split()).partition(". ")
             raise UserError(f"{rule.rstrip('.')} ({found}).", hint=hint, origin=node.where)

@@ -39,8 +39,7 @@ def _fit(fit: Fitter, node: Node) -> bool:
     if all(len(shape) == rank for shape in shapes):
         return False
     inputs = [
-        fit.view(name, (*(1,) * (rank - len(shape)), *shape))
-        for name, shape in zip(node.inputs, shapes, strict=True)
+        fit.view(name, (*(1,) * (rank - len(shape)), *shape)) for name, shape in zip(node.inputs, shapes, strict=True)
     ]
     fit.add(replace(node, inputs=tuple(inputs)))
     return True

@@ -1,7 +1,7 @@
 """The node tests of the onnx package, which nobody here wrote.
 
-Every case, as it is, is compiled or refused: nothing else. Single float nodes are also quantized: DequantizeLinear before
-and QuantizeLinear behind, with the case's own shapes, attributes and constants. What then compiles must be exact.
+As it is, every case is compiled or refused: nothing else. Single float nodes are quantized too: DequantizeLinear
+before them and QuantizeLinear behind, with the case's own shapes, attributes and constants. What compiles is exact.
 """
 
 from __future__ import annotations

@@ -43,7 +43,8 @@ def test_float_weights_take_the_factor() -> None:
         graph_of("""
         g (float[1,1,2,2] x) => (float[1,2,2,2] y)
         <float[2,1,1,1] w = {1.0, 2.0}, float[2] b = {1.0, 1.0},
-         float[2] gamma = {2.0, 3.0}, float[2] beta = {0.0, 1.0}, float[2] mean = {0.0, 0.0}, float[2] variance = {1.0, 1.0}> {
+         float[2] gamma = {2.0, 3.0}, float[2] beta = {0.0, 1.0},
+         float[2] mean = {0.0, 0.0}, float[2] variance = {1.0, 1.0}> {
             real = Conv(x, w, b)
             y = BatchNormalization<epsilon = 0.0>(real, gamma, beta, mean, variance)
         }""")

@@ -19,7 +19,7 @@ CORES = (
     "cortex-m3",
     "cortex-m4",
     "cortex-m55",
-)  # each has kernels of its own; the host runs their C paths
+)  # each has its own kernels; the host runs their C
 SHAPES = range(len(CORES))
 
 
