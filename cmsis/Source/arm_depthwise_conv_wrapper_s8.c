@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Order: output pixel by output pixel, in raster order; on Helium, channels by channels. */
 #include "arm_nnfunctions.h"
 #include "mcugen_nn.h"
 

@@ -2,23 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
 from .. import resources
 from .artefact import Compiled
 from .cmsis_sources import BUNDLED, BUNDLED_HEADERS
-
-KERNEL_HEADERS = ("mcugen_kernels.h", "mcugen_arithmetic.h", "mcugen_broadcast.h", "mcugen_port.h")
-INLINE_HEADERS = ("mcugen_layer.h",)
-MVE_HEADERS = ("mcugen_mve.h",)
-F32_HEADERS = (
-    "mcugen_kernels_f32.h",
-    "mcugen_f32_binary.h",
-    "mcugen_f32_functions.h",
-    "mcugen_f32_rnn.h",
-    "mcugen_window.h",
-)
 
 
 def is_inline(kernel: str) -> bool:
@@ -45,13 +35,29 @@ def parts(compiled: Compiled) -> Parts:
     folder, library = resources.templates() / "kernels", resources.cmsis()
     # mcugen_add_broadcast_s8 calls mcugen_add_s8 row by row.
     called = sorted({name for step in compiled.steps for name in (step.kernel, step.kernel.replace("_broadcast", ""))})
-    inline = [name for name in called if is_inline(name)]
-    own, shared = [f"{name}.h" for name in inline], INLINE_HEADERS if inline else ()
-    mve = MVE_HEADERS if any(name.endswith("_mve") for name in inline) else ()
-    floats = F32_HEADERS if any(is_float(name) for name in called) else ()
+    inline = [folder / f"{name}.h" for name in called if is_inline(name)]
+    own = [name for name in called if name.startswith("mcugen_") and not is_inline(name)]
+    kernels = [folder / f"{name}.c" for name in own]
     return Parts(
-        kernels=tuple(folder / f"{name}.c" for name in called if name.startswith("mcugen_") and name not in inline),
-        kernel_headers=tuple(folder / name for name in (*KERNEL_HEADERS, *shared, *mve, *own, *floats)),
+        kernels=tuple(kernels),
+        kernel_headers=_included([*kernels, *inline, folder / "mcugen_port.h", folder / "mcugen_kernels.h"]),
         cmsis=tuple(sorted({library / "Source" / BUNDLED[name] for name in called if name.startswith("arm_")})),
         cmsis_headers=tuple(library / name for name in BUNDLED_HEADERS),
     )
+
+
+_INCLUDE = re.compile(r'^\s*#\s*include "(mcugen_\w+\.h)"', re.MULTILINE)
+
+
+def _included(files: list[Path]) -> tuple[Path, ...]:
+    """The headers among `files`, and all that lie beside them and are included from there, however deep."""
+    found: set[Path] = set()
+    waiting = list(files)
+    while waiting:
+        path = waiting.pop()
+        if path in found:
+            continue
+        found.add(path)
+        text = path.read_text(encoding="utf-8")
+        waiting += [beside for name in _INCLUDE.findall(text) if (beside := path.with_name(name)).is_file()]
+    return tuple(sorted(path for path in found if path.suffix == ".h"))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..errors import UserError
 from ..ir import Node
 from ..step import FLOAT, Buffer, Step, Table
 from .base import Canonical, FloatUnit, Lowering, OpDef
@@ -12,6 +13,12 @@ TOLERANCE = 1e-6
 
 
 def _from_float(unit: FloatUnit) -> Node:
+    if unit.node.attrs.get("training_mode", 0):
+        raise UserError(
+            "BatchNormalization in training mode is not supported",
+            origin=unit.node.where,
+            hint="Export the model for inference.",
+        )
     gamma, beta, mean, variance = (unit.constant(slot).astype(np.float64) for slot in (1, 2, 3, 4))
     factor = gamma / np.sqrt(variance + unit.node.attrs.get("epsilon", 1e-5))
     per_channel = (tuple(map(float, factor)), tuple(map(float, beta - mean * factor)))

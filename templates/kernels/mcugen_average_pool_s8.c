@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+/* Order: output pixel by output pixel, in raster order. */
 #include "mcugen_arithmetic.h"
 #include "mcugen_kernels.h"
 
