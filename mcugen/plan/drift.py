@@ -18,7 +18,7 @@ from .bands import move
 from .lifetimes import Places
 
 _MACS_PER_BYTE = 50  # a moved byte must be outweighed by that many multiplications of the model
-_MOVED_PER_SAVED = 32  # and one saved byte is worth that many moved ones
+_MOVED_PER_SAVED = 64  # and one saved byte is worth that many moved ones
 
 
 def against_drift(graph: Graph, steps: Sequence[Step], places: Places) -> tuple[Graph, tuple[Step, ...]]:

@@ -33,7 +33,6 @@ class Order:
 
 ORDERS = {
     "mcugen_conv_dsp": Order(2, copied=True),
-    "mcugen_fully_connected_dsp": Order(1),
     "mcugen_depthwise_dsp": Order(1),
     "mcugen_conv_scalar": Order(2),
     "mcugen_depthwise_scalar": Order(1),

@@ -80,7 +80,8 @@ def _heuristic(sizes: Sequence[int], gaps: Gaps, bound: int, exchanges: int) -> 
         sorted(indices, key=lambda i: (-len(gaps[i]), -sizes[i], i)),
         sorted(indices, key=lambda i: (-sizes[i] * (len(gaps[i]) + 1), i)),
         list(indices),
-        list(reversed(indices)),
+        list(reversed(indices)),  # a chain in which each one follows the next
+        sorted(reversed(indices), key=lambda i: 4 * sizes[i] < max(sizes)),  # the same, small ones where room is left
     ]
     results = [first_fit(order, sizes, gaps) for order in orders]
     best = min(range(len(orders)), key=lambda k: results[k][0])

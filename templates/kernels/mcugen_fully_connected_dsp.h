@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Fully connected for cores with SMLAD: one vector of a multiple of 4 bytes, read in place, against four channels at a
- * time. Tables as for mcugen_conv_dsp.h, but with a multiple of four channels. Order: the whole vector is read again
- * for every four outputs.
+ * time. Tables as for mcugen_conv_dsp.h, but with a multiple of four channels. Order: none, the whole vector
+ * is read for every four outputs.
  *
  * Scratch: none. */
 #ifndef MCUGEN_FULLY_CONNECTED_DSP_H
