@@ -106,8 +106,8 @@ def markdown(cases: Rows, labels: list[str]) -> str:
     return "\n".join([*lines, ""])
 
 
-PANEL, LEFT, ROW, BAR = 430, 150, 16, 10  # pixels: width of a panel, of its names, height of a bar's row, of a bar
-SCALE = 200  # pixels that stand for the baseline
+PANEL, LEFT, ROW, BAR = 470, 150, 16, 10  # pixels: width of a panel, of its names, height of a bar's row, of a bar
+SCALE = 150  # pixels that stand for the baseline
 
 
 def svg(cases: Rows, labels: list[str]) -> str:
@@ -137,7 +137,7 @@ def svg(cases: Rows, labels: list[str]) -> str:
             out.append(f'<text x="{x0}" y="{top + ROW * (len(labels) - 1) / 2 + 3:g}">{name.replace("_", " ")}</text>')
             for line, label in enumerate(labels[:-1]):
                 ratio = row[label]["instructions"] / row[labels[-1]]["instructions"]
-                y, length = top + line * ROW, round(min(ratio, 1.25) * SCALE, 1)
+                y, length = top + line * ROW, round(ratio * SCALE, 1)
                 out.append(f'<rect x="{x0 + LEFT}" y="{y}" width="{length}" height="{BAR}" fill="{shown[label]}"/>')
                 out.append(f'<text x="{x0 + LEFT + length + 4:g}" y="{y + 9}">{ratio:.2f}</text>')
         line = x0 + LEFT + SCALE
