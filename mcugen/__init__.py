@@ -11,12 +11,18 @@ The public API, in the order one uses it:
     print(mcugen.profile(compiled, samples).instructions)
     mcugen.build(compiled, Path("out/model"), ram=64 * 1024, flash=None)
 
+From a float model, and to other targets: `quantize` with QuantizeOptions, `export` with ExportOptions.
+
 UserError: the model or an option cannot be compiled. CheckFailed: a budget is broken. For the code, start with
 `mcugen.pipeline`.
 """
 
 __version__ = "0.1.0"
 
+from .deliver.bundle import Options as ExportOptions
+from .deliver.export import export
+from .deliver.quantize import quantize
+from .deliver.quantize_options import Options as QuantizeOptions
 from .errors import CheckFailed, UserError
 from .pipeline import Options, compile
 from .project import build
@@ -26,12 +32,16 @@ from .prove.verify import verify
 
 __all__ = [
     "CheckFailed",
+    "ExportOptions",
     "Options",
+    "QuantizeOptions",
     "UserError",
     "build",
     "compile",
+    "export",
     "load_samples",
     "profile",
+    "quantize",
     "random_samples",
     "verify",
 ]
