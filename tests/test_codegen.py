@@ -23,6 +23,7 @@ from c_compiler import (
 )
 from checking import CMSIS_NN, compile_model, needs_cmsis_nn
 from gallery import FEW_BY_DEFAULT, example
+from small_models import Net
 
 from mcugen import project
 from mcugen.prove import emulator, toolchain
@@ -200,6 +201,19 @@ def test_project_on_the_host(case: str, build: Build, tmp_path: Path) -> None:
     cmake("-S", build(case), "-B", tmp_path, *_generator())
     cmake("--build", tmp_path)
     assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path])
+
+
+@needs_cmake
+def test_project_that_calls_no_kernel_of_cmsis_nn(tmp_path: Path) -> None:
+    """Its cmsis/ holds headers only."""
+    net = Net("int8", seed=1)
+    net.integer_output(net.gemm(net.integer_input([1, 8]), 6, 8))
+    compiled = compile_model(net.model(), tmp_path, kernels="specialised")
+    assert not any(step.kernel.startswith("arm_") for step in compiled.steps)
+    project.build(compiled, tmp_path / "project", ram=None, flash=None)
+    cmake("-S", tmp_path / "project", "-B", tmp_path / "b", *_generator())
+    cmake("--build", tmp_path / "b")
+    assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path / "b"])
 
 
 @needs_cmake
