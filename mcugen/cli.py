@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from dataclasses import dataclass, fields
+from functools import wraps
 from pathlib import Path
 from typing import Any
 
@@ -39,10 +41,32 @@ BOARD_SAMPLES = 8
 
 # Options that several commands share
 
+Command = Callable[..., None]
 
-def _model_options(command: Callable[..., None]) -> Callable[..., None]:
-    """The model and the options that change the generated C."""
-    options = [
+
+@dataclass(frozen=True)
+class Chosen:
+    """The model and the options that change the generated C, as they were given."""
+
+    model: Path
+    name: str | None = None
+    io: str = "int8"
+    requant: str = "exact"
+    optimize: str = "balanced"
+    kernels: str | None = None
+    shapes: tuple[str, ...] = ()
+    ram: str | None = None
+
+
+def _model_options(command: Command) -> Command:
+    """The command takes a Chosen before its own options."""
+
+    @wraps(command)
+    def run(**given: Any) -> None:
+        command(Chosen(**{item.name: given.pop(item.name) for item in fields(Chosen)}), **given)
+
+    return _with_options(
+        run,
         click.argument("model", type=click.Path(path_type=Path)),
         click.option("--name", help="C prefix of everything generated [default: from the file name]."),
         click.option(
@@ -85,38 +109,60 @@ def _model_options(command: Callable[..., None]) -> Callable[..., None]:
             help="Budget of the arena, as 256K: layers run in bands of rows where that keeps it, exit 1 if it is "
             "broken. min: the smallest arena.",
         ),
-    ]
+    )
+
+
+def _run_options(default: str, about: str) -> Callable[[Command], Command]:
+    """Where a compiled model is run, with what data, and with whose kernels."""
+
+    def decorate(command: Command) -> Command:
+        return _with_options(
+            command,
+            click.option("--on", default=default, show_default=True, help=about),
+            click.option(
+                "--inputs",
+                type=click.Path(path_type=Path),
+                metavar="X.npz",
+                help="One array per model input, by name, first axis = samples [default: random].",
+            ),
+            click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs."),
+            click.option(
+                "--cmsis-nn",
+                envvar="CMSIS_NN_ROOT",
+                type=click.Path(path_type=Path),
+                metavar="PATH",
+                help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
+            ),
+            click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
+        )
+
+    return decorate
+
+
+def _with_options(command: Command, *options: Callable[[Command], Command]) -> Command:
     for option in reversed(options):
         command = option(command)
     return command
 
 
 def _compile(
-    model: Path,
+    chosen: Chosen,
     target: str,
-    *,
-    name: str | None,
-    io: str,
-    requant: str,
-    optimize: str,
-    kernels: str | None,
-    shapes: tuple[str, ...],
-    ram: str | None = None,
     library: str = "bundled",
-    seen: Any = None,
+    seen: pipeline.Seen = lambda name, graph: None,
 ) -> Compiled:
     options = pipeline.Options(
         core=target,
-        name=name,
-        io=io,
-        requant=requant,
+        name=chosen.name,
+        io=chosen.io,
+        requant=chosen.requant,
         library=library,
-        kernels=kernels or ("api" if library == "arm" else "specialised"),
-        optimize=optimize,
-        ram=_SMALLEST if ram == "min" else _budget(ram),
-        shapes=dict(parse_shape(text) for text in shapes),
+        kernels=chosen.kernels or ("api" if library == "arm" else "specialised"),
+        optimize=chosen.optimize,
+        ram=_SMALLEST if chosen.ram == "min" else _budget(chosen.ram),
+        shapes=dict(parse_shape(text) for text in chosen.shapes),
     )
-    compiled = pipeline.compile(model, options, seen or (lambda name, graph: None))
+    compiled = pipeline.compile(chosen.model, options, seen)
     warning = float_warning(compiled)
     if warning is not None:
         err.print(f"warning: {warning}", markup=False, soft_wrap=True)
@@ -193,14 +239,7 @@ def main() -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @guarded
 def build(
-    model: Path,
-    name: str | None,
-    io: str,
-    requant: str,
-    optimize: str,
-    kernels: str | None,
-    shapes: tuple[str, ...],
-    ram: str | None,
+    chosen: Chosen,
     output: Path | None,
     target: str,
     layout: str,
@@ -217,29 +256,17 @@ def build(
     mcugen build model.onnx -o out/m --shape input=1,3,224,224 --io float
     mcugen build model.onnx -o out/m --dump-after to_nhwc
     """
-    limits = (_budget(ram), None if flash is None else parse_size(flash))
+    limits = (_budget(chosen.ram), None if flash is None else parse_size(flash))
 
     def seen(pass_name: str, graph: ir.Graph) -> None:
         if dump_after in (pass_name, "all"):
             err.print(f"-- after {pass_name}\n{ir.format_graph(graph)}", markup=False, soft_wrap=True)
 
-    with progress(f"compiling {model.name}", 2) as advance:
-        compiled = _compile(
-            model,
-            target,
-            name=name,
-            io=io,
-            requant=requant,
-            optimize=optimize,
-            kernels=kernels,
-            shapes=shapes,
-            ram=ram,
-            library=library,
-            seen=seen,
-        )
+    with progress(f"compiling {chosen.model.name}", 2) as advance:
+        compiled = _compile(chosen, target, library, seen)
         advance()
         folder = output or Path("out") / compiled.name
-        built = project.build(compiled, folder, ram=limits[0], flash=limits[1], optimize=optimize)
+        built = project.build(compiled, folder, ram=limits[0], flash=limits[1], optimize=chosen.optimize)
         advance()
     if emit_canonical is not None:
         onnx.save(canonical_model(compiled), emit_canonical)
@@ -277,38 +304,16 @@ def _summary(built: project.Built) -> None:
 
 @main.command()
 @_model_options
-@click.option("--on", default="host", show_default=True, help="host, or a core whose board is emulated.")
-@click.option(
-    "--inputs",
-    type=click.Path(path_type=Path),
-    metavar="X.npz",
-    help="One array per model input, by name, first axis = samples [default: random].",
-)
+@_run_options("host", "host, or a core whose board is emulated.")
 @click.option("--outputs", type=click.Path(path_type=Path), metavar="Y.npz", help="Save what the C produced.")
 @click.option(
     "--samples",
     type=click.IntRange(min=1),
     help=f"[default: all of --inputs; random: {HOST_SAMPLES} on the host, {BOARD_SAMPLES} on an emulated core]",
 )
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs.")
-@click.option(
-    "--cmsis-nn",
-    envvar="CMSIS_NN_ROOT",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @guarded
 def verify(
-    model: Path,
-    name: str | None,
-    io: str,
-    requant: str,
-    optimize: str,
-    kernels: str | None,
-    shapes: tuple[str, ...],
-    ram: str | None,
+    chosen: Chosen,
     on: str,
     inputs: Path | None,
     outputs: Path | None,
@@ -324,21 +329,10 @@ def verify(
     mcugen verify kws.onnx --on cortex-m4 --inputs real.npz     on an emulated core
     mcugen verify kws.onnx --cmsis-nn ~/CMSIS-NN                with Arm's library
     """
-    compiled = _compile(
-        model,
-        _target_of(on),
-        library=_library(cmsis_nn),
-        ram=ram,
-        name=name,
-        io=io,
-        requant=requant,
-        optimize=optimize,
-        kernels=kernels,
-        shapes=shapes,
-    )
-    _check_ram(compiled, ram)
+    compiled = _compile(chosen, _target_of(on), _library(cmsis_nn))
+    _check_ram(compiled, chosen.ram)
     data = _samples(compiled, inputs, samples, HOST_SAMPLES if on == "host" else BOARD_SAMPLES, seed)
-    result = run_verify(compiled, data, on, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=progress)
+    result = run_verify(compiled, data, on, cmsis_nn, optimize=project.OPTIMIZE[chosen.optimize], progress=progress)
     if outputs is not None:
         with outputs.open("wb") as stream:
             np.savez(stream, **dict(result.outputs))  # type: ignore[arg-type]
@@ -399,27 +393,10 @@ def _verification(compiled: Compiled, data: Samples, result: Any, ground: dict[s
 
 @main.command()
 @_model_options
-@click.option("--on", default="cortex-m4", show_default=True, help="A core whose board is emulated.")
-@click.option("--inputs", type=click.Path(path_type=Path), metavar="X.npz", help="The first sample is run.")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the random input.")
-@click.option(
-    "--cmsis-nn",
-    envvar="CMSIS_NN_ROOT",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
-)
-@click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
+@_run_options("cortex-m4", "A core whose board is emulated; the first sample of --inputs is run.")
 @guarded
 def profile(
-    model: Path,
-    name: str | None,
-    io: str,
-    requant: str,
-    optimize: str,
-    kernels: str | None,
-    shapes: tuple[str, ...],
-    ram: str | None,
+    chosen: Chosen,
     on: str,
     inputs: Path | None,
     seed: int,
@@ -434,21 +411,10 @@ def profile(
     """
     if on == "host":
         raise UserError("instructions are counted on emulated cores", hint="Take --on cortex-m4.")
-    compiled = _compile(
-        model,
-        core(on).name,
-        library=_library(cmsis_nn),
-        ram=ram,
-        name=name,
-        io=io,
-        requant=requant,
-        optimize=optimize,
-        kernels=kernels,
-        shapes=shapes,
-    )
-    _check_ram(compiled, ram)
+    compiled = _compile(chosen, core(on).name, _library(cmsis_nn))
+    _check_ram(compiled, chosen.ram)
     data = _samples(compiled, inputs, 1, 1, seed)
-    result = run_profile(compiled, data, cmsis_nn, optimize=project.OPTIMIZE[optimize], progress=progress)
+    result = run_profile(compiled, data, cmsis_nn, optimize=project.OPTIMIZE[chosen.optimize], progress=progress)
     size = result.footprint
     rows: list[dict[str, Any]] = [
         {"name": s.name, "kernel": s.kernel, "instructions": count, "macs": s.macs}
@@ -496,9 +462,7 @@ def inspect(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
     mcugen inspect kws.onnx
     mcugen inspect kws.onnx --json
     """
-    compiled = _compile(
-        model, "cortex-m4", name=None, io="int8", requant="exact", optimize="balanced", kernels=None, shapes=shapes
-    )
+    compiled = _compile(Chosen(model, shapes=shapes), "cortex-m4")
     data = report(compiled, None)
     if as_json:
         click.echo(json.dumps(data))
