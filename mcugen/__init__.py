@@ -11,6 +11,7 @@ The public API, in the order one uses it:
     print(mcugen.profile(compiled, samples).instructions)
     mcugen.build(compiled, Path("out/model"), ram=64 * 1024, flash=None)
 
+With operators of your own: `load_plugin(Path("plugin.py"))` first; see `mcugen.plugin`.
 From a float model, and to other targets: `quantize` with QuantizeOptions, `export` with ExportOptions.
 
 UserError: the model or an option cannot be compiled. CheckFailed: a budget is broken. For the code, start with
@@ -25,6 +26,7 @@ from .deliver.quantize import quantize
 from .deliver.quantize_options import Options as QuantizeOptions
 from .errors import CheckFailed, UserError
 from .pipeline import Options, compile
+from .plugin import load_plugin
 from .project import build
 from .prove.profile import profile
 from .prove.samples import load_samples, random_samples
@@ -39,6 +41,7 @@ __all__ = [
     "build",
     "compile",
     "export",
+    "load_plugin",
     "load_samples",
     "profile",
     "quantize",

@@ -28,6 +28,7 @@ from .emit.canonical import canonical_model
 from .emit.report import float_warning, report
 from .errors import UserError
 from .ops import OPS
+from .plugin import load_plugin
 from .prove.profile import profile as run_profile
 from .prove.samples import Samples, load_samples, random_samples
 from .prove.toolchain import available
@@ -56,6 +57,7 @@ class Chosen:
     kernels: str | None = None
     shapes: tuple[str, ...] = ()
     ram: str | None = None
+    plugins: tuple[Path, ...] = ()
 
 
 def _model_options(command: Command) -> Command:
@@ -109,6 +111,18 @@ def _model_options(command: Command) -> Command:
             help="Budget of the arena, as 256K: layers run in bands of rows where that keeps it, exit 1 if it is "
             "broken. min: the smallest arena.",
         ),
+        _plugin_option(),
+    )
+
+
+def _plugin_option() -> Callable[[Command], Command]:
+    return click.option(
+        "--plugin",
+        "plugins",
+        multiple=True,
+        type=click.Path(path_type=Path),
+        metavar="FILE.py",
+        help="Python file with operators of your own.",
     )
 
 
@@ -151,6 +165,8 @@ def _compile(
     library: str = "bundled",
     seen: pipeline.Seen = lambda name, graph: None,
 ) -> Compiled:
+    for plugin in chosen.plugins:
+        load_plugin(plugin)
     options = pipeline.Options(
         core=target,
         name=chosen.name,
@@ -453,16 +469,17 @@ def profile(
 @main.command()
 @click.argument("model", type=click.Path(path_type=Path))
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
+@_plugin_option()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @guarded
-def inspect(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
+def inspect(model: Path, shapes: tuple[str, ...], plugins: tuple[Path, ...], as_json: bool) -> None:
     """What the model is and what it would become: inputs, outputs, steps, memory, work. Writes nothing.
 
     \b
     mcugen inspect kws.onnx
     mcugen inspect kws.onnx --json
     """
-    compiled = _compile(Chosen(model, shapes=shapes), "cortex-m4")
+    compiled = _compile(Chosen(model, shapes=shapes, plugins=plugins), "cortex-m4")
     data = report(compiled, None)
     if as_json:
         click.echo(json.dumps(data))
@@ -488,14 +505,17 @@ def inspect(model: Path, shapes: tuple[str, ...], as_json: bool) -> None:
 
 
 @main.command()
+@_plugin_option()
 @click.option("--json", "as_json", is_flag=True, help="Print as JSON.")
 @guarded
-def ops(as_json: bool) -> None:
+def ops(plugins: tuple[Path, ...], as_json: bool) -> None:
     """The operators that compile, with their exactness and limits: printed from the code itself.
 
     \b
     mcugen ops
     """
+    for plugin in plugins:
+        load_plugin(plugin)
     rows: list[dict[str, Any]] = [
         {
             "name": op.name,

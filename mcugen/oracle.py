@@ -157,7 +157,9 @@ def make_model(
     initializers: Sequence[onnx.TensorProto],
     *,
     opset: int = 21,
+    functions: Sequence[onnx.FunctionProto] = (),
 ) -> onnx.ModelProto:
     graph = onnx.helper.make_graph(list(nodes), "graph", list(inputs), list(outputs), list(initializers))
     opsets = [onnx.helper.make_opsetid("", opset), onnx.helper.make_opsetid("com.microsoft", 1)]
-    return onnx.helper.make_model(graph, opset_imports=opsets, ir_version=10)
+    opsets += [onnx.helper.make_opsetid(domain, 1) for domain in sorted({function.domain for function in functions})]
+    return onnx.helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=10)

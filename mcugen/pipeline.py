@@ -13,7 +13,7 @@ from . import ir
 from .emit.artefact import Compiled, identifier, ports, step_name
 from .errors import UserError
 from .frontend import read
-from .ops import OPS
+from .ops import FUNCTIONS, OPS
 from .ops.base import Lowering, check_limits
 from .passes.alias_views import alias_views
 from .passes.drop_boundary import drop_boundary
@@ -96,7 +96,7 @@ def run_passes(graph: ir.Graph, io: str = "int8", seen: Seen = lambda name, grap
 def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None) -> Compiled:
     """ONNX file -> Compiled; UserError for whatever cannot be compiled."""
     target = core(options.core)
-    source = read(path, options.shapes)
+    source = read(path, options.shapes, FUNCTIONS)
     graph = run_passes(source.graph, options.io, seen)
     for node in graph.nodes:
         check_limits(OPS[node.op], graph, node)

@@ -1,7 +1,7 @@
 """The only file that knows where templates/, cmsis/ and firmware/ lie.
 
 In a checkout (editable install) they are the top-level folders beside the package; a wheel carries
-them inside it, as mcugen/_data/.
+them inside it, as mcugen/_data/. Kernels may also lie in the folders of plugins.
 """
 
 from __future__ import annotations
@@ -19,6 +19,24 @@ def _root() -> Path:
 def templates() -> Path:
     """Jinja2 templates, and kernels/: the C that CMSIS-NN lacks."""
     return _root() / "templates"
+
+
+_plugins: list[Path] = []
+
+
+def add_kernels(folder: Path) -> None:
+    """Kernels are also found in `folder` from now on."""
+    _plugins.append(folder)
+
+
+def kernel_folders() -> tuple[Path, ...]:
+    """Where kernels lie: our own first."""
+    return (templates() / "kernels", *_plugins)
+
+
+def kernel_file(name: str) -> Path | None:
+    """A kernel's C file or header; None if there is none of this name."""
+    return next((path for folder in kernel_folders() if (path := folder / name).is_file()), None)
 
 
 def cmsis() -> Path:

@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plan",),
     ("emit",),
     ("prove",),
-    ("console", "pipeline", "project"),
+    ("console", "pipeline", "plugin", "project"),
     ("deliver",),
     ("cli",),
 )

@@ -1,7 +1,7 @@
 """Renews what README.md shows of the program itself: runs its console blocks again and prints the operator table.
 
-    python tools/readme.py            rewrite README.md
-    python tools/readme.py --check    exit 1 if the operator table is not what the code says
+python tools/readme.py            rewrite README.md
+python tools/readme.py --check    exit 1 if the operator table is not what the code says
 """
 
 from __future__ import annotations

@@ -145,9 +145,7 @@ def to_onnx(net: Digits) -> onnx.ModelProto:
         *conv("pw", "dw_relu_out"),
         helper.make_node("Add", ["conv1_relu_out", "pw_bn_out"], ["add_out"], "add"),
         relu("add_relu", "add_out"),
-        helper.make_node(
-            "MaxPool", ["add_relu_out"], ["pool_out"], "pool", kernel_shape=[2, 2], strides=[2, 2]
-        ),
+        helper.make_node("MaxPool", ["add_relu_out"], ["pool_out"], "pool", kernel_shape=[2, 2], strides=[2, 2]),
         *conv("conv2", "pool_out"),
         relu("conv2_relu", "conv2_bn_out"),
         helper.make_node("GlobalAveragePool", ["conv2_relu_out"], ["gap_out"], "gap"),

@@ -11,7 +11,7 @@ import onnx
 from onnx import helper
 
 from .. import oracle
-from ..ops import OPS
+from ..ops import FUNCTIONS, OPS
 from ..ops.base import Canonical
 from .artefact import Compiled
 
@@ -35,11 +35,13 @@ def canonical_model(compiled: Compiled, every_step: bool = False) -> onnx.ModelP
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), type.shape)
 
     nodes = canonical.nodes
+    called = sorted({f"{node.domain}.{node.op_type}" for node in nodes} & FUNCTIONS.keys())
     return oracle.make_model(
         nodes,
         [info(name) for name in graph.inputs],
         [info(name) for name in dict.fromkeys(wanted)],
         list(canonical.initializers.values()),
+        functions=[FUNCTIONS[name] for name in called],
     )
 
 

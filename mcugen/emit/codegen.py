@@ -18,7 +18,7 @@ from .. import __version__, resources
 from ..ir import TensorType
 from ..step import Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port
-from .sources import is_float, is_inline
+from .sources import has_header, is_float
 
 _CTYPES = {
     "int8": "int8_t",
@@ -138,7 +138,7 @@ class _Context:
         uses_cmsis = any(kernel.startswith("arm_") for kernel in kernels)
         headers = ["arm_nnfunctions.h"] + (["mcugen_kernels.h"] if any(k.startswith("mcugen") for k in kernels) else [])
         headers += ["mcugen_kernels_f32.h"] if any(is_float(kernel) for kernel in kernels) else []
-        headers += [f"{kernel}.h" for kernel in kernels if is_inline(kernel)]
+        headers += [f"{kernel}.h" for kernel in kernels if has_header(kernel)]
         return {
             "name": compiled.name,
             "upper": compiled.name.upper(),

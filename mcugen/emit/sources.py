@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import resources
+from ..errors import UserError
 from .artefact import Compiled
 from .cmsis_sources import BUNDLED, BUNDLED_HEADERS
 
 
-def is_inline(kernel: str) -> bool:
-    """A specialised kernel is a header of its own name, inlined into the model's C file."""
-    return (resources.templates() / "kernels" / f"{kernel}.h").is_file()
+def has_header(kernel: str) -> bool:
+    """Has the kernel a header of its own name? A specialised one is inlined; a plugin's declares its function."""
+    return resources.kernel_file(f"{kernel}.h") is not None
 
 
 def is_float(kernel: str) -> bool:
@@ -23,9 +24,9 @@ def is_float(kernel: str) -> bool:
 
 @dataclass(frozen=True)
 class Parts:
-    """Paths below templates/kernels and cmsis/ that the model needs; only what it calls."""
+    """Paths of kernels and below cmsis/ that the model needs; only what it calls."""
 
-    kernels: tuple[Path, ...]  # C files, in templates/kernels
+    kernels: tuple[Path, ...]  # C files, in templates/kernels or a plugin's folder
     kernel_headers: tuple[Path, ...]
     cmsis: tuple[Path, ...]  # C files of the bundled library
     cmsis_headers: tuple[Path, ...]
@@ -35,22 +36,34 @@ def parts(compiled: Compiled) -> Parts:
     folder, library = resources.templates() / "kernels", resources.cmsis()
     # mcugen_add_broadcast_s8 calls mcugen_add_s8 row by row.
     called = sorted({name for step in compiled.steps for name in (step.kernel, step.kernel.replace("_broadcast", ""))})
-    inline = [folder / f"{name}.h" for name in called if is_inline(name)]
-    own = [name for name in called if name.startswith("mcugen_") and not is_inline(name)]
-    kernels = [folder / f"{name}.c" for name in own]
+    own = [_kernel(name) for name in called if not name.startswith("arm_")]
+    kernels = [path for path in own if path.suffix == ".c"]
+    headers = [header for name in called if (header := resources.kernel_file(f"{name}.h")) is not None]
     return Parts(
         kernels=tuple(kernels),
-        kernel_headers=_included([*kernels, *inline, folder / "mcugen_port.h", folder / "mcugen_kernels.h"]),
+        kernel_headers=_included([*kernels, *headers, folder / "mcugen_port.h", folder / "mcugen_kernels.h"]),
         cmsis=tuple(sorted({library / "Source" / BUNDLED[name] for name in called if name.startswith("arm_")})),
         cmsis_headers=tuple(library / name for name in BUNDLED_HEADERS),
     )
 
 
-_INCLUDE = re.compile(r'^\s*#\s*include "(mcugen_\w+\.h)"', re.MULTILINE)
+def _kernel(name: str) -> Path:
+    """The file that defines a kernel: its C file, or the header of an inlined one."""
+    for suffix in (".c", ".h"):
+        found = resources.kernel_file(name + suffix)
+        if found is not None:
+            return found
+    raise UserError(
+        f"there is no C file {name}.c for the kernel {name}",
+        hint=f"Put it into the plugin's folder of kernels, with its prototype in {name}.h.",
+    )
+
+
+_INCLUDE = re.compile(r'^\s*#\s*include "(\w+\.h)"', re.MULTILINE)
 
 
 def _included(files: list[Path]) -> tuple[Path, ...]:
-    """The headers among `files`, and all that lie beside them and are included from there, however deep."""
+    """The headers among `files`, and all kernel headers that are included from there, however deep."""
     found: set[Path] = set()
     waiting = list(files)
     while waiting:
@@ -59,5 +72,5 @@ def _included(files: list[Path]) -> tuple[Path, ...]:
             continue
         found.add(path)
         text = path.read_text(encoding="utf-8")
-        waiting += [beside for name in _INCLUDE.findall(text) if (beside := path.with_name(name)).is_file()]
+        waiting += [header for name in _INCLUDE.findall(text) if (header := resources.kernel_file(name)) is not None]
     return tuple(sorted(path for path in found if path.suffix == ".h"))

@@ -11,7 +11,7 @@ import onnx
 from ..ir import Graph
 from .dynamic import to_standard
 from .forms import modern_forms
-from .load import load
+from .load import NO_FUNCTIONS, load
 from .parse import parse
 from .qoperator import to_qdq
 from .shapes import fix_shapes
@@ -28,9 +28,16 @@ class Source:
     sha256: str
 
 
-def read(path: Path, shapes: Mapping[str, tuple[int, ...]] | None = None) -> Source:
-    """Read, check and parse; raises UserError for anything that cannot be compiled from here on."""
-    loaded, sha256 = load(path)
+def read(
+    path: Path,
+    shapes: Mapping[str, tuple[int, ...]] | None = None,
+    functions: Mapping[str, onnx.FunctionProto] = NO_FUNCTIONS,
+) -> Source:
+    """Read, check and parse; raises UserError for anything that cannot be compiled from here on.
+
+    functions: operators of plugins, by domain.Operator, with their meaning.
+    """
+    loaded, sha256 = load(path, functions)
     model = fix_shapes(loaded, shapes or {})
     graph = parse(modern_forms(to_standard(to_qdq(model))), name=path.stem)
     return Source(model, graph, sha256)

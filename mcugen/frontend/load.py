@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
+from types import MappingProxyType
 
 import onnx
 import onnx.inliner
@@ -14,11 +15,16 @@ from google.protobuf.message import DecodeError
 from ..errors import UserError
 
 OPSETS = range(10, 27)
+NO_FUNCTIONS: Mapping[str, onnx.FunctionProto] = MappingProxyType({})
 _MAX_BYTES = 2**31 - 1  # protobuf's own limit, which ORT shares
 
 
-def load(path: Path) -> tuple[onnx.ModelProto, str]:
-    """The model with its external data inside, and the SHA-256 of all the bytes read."""
+def load(path: Path, functions: Mapping[str, onnx.FunctionProto] = NO_FUNCTIONS) -> tuple[onnx.ModelProto, str]:
+    """The model with its external data inside, and the SHA-256 of all the bytes read.
+
+    functions: domain.Operator -> its meaning, for operators that stay as they are; a model's other functions are
+    replaced by their bodies.
+    """
     if not path.is_file():
         raise UserError("no such file", origin=str(path))
     if path.stat().st_size == 0:
@@ -39,9 +45,18 @@ def load(path: Path) -> tuple[onnx.ModelProto, str]:
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             digest.update(_load_external(tensor, path.parent.resolve()))
     if model.functions:
-        model = onnx.inliner.inline_local_functions(model)
+        kept = [(function.domain, function.name) for function in functions.values()]
+        model = onnx.inliner.inline_selected_functions(model, kept, exclude=True)
+    _define(model, functions)
     _check_structure(model, path)
     return model, digest.hexdigest()
+
+
+def _define(model: onnx.ModelProto, functions: Mapping[str, onnx.FunctionProto]) -> None:
+    """Give the model the functions it calls; one that it brings itself stays, as its own definition."""
+    called = {f"{node.domain}.{node.op_type}" for node in model.graph.node}
+    brought = {f"{function.domain}.{function.name}" for function in model.functions}
+    model.functions.extend(functions[name] for name in sorted((called & functions.keys()) - brought))
 
 
 def _broken(path: Path, reason: str) -> UserError:

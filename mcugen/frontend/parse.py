@@ -92,7 +92,7 @@ def _unknown(proto: onnx.NodeProto, origin: str, output: str) -> UserError:
         return UserError(
             f"operator {proto.domain}.{proto.op_type} is not supported",
             origin=origin,
-            hint="`mcugen ops` lists what is.",
+            hint="`mcugen ops` lists what is; --plugin adds operators of your own.",
         )
     return UserError(
         f"the shape of {output!r} depends on data or cannot be inferred ({proto.op_type})",

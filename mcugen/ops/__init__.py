@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import onnx
+
 from .base import OpDef
 from .boundary import DEQUANTIZE, QUANTIZE
 from .conv import CONV
@@ -89,3 +91,16 @@ RECOGNISED: dict[str, OpDef] = {name: op for op in OPS.values() if op.recognise 
 
 # ONNX operator -> the OpDef that takes it on float32 tensors.
 FLOATS: dict[str, OpDef] = {name: op for op in OPS.values() if op.from_float for name in op.onnx}
+
+# domain.Operator -> its meaning as an ONNX function, for operators that a plugin brought.
+FUNCTIONS: dict[str, onnx.FunctionProto] = {}
+
+
+def register(operator: OpDef) -> None:
+    """Make an operator known that is not in the list above."""
+    OPS[operator.name] = operator
+    for name in operator.onnx:
+        if operator.recognise:
+            RECOGNISED[name] = operator
+        if operator.from_float:
+            FLOATS[name] = operator

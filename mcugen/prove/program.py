@@ -43,4 +43,4 @@ def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defin
         library = cmsis_nn / "Include"
     if compiled.requant == "stock":
         defines = (*defines, "MCUGEN_REQUANT_STOCK=1")
-    return Program(tuple(sources), (folder, library, exact, resources.templates() / "kernels"), defines)
+    return Program(tuple(sources), (folder, library, exact, *resources.kernel_folders()), defines)

@@ -24,8 +24,11 @@ def build(trt, settings):
     rtx = trt.__name__ == "tensorrt_rtx"
     major = int(trt.__version__.split(".")[0])
     if not rtx and major != settings["tensorrt"]:
-        stop(f"TensorRT {trt.__version__} is installed, the bundle is for {settings['tensorrt']}.x: export it again "
-             f"with --trt {major}", 2)
+        stop(
+            f"TensorRT {trt.__version__} is installed, the bundle is for {settings['tensorrt']}.x: export it again "
+            f"with --trt {major}",
+            2,
+        )
     logger = trt.Logger(trt.Logger.ERROR)
     builder = trt.Builder(logger)
     network = builder.create_network()

@@ -25,9 +25,7 @@ PROVIDERS = {"cpu": "CPUExecutionProvider", "xnnpack": "XnnpackExecutionProvider
 def session(model, settings, threads, providers, profile=None):
     """One session with the bundle's settings; with `profile`, it records which provider runs which node."""
     options = ort.SessionOptions()
-    options.graph_optimization_level = getattr(
-        ort.GraphOptimizationLevel, settings["graph_optimization_level"]
-    )
+    options.graph_optimization_level = getattr(ort.GraphOptimizationLevel, settings["graph_optimization_level"])
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = settings["inter_op_num_threads"]
     options.enable_cpu_mem_arena = settings["enable_cpu_mem_arena"]
@@ -100,9 +98,7 @@ def positive(text):
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument(
-        "--model", default="model.ort", choices=["model.ort", "model.onnx", "model.optimized.onnx"]
-    )
+    parser.add_argument("--model", default="model.ort", choices=["model.ort", "model.onnx", "model.optimized.onnx"])
     parser.add_argument("--threads", type=positive, default=min(4, os.cpu_count() or 1))
     parser.add_argument("--runs", type=positive, default=200)
     parser.add_argument("--warmup", type=positive, default=20)

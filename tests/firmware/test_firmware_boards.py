@@ -73,9 +73,7 @@ def test_fault_prints_registers(run_program: RunProgram, core: Core) -> None:
     with pytest.raises(EmulatorError) as caught:
         run_program("fault")
     text = str(caught.value)
-    assert text.startswith(
-        f"{core.name}: the program faulted\nbefore\nFAULT\n exception 0x00000003\n pc   0x"
-    )
+    assert text.startswith(f"{core.name}: the program faulted\nbefore\nFAULT\n exception 0x00000003\n pc   0x")
     # The address of the bad load: where it was reported, or at least in the register that held it.
     assert (" bfar 0xf0000000" if core.isa != "v6m" else " 0xf0000000\n") in text
 

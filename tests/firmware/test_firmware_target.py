@@ -46,9 +46,7 @@ def test_parse_size(text: str, size_bytes: int) -> None:
     assert parse_size(text) == size_bytes
 
 
-@pytest.mark.parametrize(
-    "text", ["", "K", "0", "0K", "-1", "1.5M", "1G", "256 K B", "256iB", "1e3", "\u0663K"]
-)
+@pytest.mark.parametrize("text", ["", "K", "0", "0K", "-1", "1.5M", "1G", "256 K B", "256iB", "1e3", "\u0663K"])
 def test_parse_size_refuses(text: str) -> None:
     with pytest.raises(UserError, match="is not a memory size"):
         parse_size(text)
@@ -64,9 +62,7 @@ def test_toolchain_file_agrees_with_the_table(known: Core) -> None:
     flags = re.search(r'set\(CORE_FLAGS "(.*)"\)', text)
     assert flags is not None
     assert tuple(flags[1].split()) == known.flags
-    numbers = {
-        name: int(value, 16) for name, value in re.findall(r"^  (\w+)=(0x[0-9a-f]+)$", text, re.MULTILINE)
-    }
+    numbers = {name: int(value, 16) for name, value in re.findall(r"^  (\w+)=(0x[0-9a-f]+)$", text, re.MULTILINE)}
     assert numbers == known.memory.symbols()
     assert text.splitlines()[0].startswith(f"# {known.name}: ")
     assert known.machine is None or known.machine in text

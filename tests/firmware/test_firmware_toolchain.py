@@ -89,9 +89,7 @@ def test_cache_answers_without_compiling(tmp_path: Path, empty_cache: Path, call
 def test_code_flags_are_part_of_the_key(tmp_path: Path, empty_cache: Path, calls: CallsSince) -> None:
     source = tmp_path / "plain.c"
     source.write_text("int plain(int x) { return 3 * x; }\n")
-    libraries = {
-        compile_shared([source], extra_flags=flags) for flags in [(), ("-O1",), ("-O3",), ("-DUNUSED",)]
-    }
+    libraries = {compile_shared([source], extra_flags=flags) for flags in [(), ("-O1",), ("-O3",), ("-DUNUSED",)]}
     assert len(libraries) == 3
     assert calls().count("compile") == 3
 
@@ -157,9 +155,7 @@ def test_sizes_by_kind(core: Core) -> None:
         (5 << 20, ".mcugen_weights", "exceeds the board's CODE memory by"),
     ],
 )
-def test_image_too_large_for_the_board(
-    core: Core, tmp_path: Path, size_bytes: int, section: str, message: str
-) -> None:
+def test_image_too_large_for_the_board(core: Core, tmp_path: Path, size_bytes: int, section: str, message: str) -> None:
     source = tmp_path / "large.c"
     const = "" if section == ".bss" else f'__attribute__((section("{section}"))) const '
     source.write_text(

@@ -43,9 +43,7 @@ def test_bundled_kernels_compile_without_warnings(core: str, requant: str, tmp_p
 def test_headers_are_usable_from_cpp(header: str, tmp_path: Path) -> None:
     source = tmp_path / "use.cpp"
     source.write_text(f'#include "{header}"\n')
-    subprocess.run(
-        ["g++", "-Wall", "-Wextra", "-Werror", *INCLUDES, "-fsyntax-only", str(source)], check=True
-    )
+    subprocess.run(["g++", "-Wall", "-Wextra", "-Werror", *INCLUDES, "-fsyntax-only", str(source)], check=True)
 
 
 def defined_functions(binary: Path) -> set[str]:
@@ -75,13 +73,9 @@ def test_declarations_agree_with_arms(tmp_path: Path) -> None:
     """Arm's header, then our prototypes again: a different type is an error. Members by size and place."""
     root = cmsis_nn_root()
     text = declarations()
-    structs = dict(
-        (name, body) for body, name in re.findall(r"typedef struct\s*\{(.*?)\}\s*(\w+);", text, re.DOTALL)
-    )
+    structs = dict((name, body) for body, name in re.findall(r"typedef struct\s*\{(.*?)\}\s*(\w+);", text, re.DOTALL))
     renamed = re.sub(r"\b(cmsis_nn_\w+|arm_cmsis_nn_status|ARM_CMSIS_NN_\w+)\b", r"our_\1", text)
-    types = (
-        renamed[: renamed.rindex("} our_cmsis_nn_transpose_params;")] + "} our_cmsis_nn_transpose_params;\n"
-    )
+    types = renamed[: renamed.rindex("} our_cmsis_nn_transpose_params;")] + "} our_cmsis_nn_transpose_params;\n"
     checks = []
     for name, body in structs.items():
         checks.append(f'_Static_assert(sizeof({name}) == sizeof(our_{name}), "{name}");')
@@ -119,9 +113,7 @@ def test_the_override_refuses_mve_without_float(tmp_path: Path) -> None:
     target = ["-mthumb", "-mcpu=cortex-m55+nofp+nomve.fp", "-mfloat-abi=softfp"]
     includes = [f"-I{cmsis_nn_root()}/Include", f"-I{resources.cmsis() / 'exact'}"]
     source = ["-include", "cmsis_nn_override.h", "-fsyntax-only", "-x", "c", "/dev/null"]
-    result = subprocess.run(
-        ["arm-none-eabi-gcc", *target, *includes, *source], capture_output=True, text=True
-    )
+    result = subprocess.run(["arm-none-eabi-gcc", *target, *includes, *source], capture_output=True, text=True)
     assert result.returncode != 0 and "floating-point MVE" in result.stderr
 
 

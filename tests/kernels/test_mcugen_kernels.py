@@ -172,14 +172,10 @@ def test_elementwise_with_random_parameters(library: Library, op: str, dtype: An
             **quantization("b", sb, zb, dtype),
             **quantization("c", sc, zc, dtype),
         }
-        params = library.params(
-            f"mcugen_{op}_params", make(sa, za, sb, zb, sc, zc, unsigned=dtype == np.uint8)
-        )
+        params = library.params(f"mcugen_{op}_params", make(sa, za, sb, zb, sc, zc, unsigned=dtype == np.uint8))
         output = library.output(3001)
         getattr(library.c, f"mcugen_{op}_s8")(params, first, second, output.pointer, 3001)
-        np.testing.assert_array_equal(
-            output.read(), from_model(run_node(f"QLinear{op.title()}", inputs, dtype))
-        )
+        np.testing.assert_array_equal(output.read(), from_model(run_node(f"QLinear{op.title()}", inputs, dtype)))
 
 
 def test_lut_in_place(library: Library) -> None:
@@ -202,9 +198,7 @@ def test_quantize(library: Library, dtype: Any) -> None:
         library.c.mcugen_quantize_f32_s8(
             library.array("float", x), output.pointer, x.size, np.float32(scale).item(), zero_point
         )
-        expected = run_node(
-            "QuantizeLinear", {"x": x, **quantization("y", scale, zero_point, dtype)}, dtype, domain=""
-        )
+        expected = run_node("QuantizeLinear", {"x": x, **quantization("y", scale, zero_point, dtype)}, dtype, domain="")
         np.testing.assert_array_equal(output.read(), from_model(expected))
 
 
@@ -213,9 +207,7 @@ def test_dequantize(library: Library, dtype: Any) -> None:
     every = np.arange(-128, 128)
     for scale, zero_point in [(0.0213, 3), (1e-38, -128), (1e12, 127)]:
         output = library.ffi.new("float[]", 256)
-        library.c.mcugen_dequantize_s8_f32(
-            library.bytes(every), output, 256, np.float32(scale).item(), zero_point
-        )
+        library.c.mcugen_dequantize_s8_f32(library.bytes(every), output, 256, np.float32(scale).item(), zero_point)
         inputs = {"x": to_model(every, dtype), **quantization("x", scale, zero_point, dtype)}
         expected = run_node("DequantizeLinear", inputs, np.float32, domain="")
         assert np.array(list(output), np.float32).tobytes() == expected.tobytes()
@@ -242,9 +234,7 @@ def test_softmax(library: Library, classes: int, dtype: Any) -> None:
             table = library.array("float", requant.softmax_table(sx, classes))
             inverse = requant.softmax_scale_inverse(sy, classes).item()
             output = library.output(x.size).fill(x)
-            library.c.mcugen_softmax_s8(
-                table, inverse, zero_point, output.pointer, output.pointer, rows, classes
-            )
+            library.c.mcugen_softmax_s8(table, inverse, zero_point, output.pointer, output.pointer, rows, classes)
             expected = run_node("QLinearSoftmax", inputs, dtype, axis=-1, opset=17)
             np.testing.assert_array_equal(output.read(), from_model(expected).ravel())
 
@@ -306,9 +296,7 @@ def test_average_pool(library: Library, pool: str, scales: str, dtype: Any) -> N
     x = rng.integers(-128, 128, (2, 9, 8, 13))  # NHWC
     x[1] = rng.integers(-2, 3, x[1].shape)
     quantized = {**quantization("x", sx, zx, dtype), **quantization("y", sy, zy, dtype)}
-    nhwc = run_node(
-        "QLinearAveragePool", {"x": to_model(x, dtype), **quantized}, dtype, channels_last=1, **attributes
-    )
+    nhwc = run_node("QLinearAveragePool", {"x": to_model(x, dtype), **quantized}, dtype, channels_last=1, **attributes)
     nchw = run_node(
         "QLinearAveragePool",
         {"x": to_model(x.transpose(0, 3, 1, 2), dtype), **quantized},
@@ -397,9 +385,7 @@ def test_global_average_pool(library: Library, shape: tuple[int, int], dtype: An
         (1e-3, 4, 2.0, 9),
     ]:
         quantized = {**quantization("x", sx, zx, dtype), **quantization("y", sy, zy, dtype)}
-        nhwc = run_node(
-            "QLinearGlobalAveragePool", {"x": to_model(x, dtype), **quantized}, dtype, channels_last=1
-        )
+        nhwc = run_node("QLinearGlobalAveragePool", {"x": to_model(x, dtype), **quantized}, dtype, channels_last=1)
         nchw = run_node(
             "QLinearGlobalAveragePool",
             {"x": to_model(x.transpose(0, 3, 1, 2), dtype), **quantized},

@@ -116,9 +116,7 @@ def test_accumulator_range_is_reached_and_not_exceeded() -> None:
         np.array([0, 3, -7, 127, -128]),
         np.arange(5),
     )
-    inputs = np.stack(np.meshgrid(*[[-100, -1, 0, 50, 155]] * 3), -1).reshape(
-        -1, 3
-    )  # extremes and padding zeros
+    inputs = np.stack(np.meshgrid(*[[-100, -1, 0, 50, 155]] * 3), -1).reshape(-1, 3)  # extremes and padding zeros
     acc = inputs @ (w.astype(np.int64) - zero_point[:, None]).T + bias
     lo, hi = requant.accumulator_range(w, zero_point, bias, -100, 155)
     np.testing.assert_array_equal(lo, acc.min(axis=0))
@@ -167,9 +165,7 @@ def test_add_equals_onnxruntime_on_all_pairs(case: str, dtype: Any) -> None:
         **quantization("c", sc, zc, dtype),
     }
     params = requant.add_params(*ELEMENTWISE[case], unsigned=dtype == np.uint8)
-    np.testing.assert_array_equal(
-        requant.ort_add(params, a, b), from_model(run_node("QLinearAdd", inputs, dtype))
-    )
+    np.testing.assert_array_equal(requant.ort_add(params, a, b), from_model(run_node("QLinearAdd", inputs, dtype)))
     assert requant.prove_add(params)
 
 
@@ -228,9 +224,7 @@ def test_mul_equals_onnxruntime_on_all_pairs(case: str, dtype: Any) -> None:
         **quantization("c", sc, zc, dtype),
     }
     params = requant.mul_params(*ELEMENTWISE[case], unsigned=dtype == np.uint8)
-    np.testing.assert_array_equal(
-        requant.ort_mul(params, a, b), from_model(run_node("QLinearMul", inputs, dtype))
-    )
+    np.testing.assert_array_equal(requant.ort_mul(params, a, b), from_model(run_node("QLinearMul", inputs, dtype)))
     assert requant.prove_mul(params)
 
 
