@@ -12,6 +12,7 @@ from ..ir import Graph
 from .dynamic import to_standard
 from .forms import modern_forms
 from .load import NO_FUNCTIONS, load
+from .pairs import merge_pairs
 from .parse import parse
 from .qoperator import to_qdq
 from .shapes import fix_shapes
@@ -39,5 +40,5 @@ def read(
     """
     loaded, sha256 = load(path, functions)
     model = fix_shapes(loaded, shapes or {})
-    graph = parse(modern_forms(to_standard(to_qdq(model))), name=path.stem)
+    graph = parse(modern_forms(to_standard(to_qdq(merge_pairs(model)))), name=path.stem)
     return Source(model, graph, sha256)
