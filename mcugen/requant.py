@@ -216,8 +216,9 @@ def add_params(
     parameters are those of the exchanged call, and the kernel must be given b first and a second. A scalar b
     changes nothing.
 
-    The integer path uses the widest multipliers that fit int32. Its tie band is the narrowest that all 65536
-    pairs allow: each pair outside it is compared with `ort_add`, so the kernel is exact by exhaustion.
+    The integer path uses the widest multipliers that fit int32. Where some offset gives `ort_add`'s byte for all 65536
+    pairs, it has that offset and no tie band (tie = -1). Else the band is the narrowest that all pairs allow: each pair
+    outside it is compared with `ort_add`, so the kernel is exact by exhaustion.
     """
     if a_is_scalar:
         sa, za, sb, zb = sb, zb, sa, za
@@ -234,9 +235,9 @@ def add_params(
     if bits > 0:
         a, b = round(math.ldexp(ra, bits)), round(math.ldexp(rb, bits))
         offset = round(math.ldexp(constant, bits)) + (1 << (bits - 1))
-        tie = _tie_band(_A * a + _B * b + offset, bits, _ort_add(ra, rb, fixed, origin, _A, _B))
-        if tie is not None:
-            integers = (a, b, offset, bits, tie)
+        found = _decided(_A * a + _B * b + offset, bits, _ort_add(ra, rb, fixed, origin, _A, _B), activation)
+        if found is not None:
+            integers = (a, b, offset + found.nudge, bits, found.tie)
     return AddParams(ra, rb, fixed, origin, *integers, *activation)
 
 
@@ -263,9 +264,10 @@ def mul_params(
     integers = (0, 0, 0, 0)
     if bits > 0:
         multiplier, offset = round(math.ldexp(ratio, bits)), (zc << bits) + (1 << (bits - 1))
-        tie = _tie_band(products * multiplier + offset, bits, _ort_mul(ratio, zero_point, origin, products))
-        if tie is not None:
-            integers = (multiplier, offset, bits, tie)
+        wanted = _ort_mul(ratio, zero_point, origin, products)
+        found = _decided(products * multiplier + offset, bits, wanted, activation)
+        if found is not None:
+            integers = (multiplier, offset + found.nudge, bits, found.tie)
     return MulParams(-za, -zb, ratio, zero_point, origin, *integers, *activation)
 
 
@@ -303,9 +305,9 @@ def sub_params(
         a, b = round(math.ldexp(ra, bits)), round(math.ldexp(rb, bits))
         offset = round(math.ldexp(constant, bits)) + (1 << (bits - 1))
         difference = dequantize(_A, a_scale, za) - dequantize(_B, b_scale, zb)
-        tie = _tie_band(_A * a - _B * b + offset, bits, quantize(difference, out, zc))
-        if tie is not None:
-            integers = (a, b, offset, bits, tie)
+        found = _decided(_A * a - _B * b + offset, bits, quantize(difference, out, zc), activation)
+        if found is not None:
+            integers = (a, b, offset + found.nudge, bits, found.tie)
     scales = np.float32(a_scale), np.float32(b_scale), np.float32(out)
     return SubParams(*scales, za, zb, zc, *integers, *activation)
 
@@ -396,6 +398,26 @@ def _fraction_bits(reach: float) -> int:
     return min(30 - math.ceil(math.log2(reach + 1.0)), 30)
 
 
+@dataclass(frozen=True)
+class _Decision:
+    """What is added to the rounding half of an integer path, and its tie band: -1 where it needs none."""
+
+    nudge: int
+    tie: int
+
+
+def _decided(fixed_point: Int64, bits: int, wanted: Int64, activation: tuple[int, int]) -> _Decision | None:
+    """How (fixed_point + nudge) >> bits, clamped, gives `wanted`, clamped; None if it decides nothing."""
+    low, high = activation
+    bound = np.clip(wanted, low, high)
+    least = ((bound << bits) - fixed_point)[bound > low].max(initial=-(1 << bits))
+    most = (((bound + 1) << bits) - 1 - fixed_point)[bound < high].min(initial=1 << bits)
+    if least <= most:
+        return _Decision(int(np.clip(0, least, most)), -1)
+    tie = _tie_band(fixed_point, bits, wanted)
+    return None if tie is None else _Decision(0, tie)
+
+
 def _tie_band(fixed_point: Int64, bits: int, wanted: Int64) -> int | None:
     """The narrowest band around a tie that holds every wrong result; None if that is everything.
 
@@ -410,9 +432,9 @@ def _tie_band(fixed_point: Int64, bits: int, wanted: Int64) -> int | None:
 
 def _proved(fixed_point: Int64, params: AddParams | MulParams, wanted: Int64) -> bool:
     mask = (1 << params.shift) - 1
-    near_tie = ((fixed_point + params.tie) & mask) <= 2 * params.tie
+    near_tie = (((fixed_point + params.tie) & mask) <= 2 * params.tie) & (params.tie >= 0)
     result = np.clip(fixed_point >> params.shift, params.activation_min, params.activation_max)
-    in_range = np.abs(fixed_point) + params.tie <= _INT32_MAX
+    in_range = np.abs(fixed_point) + max(params.tie, 0) <= _INT32_MAX
     return bool(np.all((near_tie | (result == wanted)) & in_range))
 
 

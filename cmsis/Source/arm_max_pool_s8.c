@@ -34,6 +34,43 @@ static void max_pixel(const window *taps, int32_t channels, const cmsis_nn_activ
     }
 }
 #else
+#if defined(MCUGEN_NN_DSP)
+/* Four channels at a time; returns how many are done. */
+static int32_t max_words(const window *taps, int32_t channels, const cmsis_nn_activation *clamp, int8_t *output)
+{
+    const uint32_t low = (uint32_t)(uint8_t)clamp->min * 0x01010101u;
+    const uint32_t high = (uint32_t)(uint8_t)clamp->max * 0x01010101u;
+    int32_t ch = 0;
+    for (; ch + 4 <= channels; ch += 4)
+    {
+        const int8_t *row = taps->first + ch;
+        uint32_t largest = low;
+        for (int32_t i = taps->rows; i > 0; --i)
+        {
+            const int8_t *tap = row;
+            for (int32_t j = taps->columns; j > 0; --j)
+            {
+                largest = mcugen_larger4(largest, mcugen_load4(tap));
+                tap += channels;
+            }
+            row += taps->row_step;
+        }
+        const uint32_t word = mcugen_smaller4(largest, high);
+        memcpy(output + ch, &word, sizeof word);
+    }
+    return ch;
+}
+#else
+static int32_t max_words(const window *taps, int32_t channels, const cmsis_nn_activation *clamp, int8_t *output)
+{
+    (void)taps;
+    (void)channels;
+    (void)clamp;
+    (void)output;
+    return 0;
+}
+#endif
+
 static void keep_larger(int8_t *output, const int8_t *input, int32_t count)
 {
     for (int32_t i = 0; i < count; ++i)
@@ -44,15 +81,22 @@ static void keep_larger(int8_t *output, const int8_t *input, int32_t count)
 
 static void max_pixel(const window *taps, int32_t channels, const cmsis_nn_activation *clamp, int8_t *output)
 {
-    memset(output, clamp->min, (size_t)channels);
+    const int32_t first = max_words(taps, channels, clamp, output);
+    const int32_t left = channels - first;
+    if (left == 0)
+    {
+        return;
+    }
+    output += first;
+    memset(output, clamp->min, (size_t)left);
     for (int32_t i = 0; i < taps->rows; ++i)
     {
         for (int32_t j = 0; j < taps->columns; ++j)
         {
-            keep_larger(output, taps->first + i * taps->row_step + j * channels, channels);
+            keep_larger(output, taps->first + first + i * taps->row_step + j * channels, left);
         }
     }
-    for (int32_t ch = 0; ch < channels; ++ch)
+    for (int32_t ch = 0; ch < left; ++ch)
     {
         output[ch] = (int8_t)mcugen_min(output[ch], clamp->max);
     }

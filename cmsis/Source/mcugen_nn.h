@@ -79,7 +79,7 @@ static inline int32_t mcugen_clamp(int32_t value, int32_t low, int32_t high)
 }
 
 #if defined(MCUGEN_NN_DSP)
-/* Four bytes at any address; their even and odd ones as two int16 each. */
+/* Four bytes at any address. */
 static inline uint32_t mcugen_load4(const int8_t *bytes)
 {
     uint32_t word;
@@ -87,6 +87,22 @@ static inline uint32_t mcugen_load4(const int8_t *bytes)
     return word;
 }
 
+/* Byte by byte, signed. */
+static inline uint32_t mcugen_larger4(uint32_t a, uint32_t b)
+{
+    uint32_t larger;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %1, %2" : "=&r"(larger) : "r"(a), "r"(b));
+    return larger;
+}
+
+static inline uint32_t mcugen_smaller4(uint32_t a, uint32_t b)
+{
+    uint32_t smaller;
+    __asm__("ssub8 %0, %1, %2\n\tsel %0, %2, %1" : "=&r"(smaller) : "r"(a), "r"(b));
+    return smaller;
+}
+
+/* The second and the fourth byte as two int16. */
 static inline int16x2_t mcugen_odd_bytes(uint32_t word)
 {
     int16x2_t pair;

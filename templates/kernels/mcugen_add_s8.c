@@ -44,15 +44,18 @@ static void add_lanes(const mcugen_add_params *p, const int8_t *a, const int8_t 
 }
 #endif
 
-#if MCUGEN_REQUANT_FPU
-#define ADD add_float
-#else
-static inline int32_t add_integer(const mcugen_add_params *p, int32_t a, int32_t b)
+#if !defined(ADD_LANES)
+MCUGEN_INLINED void add_integers(const mcugen_add_params *p, const int8_t *a, const int8_t *b, int8_t *output,
+                                 int32_t count, int32_t tie, int32_t low, int32_t high)
 {
-    const int32_t sum = a * p->a_multiplier + b * p->b_multiplier + p->offset;
-    return mcugen_near_tie(sum, p->shift, p->tie) ? add_float(p, a, b) : sum >> p->shift;
+    for (int32_t i = 0; i < count; i++) {
+        int32_t sum = a[i] * p->a_multiplier + p->offset;
+        MCUGEN_IN_REGISTER(sum);
+        sum += b[i] * p->b_multiplier;
+        const int near_tie = tie >= 0 && mcugen_near_tie(sum, p->shift, tie);
+        output[i] = mcugen_clamp(near_tie ? add_float(p, a[i], b[i]) : sum >> p->shift, low, high);
+    }
 }
-#define ADD add_integer
 #endif
 
 void mcugen_add_s8(const mcugen_add_params *params, const int8_t *a, const int8_t *b, int8_t *output, int32_t count)
@@ -61,8 +64,6 @@ void mcugen_add_s8(const mcugen_add_params *params, const int8_t *a, const int8_
 #if defined(ADD_LANES)
     add_lanes(&p, a, b, output, count);
 #else
-    for (int32_t i = 0; i < count; i++) {
-        output[i] = mcugen_activate(ADD(&p, a[i], b[i]), &p.activation);
-    }
+    MCUGEN_SPECIALISED(add_integers, &p, a, b, output, count);
 #endif
 }

@@ -9,8 +9,22 @@
 #include "arm_nn_types.h"
 #include "mcugen_requant.h"
 
-static inline int8_t mcugen_clamp(int32_t value, int32_t min, int32_t max)
+#if defined(__GNUC__)
+#define MCUGEN_INLINED static inline __attribute__((always_inline))
+#define MCUGEN_IN_REGISTER(value) __asm__("" : "+r"(value)) /* before more is added: one MLA a product */
+#else
+#define MCUGEN_INLINED static inline
+#define MCUGEN_IN_REGISTER(value) ((void)(value))
+#endif
+
+MCUGEN_INLINED int8_t mcugen_clamp(int32_t value, int32_t min, int32_t max)
 {
+#if defined(__GNUC__) && defined(__ARM_FEATURE_SAT) && defined(__thumb2__)
+    if (__builtin_constant_p(min) && min == INT8_MIN && __builtin_constant_p(max) && max == INT8_MAX) {
+        __asm__("ssat %0, #8, %0" : "+r"(value) : : "cc");
+        return (int8_t)value;
+    }
+#endif
     return (int8_t)(value < min ? min : (value > max ? max : value));
 }
 
@@ -78,7 +92,20 @@ static inline float mcugen_fma(float a, float b, float c)
 #endif
 }
 
-/* Is a fixed-point value with `shift` fraction bits, rounding half included, within `tie` of a rounding tie? */
+/* A loop compiled three times from one body: for values that no tie can spoil (tie < 0) with and without a clamp
+ * narrower than int8, and for all others. */
+#define MCUGEN_SPECIALISED(loop, p, ...)                                                                               \
+    do {                                                                                                               \
+        if ((p)->tie < 0 && (p)->activation.min == INT8_MIN && (p)->activation.max == INT8_MAX) {                      \
+            loop(p, __VA_ARGS__, -1, INT8_MIN, INT8_MAX);                                                              \
+        } else if ((p)->tie < 0) {                                                                                     \
+            loop(p, __VA_ARGS__, -1, (p)->activation.min, (p)->activation.max);                                        \
+        } else {                                                                                                       \
+            loop(p, __VA_ARGS__, (p)->tie, (p)->activation.min, (p)->activation.max);                                  \
+        }                                                                                                              \
+    } while (0)
+
+/* Is a fixed-point value with `shift` fraction bits, rounding half included, within `tie` >= 0 of a rounding tie? */
 static inline int mcugen_near_tie(int32_t value, int32_t shift, int32_t tie)
 {
     const uint32_t mask = ((uint32_t)1 << shift) - 1u;

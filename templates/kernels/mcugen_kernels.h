@@ -3,8 +3,8 @@
  *
  * They compute ONNX Runtime's bytes, so every float32 operation is rounded on its own: compile with
  * -ffp-contract=off, without -ffast-math, with the FPU rounding to nearest even and keeping subnormals (its reset
- * state). With MCUGEN_REQUANT_FPU = 1 floats run in hardware; with 0 an integer path decides all values that are not
- * close to a rounding tie, and floats in software decide those.
+ * state). With MCUGEN_REQUANT_FPU = 1 floats run in hardware; with 0, and where it is faster, an integer path decides all
+ * values that are not close to a rounding tie, and floats decide those.
  *
  * A uint8 tensor of the model is stored shifted down by 128. `origin` (128 for such tensors, else 0) undoes that
  * where rounding depends on it. Activation bounds are in int8 terms. */
@@ -21,7 +21,7 @@ extern "C" {
 
 /* The model's own numbers A = a + origin, B = b + origin give t = fma(A, a_ratio, fma(B, b_ratio, fixed)).
  * Integer path: (a * a_multiplier + b * b_multiplier + offset) >> shift, where offset holds the rounding half; trusted
- * unless the dropped fraction is within `tie` of a tie. shift = tie = 0 trusts it nowhere. */
+ * unless the dropped fraction is within `tie` of a tie. tie = -1 trusts it everywhere, shift = tie = 0 nowhere. */
 typedef struct {
     float a_ratio, b_ratio, fixed;
     int32_t origin;

@@ -42,15 +42,17 @@ static void mul_lanes(const mcugen_mul_params *p, const int8_t *a, const int8_t 
 }
 #endif
 
-#if MCUGEN_REQUANT_FPU
-#define MUL mul_float
-#else
-static inline int32_t mul_integer(const mcugen_mul_params *p, int32_t product)
+#if !defined(MUL_LANES)
+MCUGEN_INLINED void mul_integers(const mcugen_mul_params *p, const int8_t *a, const int8_t *b, int8_t *output,
+                                 int32_t count, int32_t tie, int32_t low, int32_t high)
 {
-    const int32_t value = product * p->multiplier + p->offset;
-    return mcugen_near_tie(value, p->shift, p->tie) ? mul_float(p, product) : value >> p->shift;
+    for (int32_t i = 0; i < count; i++) {
+        const int32_t product = (a[i] + p->a_offset) * (b[i] + p->b_offset);
+        const int32_t value = product * p->multiplier + p->offset;
+        const int near_tie = tie >= 0 && mcugen_near_tie(value, p->shift, tie);
+        output[i] = mcugen_clamp(near_tie ? mul_float(p, product) : value >> p->shift, low, high);
+    }
 }
-#define MUL mul_integer
 #endif
 
 void mcugen_mul_s8(const mcugen_mul_params *params, const int8_t *a, const int8_t *b, int8_t *output, int32_t count)
@@ -59,9 +61,6 @@ void mcugen_mul_s8(const mcugen_mul_params *params, const int8_t *a, const int8_
 #if defined(MUL_LANES)
     mul_lanes(&p, a, b, output, count);
 #else
-    for (int32_t i = 0; i < count; i++) {
-        const int32_t product = (a[i] + p.a_offset) * (b[i] + p.b_offset);
-        output[i] = mcugen_activate(MUL(&p, product), &p.activation);
-    }
+    MCUGEN_SPECIALISED(mul_integers, &p, a, b, output, count);
 #endif
 }

@@ -17,6 +17,7 @@ from mcugen.errors import UserError
 # ratios.
 ELEMENTWISE = {
     "ordinary": (0.0213, 3, 0.0371, -11, 0.0468, -7),
+    "no ties": (0.0497, -127, 0.0402, -20, 0.0268, -125),
     "powers of two": (0.5, 0, 0.25, 0, 1.0, 0),
     "halves": (1.0, -128, 1.0, 127, 2.0, -128),
     "thirds": (0.1, 127, 0.3, -128, 0.2, 127),
@@ -237,6 +238,14 @@ def test_proofs_fail_on_a_wrong_multiplier_or_a_missing_tie_band() -> None:
     assert mul.tie > 0
     assert not requant.prove_mul(replace(mul, tie=0))
     assert not requant.prove_mul(replace(mul, multiplier=mul.multiplier + 64))
+
+
+def test_an_offset_that_decides_every_pair_is_found_and_needed() -> None:
+    add = requant.add_params(*ELEMENTWISE["no ties"])
+    assert add.tie == -1
+    assert requant.prove_add(add)
+    assert not requant.prove_add(replace(add, offset=add.offset + 4096))
+    assert not requant.prove_add(replace(add, offset=add.offset - 4096))
 
 
 def test_global_average_limits_are_those_of_onnxruntime() -> None:
