@@ -47,7 +47,7 @@ def report(compiled: Compiled, code_bytes: int | None) -> dict[str, Any]:
 def float_warning(compiled: Compiled) -> str | None:
     """What quantizing would save, if all the model's arithmetic is in float32."""
     layers = [step for step in compiled.steps if step.macs]
-    if not layers or any(step.exactness != FLOAT for step in layers):
+    if not layers or not all(_in_float32(step) for step in layers):
         return None
     tables, arena = const_bytes(compiled), compiled.plan.arena_bytes
     return (
@@ -55,6 +55,10 @@ def float_warning(compiled: Compiled) -> str | None:
         f"int8 would take about {tables // 4:,} bytes of tables instead of {tables:,}, about {arena // 4:,} bytes of "
         f"arena instead of {arena:,}, and be several times faster; `mcugen quantize` makes it."
     )
+
+
+def _in_float32(step: Step) -> bool:
+    return step.exactness == FLOAT and all(table.data.dtype.itemsize > 1 for table in step.tables())
 
 
 def _port(compiled: Compiled, port: Port) -> dict[str, Any]:

@@ -3,22 +3,39 @@
 DynamicQuantizeMatMul = DynamicQuantizeLinear, then MatMulIntegerToFloat;
 MatMulIntegerToFloat  = MatMulInteger, Cast, Mul(a_scale * b_scale), Add(bias).
 ORT computes the fused forms with these very roundings.
+
+DynamicQuantizeLSTM stays: it quantizes its state at every step. It gets a definition for shape inference alone.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import onnx
+import onnx.parser
 from onnx import NodeProto, TensorProto, helper, numpy_helper
 
 from ..ir import unique
 
 _FUSED = ("DynamicQuantizeMatMul", "MatMulIntegerToFloat")
 
+_LSTM_SHAPES = """
+<domain: "com.microsoft", opset_import: ["" : 14]>
+DynamicQuantizeLSTM <direction, hidden_size>
+(x, w, r, b, lengths, h, c, p, w_scale, w_zero, r_scale, r_zero) => (y, y_h, y_c)
+{
+    w_real = Cast <to: int = 1> (w)
+    r_real = Cast <to: int = 1> (r)
+    w_rows = Transpose <perm: ints = [0, 2, 1]> (w_real)
+    r_rows = Transpose <perm: ints = [0, 2, 1]> (r_real)
+    y, y_h, y_c = LSTM <direction: string = @direction, hidden_size: int = @hidden_size> (x, w_rows, r_rows)
+}
+"""
+
 
 def to_standard(model: onnx.ModelProto) -> onnx.ModelProto:
     """A copy without the fused forms; other nodes and their order stay."""
-    if not any(node.op_type in _FUSED and node.domain == "com.microsoft" for node in model.graph.node):
+    ours = {node.op_type for node in model.graph.node if node.domain == "com.microsoft"}
+    if not ours & {*_FUSED, "DynamicQuantizeLSTM"}:
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
@@ -30,6 +47,8 @@ def to_standard(model: onnx.ModelProto) -> onnx.ModelProto:
             copy.graph.node.extend(_expanded(node, copy.graph, taken))
         else:
             copy.graph.node.append(node)
+    if "DynamicQuantizeLSTM" in ours:
+        copy.functions.append(onnx.parser.parse_function(_LSTM_SHAPES))
     return copy
 
 

@@ -23,7 +23,7 @@ _MOVED: dict[str, tuple[tuple[str, int, type], ...]] = {
     "ReduceSum": (("axes", 1, np.int64),),
 }
 
-_OUTPUTS = {"LSTM": 3, "GRU": 2}
+_OUTPUTS = {"LSTM": 3, "DynamicQuantizeLSTM": 3, "GRU": 2}
 
 
 def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -20,7 +20,7 @@ from .float_normalize import FLOAT_NORMALIZE
 from .float_pool import FLOAT_AVERAGE_POOL, FLOAT_GLOBAL_AVERAGE_POOL, FLOAT_MAX_POOL
 from .float_reduce import FLOAT_REDUCE
 from .float_resize import FLOAT_RESIZE
-from .float_rnn import FLOAT_RNN
+from .float_rnn import DYNAMIC_LSTM, FLOAT_RNN
 from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
@@ -83,6 +83,7 @@ OPS: dict[str, OpDef] = {
         FLOAT_REDUCE,
         FLOAT_RESIZE,
         FLOAT_RNN,
+        DYNAMIC_LSTM,
     )
 }
 

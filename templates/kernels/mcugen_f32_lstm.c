@@ -1,5 +1,4 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mcugen_f32_functions.h"
 #include "mcugen_f32_rnn.h"
 #include "mcugen_kernels_f32.h"
 
@@ -25,17 +24,11 @@ void mcugen_f32_lstm(const cmsis_nn_context *context,
         for (int32_t i = 0; i < params->steps; i++) {
             const int32_t step = params->reverse ? params->steps - 1 - i : i;
             const float *x = input + (step * params->batch + b) * inputs;
-            for (int32_t k = 0; k < 4 * hidden; k++) { /* input, output, forget, cell */
+            for (int32_t k = 0; k < 4 * hidden; k++) {
                 gates[k] = mcugen_f32_dot(weights + k * inputs, x, inputs) +
                            mcugen_f32_dot(recurrent + k * hidden, h, hidden) + (bias[k] + bias[k + 4 * hidden]);
             }
-            for (int32_t k = 0; k < hidden; k++) {
-                const float in = mcugen_real_sigmoid(gates[k]), out = mcugen_real_sigmoid(gates[k + hidden]);
-                const float forget = mcugen_real_sigmoid(gates[k + 2 * hidden]);
-                c[k] = forget * c[k] + in * mcugen_real_tanh(gates[k + 3 * hidden]);
-                h[k] = out * mcugen_real_tanh(c[k]);
-                y[step * params->y_stride + start + b * hidden + k] = h[k];
-            }
+            mcugen_f32_lstm_step(gates, h, c, y + step * params->y_stride + start + b * hidden, hidden);
         }
     }
 }

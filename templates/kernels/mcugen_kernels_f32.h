@@ -229,6 +229,27 @@ void mcugen_f32_lstm(const cmsis_nn_context *context,
                      float *y_h,
                      float *y_c);
 
+/* Rows of 8-bit weights, with a scale and a zero point each. */
+typedef struct {
+    const int8_t *weights;
+    const float *scale;
+    const int32_t *zero_point;
+} mcugen_dynamic_matrix;
+
+/* An LSTM whose input is quantized at run time, all steps at once, and whose state h is before each step. scratch:
+ * 4 * hidden floats, and a byte for each value of the input and of h. */
+void mcugen_dynamic_lstm(const cmsis_nn_context *context,
+                         const mcugen_f32_rnn_params *params,
+                         const mcugen_dynamic_matrix *weights,
+                         const mcugen_dynamic_matrix *recurrent,
+                         const float *bias,
+                         const float *input,
+                         const float *initial_h,
+                         const float *initial_c,
+                         float *y,
+                         float *y_h,
+                         float *y_c);
+
 void mcugen_f32_gru(const cmsis_nn_context *context,
                     const mcugen_f32_rnn_params *params,
                     const float *weights,

@@ -10,10 +10,17 @@ import onnx
 import pytest
 from checking import assert_exact, compile_model, exact, kernels
 from onnx import TensorProto, helper
+from onnxruntime.quantization import QuantType, quantize_dynamic
 from small_models import Net
 
+from mcugen import oracle
+from mcugen.emit.report import float_warning
 from mcugen.errors import UserError
 from mcugen.prove.host import HostModel
+from mcugen.prove.samples import random_samples
+from mcugen.prove.toolchain import available
+from mcugen.prove.verify import verify
+from mcugen.target import core
 
 
 class DynamicNet(Net):
@@ -126,6 +133,57 @@ def _network() -> onnx.ModelProto:
     e = net.node("MaxPool", d, kernel_shape=[2, 2])
     f = net.node("Flatten", net.node("GlobalAveragePool", net.conv(e, (20, 16, 1, 1))))
     return net.finished(net.node("Softmax", net.matmul(f, 20, 12), axis=-1))
+
+
+def _lstm(direction: str, *, weights: QuantType, per_channel: bool, folder: Path) -> onnx.ModelProto:
+    """Two layers of LSTM as quantize_dynamic writes them; only the last states of the second one are asked for."""
+    inputs, hidden, directions = 5, 7, 2 if direction == "bidirectional" else 1
+    net = Net(opset=17)
+
+    def layer(x: str, depth: int) -> list[str]:
+        sizes = (directions, 4 * hidden, depth), (directions, 4 * hidden, hidden), (directions, 8 * hidden)
+        constants = [net.constant(net.rng.uniform(-1, 1, size).astype(np.float32)) for size in sizes]
+        name = f"lstm_{len(net.nodes)}"
+        made = [f"{name}_{part}" for part in ("y", "h", "c")]
+        options = {"hidden_size": hidden, "direction": direction}
+        net.nodes.append(helper.make_node("LSTM", [x, *constants], made, name=name, **options))
+        return made
+
+    first, *_ = layer(net.float_input((6, 2, inputs)), inputs)
+    shape = net.constant(np.array([6, 2, directions * hidden], np.int64))
+    _, h, _ = layer(net.node("Reshape", net.node("Transpose", first, perm=[0, 2, 1, 3]), shape), directions * hidden)
+    net._output(h, TensorProto.FLOAT)
+    paths = folder / "float.onnx", folder / "dynamic.onnx"
+    onnx.save(net.model(), paths[0])
+    quantize_dynamic(*paths, op_types_to_quantize=["LSTM"], weight_type=weights, per_channel=per_channel)
+    return onnx.load(paths[1])
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse", "bidirectional"])
+@pytest.mark.parametrize("weights", [QuantType.QInt8, QuantType.QUInt8], ids=str)
+def test_lstm(direction: str, weights: QuantType, tmp_path: Path) -> None:
+    """Within its tolerance; far nearer than the float model, whose weights were not rounded."""
+    per_channel = direction != "reverse"
+    model = _lstm(direction, weights=weights, per_channel=per_channel, folder=tmp_path)
+    compiled = compile_model(model, tmp_path)
+    assert kernels(compiled).count("mcugen_dynamic_lstm") == (4 if direction == "bidirectional" else 2)
+    samples = random_samples(compiled, 50, seed=1)
+    result = verify(compiled, samples)
+    assert result.passed, f"{result.max_abs_difference:g}: {result.first_difference}"
+    assert float_warning(compiled) is None
+    (name,) = result.outputs
+    reference = oracle.run_all(oracle.pinned_session(onnx.load(tmp_path / "float.onnx")), samples.model)
+    (wanted,) = oracle.run_all(oracle.pinned_session(compiled.model), samples.model).values()
+    errors = np.abs(result.outputs[name] - wanted).mean()
+    assert errors < 0.02 * np.abs(next(iter(reference.values())) - wanted).mean()
+
+
+def test_lstm_emulated(tmp_path: Path) -> None:
+    if missing := available(core("cortex-m4")):
+        pytest.skip(missing)
+    model = _lstm("forward", weights=QuantType.QInt8, per_channel=True, folder=tmp_path)
+    compiled = compile_model(model, tmp_path, core="cortex-m4")
+    assert verify(compiled, random_samples(compiled, 2, seed=1), "cortex-m4").passed
 
 
 @pytest.mark.parametrize("fused", ["DynamicQuantizeMatMul", "MatMulIntegerToFloat"])
