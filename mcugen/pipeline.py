@@ -154,5 +154,5 @@ def _lower_node(graph: ir.Graph, target: Core, options: Options, name: str, node
             step = replace(step, notes=(*step.notes, "integer form; ONNX Runtime computes this in float"))
         if options.library == "bundled" and target.isa != "mve" and step.kernel.startswith("arm_"):
             step = replace(step, scratch_bytes=0)  # what scratch.py counts is for Arm's, and for ours on Helium
-        steps.append(replace(step, leads=overlap(graph, node, step, options.library, target.isa)))
+        steps.append(replace(step, leads=overlap(graph, node, step, options.library)))
     return steps

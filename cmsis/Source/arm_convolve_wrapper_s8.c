@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Order: output pixel by output pixel, in raster order; on Helium, channels by channels. */
+/* Order: output pixel by output pixel, in raster order. */
 #include "arm_nnfunctions.h"
 #include "mcugen_nn.h"
 

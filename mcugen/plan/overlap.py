@@ -56,17 +56,16 @@ _FORWARD = {
 }
 
 
-def overlap(graph: Graph, node: Node, step: Step, library: str, isa: str) -> tuple[tuple[str, int], ...]:
+def overlap(graph: Graph, node: Node, step: Step, library: str) -> tuple[tuple[str, int], ...]:
     """(input, lead in bytes) for the inputs that the step's output may overlap.
 
-    Nothing is known of the order in which Arm's kernels work (library "arm"), and on Helium the bundled ones behind
-    the same API work channel by channel.
+    Nothing is known of the order in which Arm's kernels work (library "arm").
     """
     size = graph.type(step.outputs[0]).bytes
     forward = step.in_place if step.kernel in _FORWARD else ()
     found = {name: 0 for name in forward if graph.type(name).bytes == size}
     order = ORDERS.get(step.kernel)
-    unordered = step.kernel.startswith("arm_") and (library == "arm" or isa == "mve")
+    unordered = step.kernel.startswith("arm_") and library == "arm"
     if order is not None and not unordered:
         found[step.inputs[0]] = _window_lead(graph, node, order)
     return tuple(found.items())

@@ -103,8 +103,15 @@ def test_overlapped_layers_on_an_emulated_core(core: str, kernels: str, tmp_path
     assert_exact(replace(compiled, plan=plan), samples=4, on=core)
 
 
-def test_no_overlap_with_arms_library_or_on_helium(tmp_path: Path) -> None:
-    model = layer("conv", 3).model()
-    for options in ({"library": "arm"}, {"core": "cortex-m55"}):
-        compiled = compile_model(model, tmp_path, kernels="api", **options)
-        assert all(not step.leads for step in compiled.steps if step.kernel.startswith("arm_"))
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("kind", KINDS)
+def test_overlapped_layer_on_emulated_helium(kind: str, seed: int, tmp_path: Path) -> None:
+    """The host runs the plain C; these run the vectors."""
+    compiled = compile_model(layer(kind, seed).model(), tmp_path, core="cortex-m55", kernels="api")
+    assert_exact(tight(compiled), samples=3, on="cortex-m55")
+
+
+def test_no_overlap_with_arms_library(tmp_path: Path) -> None:
+    compiled = compile_model(layer("conv", 3).model(), tmp_path, kernels="api", library="arm")
+    assert all(not step.leads for step in compiled.steps if step.kernel.startswith("arm_"))
