@@ -79,6 +79,7 @@ class Kernel:
     unroll: int = 1  # of the innermost loop
     pad_channels: int = 0  # channels that the tables hold beyond the layer's
     one_multiplier: bool = True  # the multiplier table may be a single entry
+    by_address: bool = False  # its windows are the addresses of their taps
 
 
 def lower(
@@ -218,7 +219,8 @@ def _requantization(layer: Channels, kernel: Kernel) -> tuple[dict[str, object],
 
 
 def _weights(kernel: Kernel) -> dict[str, object]:
-    return {"weight_bytes": kernel.weights.dtype.itemsize, "unroll": kernel.unroll}
+    fields: dict[str, object] = {"weight_bytes": kernel.weights.dtype.itemsize, "unroll": kernel.unroll}
+    return fields | {"by_address": 1} if kernel.by_address else fields
 
 
 def _padded(array: np.ndarray, count: int) -> np.ndarray:
@@ -262,6 +264,9 @@ def _conv_dsp(conv: Layer) -> Kernel:
     )
 
 
+_ADDRESS_BYTES = 8  # on the widest host
+
+
 def _depthwise_dsp(conv: Layer) -> Kernel:
     """mcugen_depthwise_dsp.h."""
     channels = conv.x_shape[3]
@@ -272,7 +277,14 @@ def _depthwise_dsp(conv: Layer) -> Kernel:
     pairs = lanes[:, : count // 2 * 2].reshape(len(lanes), count // 2, 2, 4).swapaxes(2, 3)
     single = lanes[:, count // 2 * 2 :, _SXTB16]
     order = np.concatenate([pairs.reshape(len(lanes), -1), single.reshape(len(lanes), -1)], axis=1)
-    return Kernel("mcugen_depthwise_dsp", order.astype(np.int16), conv.window_copy_bytes, pad_channels=pad)
+    addressed = count * _ADDRESS_BYTES + channels
+    return Kernel(
+        name="mcugen_depthwise_dsp",
+        weights=order.astype(np.int16),
+        scratch_bytes=min(addressed, conv.window_copy_bytes),
+        pad_channels=pad,
+        by_address=addressed < conv.window_copy_bytes,
+    )
 
 
 def _scalar(conv: Layer) -> Kernel | None:

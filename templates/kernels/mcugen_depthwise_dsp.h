@@ -6,11 +6,14 @@
  * channel by channel (tap, next tap), for a last single tap the channels 0, 2, 1, 3. Missing channels are zeros, in
  * every table. Order: pixel by pixel.
  *
- * Scratch: a window copy if the layer has borders or dilation. */
+ * Scratch, if the layer has borders or dilation: a window copy, or (by_address) the addresses of a window's taps and
+ * the pixel of zero points where those outside are found. */
 #ifndef MCUGEN_DEPTHWISE_DSP_H
 #define MCUGEN_DEPTHWISE_DSP_H
 
 #include "mcugen_layer.h"
+
+#define MCUGEN_ADDRESS_BYTES 8 /* of the widest host: the plan is the same for every core */
 
 /* The sums of four adjacent channels. */
 typedef struct {
@@ -122,6 +125,18 @@ MCUGEN_ALWAYS_INLINE void mcugen_store_lanes(const mcugen_layer *p, const mcugen
     }
 }
 
+/* Tap i of a window: the addresses of its taps, or their rows. */
+MCUGEN_ALWAYS_INLINE const int8_t *mcugen_tap(const mcugen_layer *p, const int8_t *window, int32_t row_stride,
+                                              int32_t i)
+{
+    if (p->by_address) {
+        const int8_t *tap;
+        memcpy(&tap, window + i * MCUGEN_ADDRESS_BYTES, sizeof tap);
+        return tap;
+    }
+    return window + i / p->filter_w * row_stride + i % p->filter_w * p->input_c;
+}
+
 /* `lanes` channels of one pixel. */
 MCUGEN_ALWAYS_INLINE const int16_t *
 mcugen_depthwise_lanes(const mcugen_layer *p, const int8_t *window, int32_t row_stride, const int16_t *weights,
@@ -129,21 +144,32 @@ mcugen_depthwise_lanes(const mcugen_layer *p, const int8_t *window, int32_t row_
 {
     const int32_t taps = p->filter_h * p->filter_w;
     mcugen_lanes s = {bias[channel], bias[channel + 1], bias[channel + 2], bias[channel + 3]};
-    const int8_t *tap = window + channel;
     MCUGEN_UNROLLED
     for (int32_t i = 0; i + 1 < taps; i += 2) {
-        const int8_t *const next = tap + (i / p->filter_w == (i + 1) / p->filter_w
-                                              ? p->input_c
-                                              : row_stride - (p->filter_w - 1) * p->input_c);
+        const int8_t *const tap = mcugen_tap(p, window, row_stride, i) + channel;
+        const int8_t *const next = mcugen_tap(p, window, row_stride, i + 1) + channel;
         weights = mcugen_tap_pair(&s, mcugen_load_lanes(tap, lanes), mcugen_load_lanes(next, lanes), weights);
-        tap = next + ((i + 1) / p->filter_w == (i + 2) / p->filter_w ? p->input_c
-                                                                      : row_stride - (p->filter_w - 1) * p->input_c);
     }
     if (taps % 2 != 0) {
+        const int8_t *const tap = mcugen_tap(p, window, row_stride, taps - 1) + channel;
         weights = mcugen_tap_single(&s, mcugen_load_lanes(tap, lanes), weights);
     }
     mcugen_store_lanes(p, &s, multiplier, channel, lanes, output);
     return weights;
+}
+
+/* The addresses of a window's taps; one outside the input is the pixel `outside`. */
+MCUGEN_ALWAYS_INLINE void mcugen_find_taps(const mcugen_layer *p, const int8_t *image, mcugen_window w,
+                                           const int8_t *outside, int8_t *addresses)
+{
+    for (int32_t i = 0, y = w.y; i < p->filter_h; i++, y += p->dilation_h) {
+        const int32_t row_inside = w.inside || (y >= 0 && y < p->input_h);
+        for (int32_t j = 0, x = w.x; j < p->filter_w; j++, x += p->dilation_w, addresses += MCUGEN_ADDRESS_BYTES) {
+            const int32_t inside = row_inside && (w.inside || (x >= 0 && x < p->input_w));
+            const int8_t *const tap = inside ? image + (y * p->input_w + x) * p->input_c : outside;
+            memcpy(addresses, &tap, sizeof tap);
+        }
+    }
 }
 
 MCUGEN_ALWAYS_INLINE void mcugen_depthwise_dsp(const cmsis_nn_context *scratch,
@@ -155,18 +181,25 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_dsp(const cmsis_nn_context *scratch,
                                                int8_t *output)
 {
     const int32_t input_row = p->input_w * p->input_c, rest = p->input_c % 4;
-    int8_t *const copy = scratch->buf;
+    int8_t *const copy = scratch->buf; /* or addresses */
+    int8_t *const outside = p->by_address ? copy + p->filter_h * p->filter_w * MCUGEN_ADDRESS_BYTES : NULL;
 
+    if (p->by_address) {
+        mcugen_copy_bytes(outside, NULL, p->input_zero, p->input_c);
+    }
     for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
         for (int32_t y = 0; y < p->output_h; y++) {
             for (int32_t x = 0; x < p->output_w; x++, output += p->output_c) {
                 const mcugen_window at = mcugen_window_at(p, y, x);
-                const int8_t *window = input + at.y * input_row + at.x * p->input_c;
-                int32_t row_stride = input_row * p->dilation_h;
-                if (!at.inside || p->dilation_w != 1) {
+                const int8_t *window = copy;
+                int32_t row_stride = p->filter_w * p->input_c;
+                if (p->by_address) {
+                    mcugen_find_taps(p, input, at, outside, copy);
+                } else if (at.inside && p->dilation_w == 1) {
+                    window = input + at.y * input_row + at.x * p->input_c;
+                    row_stride = input_row * p->dilation_h;
+                } else {
                     mcugen_window_copy(p, input, at, copy);
-                    window = copy;
-                    row_stride = p->filter_w * p->input_c;
                 }
                 const int16_t *next = weights;
                 int32_t c = 0;

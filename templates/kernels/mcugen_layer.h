@@ -54,6 +54,7 @@ typedef struct {
     const int32_t *shifts;   /* ... or, where they lie too far apart, one for each; else NULL */
     int32_t weight_bytes;    /* 1 or 2: int8 or int16 weights, where the kernel knows both */
     int32_t unroll;          /* of the innermost loop: divides its length */
+    int32_t by_address;      /* 1: a window is the addresses of its taps, where the kernel knows them */
 } mcugen_layer;
 
 MCUGEN_ALWAYS_INLINE int32_t mcugen_layer_requant(const mcugen_layer *p, int32_t acc, int32_t multiplier,
