@@ -7,8 +7,7 @@ The pass dynamic_forms makes both from the nodes that quantizers write.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 import onnx
@@ -16,10 +15,8 @@ import onnx
 from ..ir import Node
 from ..step import PROVED, Buffer, Step, Struct, Table
 from .base import Canonical, Lowering, OpDef
-from .conv import dims, tile
+from .layer import Layer, convolution, fully_connected
 from .one_dimension import with_height
-
-_ONE = {"stride": (1, 1), "padding": (0, 0), "dilation": (1, 1)}
 
 
 def _scaled(c: Canonical, node: Node, sums: str, channel_axis: int, rank: int) -> None:
@@ -72,77 +69,42 @@ def _canonical_fully_connected(c: Canonical, node: Node) -> None:
     _scaled(c, node, sums, rank - 1, rank)
 
 
-def _step(
-    lowering: Lowering,
-    node: Node,
-    weights: np.ndarray,
-    x_shape: tuple[int, ...],
-    y_shape: tuple[int, ...],
-    groups: int,
-    geometry: Mapping[str, tuple[int, ...]],
-) -> Step:
-    """weights int8[O,KH,KW,C/groups]; shapes NHWC."""
-    x, w, b, x_scale, x_zero = node.inputs
-    quant = lowering.type(w).quant
-    assert quant is not None
-    outputs = len(weights)
-    low, high = node.attrs["clamp"]
-    fields: dict[str, Any] = {"groups": groups} | {name: tile(pair) for name, pair in geometry.items()}
-    fields |= {"low": np.float32(low), "high": np.float32(high)}
-    fields |= {"filter_scale": Table("filter_scale", np.broadcast_to(quant.scale, (outputs,)))}
-    if np.any(quant.zero_point != 0):
-        fields["filter_zero_point"] = Table("filter_zero_point", np.broadcast_to(quant.zero_point, (outputs,)))
-    bias = lowering.graph.data(b)
-    return Step(
-        name=lowering.name,
-        kernel="mcugen_dynamic_convolve_s8_f32",
-        args=(
-            ("params", Struct("mcugen_dynamic_params", fields)),
-            ("input_scale", Buffer(x_scale)),
-            ("input_zero_point", Buffer(x_zero)),
-            ("input_dims", dims(x_shape)),
-            ("input", Buffer(x)),
-            ("filter_dims", dims(weights.shape)),
-            ("filter", Table("weights", weights)),
-            ("bias", None if bias is None else Table("bias", bias)),
-            ("output_dims", dims(y_shape)),
-            ("output", Buffer(node.output)),
-        ),
-        inputs=(x, x_scale, x_zero),
-        outputs=(node.output,),
-        exactness=PROVED,
-        origin=node.origin,
-        macs=int(np.prod(y_shape)) * int(np.prod(weights.shape[1:])),
-    )
+def _lower(find: Callable[[Lowering, Node], Layer]) -> Callable[[Lowering, Node], Step]:
+    def lower(lowering: Lowering, node: Node) -> Step:
+        x, w, b, x_scale, x_zero = node.inputs
+        layer = find(lowering, node)
+        quant = lowering.type(w).quant
+        assert quant is not None
+        low, high = node.attrs["clamp"]
+        fields = layer.geometry | {"low": np.float32(low), "high": np.float32(high)}
+        fields |= {"filter_scale": Table("filter_scale", np.broadcast_to(quant.scale, (layer.outputs,)))}
+        if np.any(quant.zero_point != 0):
+            zeros = np.broadcast_to(quant.zero_point, (layer.outputs,))
+            fields["filter_zero_point"] = Table("filter_zero_point", zeros)
+        return Step(
+            name=lowering.name,
+            kernel="mcugen_dynamic_convolve_s8_f32",
+            args=(
+                ("params", Struct("mcugen_dynamic_params", fields)),
+                ("input_scale", Buffer(x_scale)),
+                ("input_zero_point", Buffer(x_zero)),
+                *layer.args(node, lowering.graph.data(b)),
+            ),
+            inputs=(x, x_scale, x_zero),
+            outputs=(node.output,),
+            exactness=PROVED,
+            origin=node.origin,
+            macs=layer.macs,
+        )
 
-
-def _lower_conv(lowering: Lowering, node: Node) -> Step:
-    weights = lowering.graph.data(node.inputs[1])
-    assert weights is not None
-    geometry = {
-        "stride": node.attrs["strides"],
-        "padding": node.attrs["pads"][:2],
-        "dilation": node.attrs["dilations"],
-    }
-    shapes = (lowering.type(node.inputs[0]).shape, lowering.type(node.output).shape)
-    return _step(lowering, node, weights, *shapes, node.attrs["group"], geometry)
-
-
-def _lower_fully_connected(lowering: Lowering, node: Node) -> Step:
-    weights = lowering.graph.data(node.inputs[1])
-    assert weights is not None
-    outputs, depth = weights.shape
-    rows = lowering.type(node.inputs[0]).count // depth
-    return _step(
-        lowering, node, weights.reshape(outputs, 1, 1, depth), (rows, 1, 1, depth), (rows, 1, 1, outputs), 1, _ONE
-    )
+    return lower
 
 
 DYNAMIC_CONV = OpDef(
     name="dynamic_conv",
     onnx=("ConvInteger",),
     canonical=_canonical_conv,
-    lower=_lower_conv,
+    lower=_lower(convolution),
     fit=with_height,
     layout="spatial",
     exactness=PROVED,
@@ -153,7 +115,7 @@ DYNAMIC_FULLY_CONNECTED = OpDef(
     name="dynamic_fully_connected",
     onnx=("MatMulInteger", "DynamicQuantizeMatMul", "MatMulIntegerToFloat"),
     canonical=_canonical_fully_connected,
-    lower=_lower_fully_connected,
+    lower=_lower(fully_connected),
     layout="fixed",
     exactness=PROVED,
     about="input quantized at run time, constant weights, float scale and bias behind it",

@@ -6,15 +6,16 @@ Sums run over the taps and then over the channels, from the bias on; ORT's order
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from ..errors import UserError
 from ..ir import Node
-from ..step import FLOAT, Buffer, Step, Struct, Table
+from ..step import FLOAT, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
-from .conv import dims, tile, window
+from .conv import window
+from .layer import Layer, convolution, fully_connected
 from .one_dimension import with_height
 
 TOLERANCE = 1e-5  # n products of random signs: about sqrt(n) roundings of 6e-8 of the largest result
@@ -84,61 +85,25 @@ def _canonical_fully_connected(c: Canonical, node: Node) -> None:
     c.bounded(node, y)
 
 
-def _step(
-    lowering: Lowering,
-    node: Node,
-    weights: np.ndarray,
-    x_shape: tuple[int, ...],
-    y_shape: tuple[int, ...],
-    geometry: dict[str, Any],
-) -> Step:
-    """weights float32[O,KH,KW,C/groups]; shapes NHWC."""
-    x = node.inputs[0]
-    low, high = node.attrs["clamp"]
-    bias = _bias_values(lowering, node, len(weights))
-    return Step(
-        name=lowering.name,
-        kernel="mcugen_f32_convolve",
-        args=(
-            ("params", Struct("mcugen_f32_conv_params", geometry | {"low": np.float32(low), "high": np.float32(high)})),
-            ("input_dims", dims(x_shape)),
-            ("input", Buffer(x)),
-            ("filter_dims", dims(weights.shape)),
-            ("filter", Table("weights", weights)),
-            ("bias", None if bias is None else Table("bias", bias)),
-            ("output_dims", dims(y_shape)),
-            ("output", Buffer(node.output)),
-        ),
-        inputs=(x,),
-        outputs=(node.output,),
-        exactness=FLOAT,
-        tolerance=TOLERANCE,
-        origin=node.origin,
-        macs=int(np.prod(y_shape)) * int(np.prod(weights.shape[1:])),
-    )
+def _lower(find: Callable[[Lowering, Node], Layer]) -> Callable[[Lowering, Node], Step]:
+    def lower(lowering: Lowering, node: Node) -> Step:
+        layer = find(lowering, node)
+        low, high = node.attrs["clamp"]
+        fields = layer.geometry | {"low": np.float32(low), "high": np.float32(high)}
+        bias = _bias_values(lowering, node, layer.outputs)
+        return Step(
+            name=lowering.name,
+            kernel="mcugen_f32_convolve",
+            args=(("params", Struct("mcugen_f32_conv_params", fields)), *layer.args(node, bias)),
+            inputs=node.inputs[:1],
+            outputs=(node.output,),
+            exactness=FLOAT,
+            tolerance=TOLERANCE,
+            origin=node.origin,
+            macs=layer.macs,
+        )
 
-
-def _lower_conv(lowering: Lowering, node: Node) -> Step:
-    weights = lowering.graph.data(node.inputs[1])
-    assert weights is not None
-    geometry = {
-        "groups": node.attrs["group"],
-        "stride": tile(node.attrs["strides"]),
-        "padding": tile(node.attrs["pads"][:2]),
-        "dilation": tile(node.attrs["dilations"]),
-    }
-    shapes = lowering.type(node.inputs[0]).shape, lowering.type(node.output).shape
-    return _step(lowering, node, weights, *shapes, geometry)
-
-
-def _lower_fully_connected(lowering: Lowering, node: Node) -> Step:
-    weights = lowering.graph.data(node.inputs[1])
-    assert weights is not None
-    outputs, depth = weights.shape
-    rows = lowering.type(node.inputs[0]).count // depth
-    geometry = {"groups": 1, "stride": tile((1, 1)), "padding": tile((0, 0)), "dilation": tile((1, 1))}
-    x_shape, y_shape = (rows, 1, 1, depth), (rows, 1, 1, outputs)
-    return _step(lowering, node, weights.reshape(outputs, 1, 1, depth), x_shape, y_shape, geometry)
+    return lower
 
 
 FLOAT_CONV = OpDef(
@@ -146,7 +111,7 @@ FLOAT_CONV = OpDef(
     onnx=("Conv",),
     from_float=_conv_from_float,
     canonical=_canonical_conv,
-    lower=_lower_conv,
+    lower=_lower(convolution),
     fit=with_height,
     layout="spatial",
     exactness=FLOAT,
@@ -158,7 +123,7 @@ FLOAT_FULLY_CONNECTED = OpDef(
     onnx=("Gemm",),
     from_float=_gemm_from_float,
     canonical=_canonical_fully_connected,
-    lower=_lower_fully_connected,
+    lower=_lower(fully_connected),
     layout="fixed",
     exactness=FLOAT,
     about=f"float32, constant weights; within {TOLERANCE:g} of the largest result",
