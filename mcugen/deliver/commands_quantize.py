@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -152,6 +153,7 @@ def quantize(
 
 def _document(result: Quantized, options: Options) -> dict[str, object]:
     found = result.score
+    costs = map(asdict, result.cost or ())
     return {
         "output": str(result.path),
         "for": options.target,
@@ -162,6 +164,7 @@ def _document(result: Quantized, options: Options) -> dict[str, object]:
         "score": None if found is None else found.document(),
         "raised": list(result.raised),
         "bit_exact": result.bit_exact,
+        "cortex_m": None if result.cost is None else dict(zip(("all_8_bit", "mixed"), costs, strict=True)),
         "notes": list(result.notes),
     }
 
@@ -184,8 +187,12 @@ def _report(result: Quantized, options: Options) -> None:
         out.print(f"on {result.samples} samples: {', '.join(parts)}", markup=False)
     if result.raised:
         out.print(f"more precision for: {', '.join(result.raised)}", markup=False)
-    if result.bit_exact:
-        out.print("compiled for Cortex-M: the C equals ONNX Runtime in every byte of the samples tried", markup=False)
+    if result.cost is not None:
+        for what, cost in zip(("all in 8 bits", "as written"), result.cost, strict=True):
+            out.print(f"{cost.core}, {what}: {cost}", markup=False)
+    if result.bit_exact is not None:
+        how = "equals ONNX Runtime in every byte" if result.bit_exact else "is within its float layers' tolerance"
+        out.print(f"compiled for Cortex-M: the C {how} on the samples tried", markup=False)
     for note in result.notes:
         out.print(f"note: {note}", markup=False)
 

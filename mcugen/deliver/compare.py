@@ -16,13 +16,10 @@ import numpy as np
 import onnx
 
 from .. import oracle, pipeline
-from ..emit.artefact import Compiled
 from ..errors import UserError
-from ..prove.profile import profile
 from ..prove.progress import Progress, silent
-from ..prove.samples import load_samples
-from ..prove.toolchain import available
 from .calibration import Data, inputs_of
+from .cortex_m import CortexM, measure
 from .gate import FLOAT, QDQ, gate, quantization_form
 from .measure import Answers, Score, Subject, layer_sqnr, score, task_of
 
@@ -45,17 +42,6 @@ class Latency:
     p50: float
     p95: float
     p99: float
-
-
-@dataclass(frozen=True)
-class CortexM:
-    """The generated C on an emulated core; None where no Arm compiler or emulator is there."""
-
-    core: str
-    flash_bytes: int | None
-    ram_bytes: int | None
-    arena_bytes: int
-    instructions: int | None
 
 
 @dataclass(frozen=True)
@@ -245,21 +231,7 @@ def _cortex_m(
         compiled = pipeline.compile(path, pipeline.Options(core=core, shapes=shapes))
     except UserError as error:
         return None, str(error)
-    missing = available(compiled.core)
-    if missing:
-        return CortexM(core, None, None, compiled.plan.arena_bytes, None), missing
-    measured = _profile(compiled, subject, data, progress)
-    size = measured.footprint
-    return CortexM(core, size.flash_bytes, size.ram_bytes, compiled.plan.arena_bytes, measured.instructions), ""
-
-
-def _profile(compiled: Compiled, subject: Subject, data: Data, progress: Progress) -> Any:
-    """One inference of the first sample."""
-    with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
-        archive = Path(scratch) / "first.npz"
-        sample = subject.feeds(data.sample(0))
-        np.savez(archive, **{name: array[None] for name, array in sample.items()})  # type: ignore[arg-type]
-        return profile(compiled, load_samples(compiled, archive, 1), progress=progress)
+    return measure(compiled, subject.feeds(data.sample(0)), progress)
 
 
 def _layers(float_model: onnx.ModelProto, subject: Subject, data: Data) -> dict[str, float]:

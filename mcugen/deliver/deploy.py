@@ -18,14 +18,13 @@ from .. import __version__, project
 from ..errors import CheckFailed, UserError
 from ..pipeline import Options as CompileOptions
 from ..pipeline import compile
-from ..prove.profile import profile
 from ..prove.progress import Progress, silent
 from ..prove.samples import random_samples
-from ..prove.toolchain import available
 from ..prove.verify import verify
 from .bundle import Options as ExportOptions
 from .bundle import write_json
 from .calibration import inputs_of, load_data, load_labels
+from .cortex_m import measure
 from .deployment import CORE_NAMES, Deployment, Model, Target
 from .export import export
 from .gate import gate
@@ -111,29 +110,26 @@ def _cortex_m(model: Model, target: Target, folder: Path, progress: Progress) ->
     with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
         path = model.path
         if model.calibration is not None:
-            samples = load_data(model.calibration, inputs_of(gate(path, model.shapes, prequantized=False).model))
+            calibration = load_data(model.calibration, inputs_of(gate(path, model.shapes, prequantized=False).model))
             path = Path(scratch) / f"{model.name}.onnx"
             wanted = QuantizeOptions("cortex-m", exclude=model.exclude, shapes=model.shapes)
-            quantize(model.path, path, wanted, samples, progress=progress)
+            quantize(model.path, path, wanted, calibration, progress=progress)
         compiled = compile(path, CompileOptions(core=target.kind, name=model.name, shapes=model.shapes))
         quantized = gate(path, model.shapes, prequantized=True).model
-    proof = verify(compiled, random_samples(compiled, _PROOF_SAMPLES, seed=0), progress=progress)
-    if not proof.bit_exact:
+    samples = random_samples(compiled, _PROOF_SAMPLES, seed=0)
+    proof = verify(compiled, samples, progress=progress)
+    if not proof.passed:
         raise CheckFailed(
             f"{proof.mismatches} of {proof.values} output values differ from ONNX Runtime's. {proof.first_difference}"
         )
     measured: Measured = {}
     missing: dict[str, str] = {}
-    unavailable = available(compiled.core)
-    if unavailable:
-        missing = dict.fromkeys(("ram", "flash", "instructions"), unavailable)
-    else:
-        found = profile(compiled, random_samples(compiled, 1, seed=0), progress=progress)
-        measured = {
-            "ram": found.footprint.ram_bytes,
-            "flash": found.footprint.flash_bytes,
-            "instructions": found.instructions,
-        }
+    found, why = measure(compiled, {name: array[0] for name, array in samples.model.items()}, progress)
+    for key, value in (("ram", found.ram_bytes), ("flash", found.flash_bytes), ("instructions", found.instructions)):
+        if value is None:
+            missing[key] = why
+        else:
+            measured[key] = value
     _accuracy(model, quantized, measured, missing)
     project.build(compiled, folder, ram=None, flash=None)
     return measured, missing, True

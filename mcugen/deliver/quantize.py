@@ -16,11 +16,13 @@ import numpy as np
 import onnx
 
 from .. import pipeline
+from ..emit.artefact import Compiled
 from ..errors import CheckFailed, UserError
 from ..prove.progress import Progress, silent
-from ..prove.samples import load_samples
+from ..prove.samples import given_samples
 from ..prove.verify import verify
 from .calibration import Data, check_values, inputs_of
+from .cortex_m import CortexM, measure
 from .gate import gate
 from .measure import BROKEN_DB, Answers, Score, Subject, layer_sqnr, score, task_of
 from .quantize_options import TARGETS, Options
@@ -42,7 +44,8 @@ class Quantized:
     score: Score | None
     samples: int
     raised: tuple[str, ...]  # tensors --auto-mixed gave more precision
-    bit_exact: bool | None  # cortex-m: the compiled C against ONNX Runtime
+    bit_exact: bool | None  # cortex-m: the compiled C against ONNX Runtime; False: within the float steps' tolerance
+    cost: tuple[CortexM, CortexM] | None  # cortex-m, if tensors were raised: all in 8 bits, and as written
     notes: tuple[str, ...]  # what ONNX Runtime's tools had to say
 
 
@@ -78,7 +81,8 @@ def quantize(
     """Quantize `source` and write `output` if it passes.
 
     calibration  needed by static mode; also the evaluation samples if there are no others
-    UserError for what cannot be quantized, CheckFailed for a result that misses the gate or is not bit-exact.
+    UserError for what cannot be quantized, CheckFailed for a result that misses the gate, or whose C is not exact
+    (behind layers left in float: not within their tolerance).
     """
     target = options.checked()
     model = read_float(source, options.shapes)
@@ -94,12 +98,15 @@ def quantize(
         result = work.folder / "result.onnx"
         judge = None if data is None else _Judge(model, data, labels, progress)
         raised: tuple[str, ...] = ()
+        plain: Compiled | None = None  # all in 8 bits
         work.run(result, ())
         judged = None if judge is None else judge(result)
         limit = options.gate if options.gate is not None else (1.0 if options.auto_mixed else None)
         if options.auto_mixed and judged is not None and limit is not None and not judged.passes(limit):
             assert judge is not None and data is not None
             ranked = _worst_first(work.float_model, result, data)[: options.auto_mixed]
+            if options.target == "cortex-m":
+                plain = _compile(result, output)
             for count in range(1, len(ranked) + 1):
                 raised = tuple(ranked[:count])
                 work.run(result, raised)
@@ -109,7 +116,14 @@ def quantize(
         if judged is not None and limit is not None and not judged.passes(limit):
             after = f" with {len(raised)} tensors raised" if raised else ""
             raise CheckFailed(f"{source.name}{after}: {judged.verdict(limit)}. Nothing was written.")
-        exact = _prove(result, calibration, output, progress) if options.target == "cortex-m" else None
+        exact, cost = None, None
+        if options.target == "cortex-m":
+            assert calibration is not None
+            compiled = _compile(result, output)
+            exact = _prove(compiled, calibration, output, progress)
+            if plain is not None and raised:
+                sample = calibration.sample(0)
+                cost = measure(plain, sample, progress)[0], measure(compiled, sample, progress)[0]
         output.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(result, output)
     return Quantized(
@@ -120,6 +134,7 @@ def quantize(
         0 if data is None else data.count,
         raised,
         exact,
+        cost,
         tuple(work.notes),
     )
 
@@ -157,18 +172,17 @@ def _worst_first(float_model: Path, qdq_model: Path, data: Data) -> list[str]:
     return sorted(ratios, key=lambda name: (ratios[name], name))
 
 
-def _prove(result: Path, calibration: Data | None, output: Path, progress: Progress) -> bool:
-    """Compile the model and hold the C against ONNX Runtime on a few calibration samples."""
-    assert calibration is not None
-    compiled = pipeline.compile(result, pipeline.Options(name=output.stem))
-    kept = calibration.first(_PROOF_SAMPLES)
-    archive = result.with_suffix(".npz")
-    with archive.open("wb") as stream:
-        np.savez(stream, **kept.feeds)  # type: ignore[arg-type]
-    checked = verify(compiled, load_samples(compiled, archive, None), progress=progress)
-    if not checked.bit_exact:
+def _compile(result: Path, output: Path) -> Compiled:
+    return pipeline.compile(result, pipeline.Options(name=output.stem))
+
+
+def _prove(compiled: Compiled, calibration: Data, output: Path, progress: Progress) -> bool:
+    """Hold the C against ONNX Runtime on a few calibration samples: is it equal? CheckFailed if not even close."""
+    samples = given_samples(compiled, calibration.feeds, Path(calibration.source), _PROOF_SAMPLES)
+    checked = verify(compiled, samples, progress=progress)
+    if not checked.passed:
         raise CheckFailed(
             f"{output.name}: {checked.mismatches} of {checked.values} output values of the compiled C differ from "
             f"ONNX Runtime's (at most {checked.max_lsb} steps). {checked.first_difference}. Nothing was written."
         )
-    return True
+    return checked.bit_exact

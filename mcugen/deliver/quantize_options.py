@@ -42,7 +42,7 @@ class Target:
 
 TARGETS: Mapping[str, Target] = {
     # ORT has no QGemm kernel for s8 in QOperator form.
-    "cortex-m": Target(("static",), {"qdq": "s8", "qoperator": "u8"}),
+    "cortex-m": Target(("static",), {"qdq": "s8", "qoperator": "u8"}, raises="float"),
     "ort": Target(MODES, {"qdq": "u8", "qoperator": "u8"}, ("u8", "s8", "u16", "s16"), "u16"),
     # HTP takes dynamic models silently, and runs them in float.
     "qnn": Target(("static", "fp16"), {"qdq": "u8"}, ("u8", "u16"), "u16"),

@@ -32,12 +32,17 @@ def model_dtypes(compiled: Compiled) -> dict[str, np.dtype]:
 
 def load_samples(compiled: Compiled, path: Path, limit: int | None) -> Samples:
     """The arrays of an .npz: one for each model input, by its name, first axis = samples."""
+    return given_samples(compiled, read_archive(path), path, limit)
+
+
+def given_samples(compiled: Compiled, arrays: Mapping[str, np.ndarray], source: Path, limit: int | None) -> Samples:
+    """Arrays that stand for a file `source`, as `load_samples` would read them from it."""
     dtypes = model_dtypes(compiled)
     inputs = [Input(port.name, dtypes[port.name], port.type.shape) for port in compiled.inputs]
-    feeds, count = fit(read_archive(path), inputs, path)
+    feeds, count = fit(arrays, inputs, source)
     kept = count if limit is None else min(limit, count)
     feeds = {name: array[:kept] for name, array in feeds.items()}
-    return Samples(feeds, _to_firmware(compiled, feeds), kept, path.name)
+    return Samples(feeds, _to_firmware(compiled, feeds), kept, source.name)
 
 
 def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from export_models import float_net, run
 
-from mcugen.deliver import deploy, qnn
+from mcugen.deliver import cortex_m, qnn
 from mcugen.deliver.deployment import load_deployment
 from mcugen.prove.toolchain import available
 from mcugen.target import core
@@ -139,7 +139,7 @@ def test_broken_budgets(budget: str, limit: float, folder: Path, quantized: dict
 
 
 def test_what_cannot_be_measured_breaks_its_budget(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(deploy, "available", lambda item: "no compiler here")
+    monkeypatch.setattr(cortex_m, "available", lambda item: "no compiler here")
     report = pipeline(folder, document({"for": "cortex-m4", "budgets": {"instructions": "1M"}}), code=1)
     assert "instructions not measured: no compiler here" in report["error"]
 

@@ -15,12 +15,16 @@ from click.testing import Result
 from float_models import CLASSES, archive, autoencoder, classifier, images, mcugen, operators, saved, two_inputs
 from onnx import TensorProto, numpy_helper
 
-from mcugen import pipeline
+from mcugen import oracle, pipeline
 from mcugen.deliver.calibration import Images, load_data
+from mcugen.deliver.cortex_m import CortexM
 from mcugen.deliver.quantize_options import TARGETS
 from mcugen.deliver.quantize_options import Options as QuantizeOptions
 from mcugen.errors import UserError
 from mcugen.prove.feeds import Input
+from mcugen.prove.toolchain import available
+from mcugen.step import FLOAT, PROVED
+from mcugen.target import core
 
 SHARED = Path(__file__).parents[3] / "shared" / "models"
 
@@ -163,12 +167,20 @@ def test_samples_limits_calibration(model: Path, samples: Path) -> None:
 
 
 def test_exclude_leaves_a_node_in_float(model: Path, samples: Path) -> None:
-    _, path = done(model, "--calibration", samples, "--exclude", "head")
+    _, path = done(model, "--calibration", samples, "--exclude", "head", "--exclude", "softmax")
     graph = onnx.load(path).graph
     makers = {name: node.op_type for node in graph.node for name in node.output}
     constants = {i.name for i in graph.initializer}
     head = next(n for n in graph.node if n.op_type == "Gemm")
     assert head.input[1] in constants and makers.get(head.input[1]) is None
+    assert "Gemm" in [n.op_type for n in oracle.executed_graph(onnx.load(path)).graph.node]
+
+
+def test_exclude_that_onnx_runtime_would_undo(model: Path, samples: Path) -> None:
+    """Between Q and DQ on both sides, ORT 1.31 quantizes a Gemm's or Conv's weights when it loads the model."""
+    for target in ("ort", "qnn", "cortex-m"):
+        words = refused(model, "--calibration", samples, "--exclude", "head", target=target)
+        assert words.startswith("error: head: ONNX Runtime quantizes the layer again")
 
 
 def test_exclude_follows_a_node_that_was_folded(model: Path, samples: Path) -> None:
@@ -307,6 +319,51 @@ def test_auto_mixed_raises_the_noisiest_until_the_gate_passes(target: str, model
     assert mixed["score"]["loss_points"] < gate
     if target != "tensorrt":
         assert TensorProto.UINT16 in zero_point_types(path)
+    assert mixed["cortex_m"] is None
+
+
+def test_auto_mixed_tells_what_float_layers_cost_on_cortex_m(model: Path, tmp_path: Path) -> None:
+    """The compiled C has float steps beside exact ones, and both firmwares are measured."""
+    x = images(60, seed=4)
+    data = archive(tmp_path, "d.npz", x=x)
+    x[0] = 30 * np.sign(x[0])
+    common = ("--calibration", archive(tmp_path, x=x), "--data", data, "--auto-mixed", 10, "--gate")
+    gate = done(model, *common, 100, target="cortex-m")[0]["score"]["loss_points"]
+    assert gate > 0, "the outlier must cost something"
+    found, path = done(model, *common, gate, target="cortex-m")
+    assert found["raised"] and found["score"]["loss_points"] < gate
+    compiled = pipeline.compile(path, pipeline.Options())
+    assert PROVED in {step.exactness for step in compiled.steps}
+    assert any(step.kernel.startswith("mcugen_f32") for step in compiled.steps)
+    before, after = found["cortex_m"]["all_8_bit"], found["cortex_m"]["mixed"]
+    assert after["arena_bytes"] == compiled.plan.arena_bytes >= before["arena_bytes"]
+    if not available(core("cortex-m4")):
+        profiled = mcugen("profile", path, "--inputs", tmp_path / "x.npz", "--json")
+        wanted = json.loads(profiled.stdout)
+        for key in ("flash_bytes", "ram_bytes", "instructions"):
+            assert after[key] == wanted[key]
+        assert after["flash_bytes"] > before["flash_bytes"] and after["instructions"] != before["instructions"]
+
+
+def test_auto_mixed_gives_up_when_all_is_float(model: Path, samples: Path) -> None:
+    spoiled = archive(model.parent, "far.npz", x=images(24) * 40)
+    common = ("--calibration", spoiled, "--data", samples, "--gate", 1e-6, "--auto-mixed", 50)
+    result, path = run(model, *common, target="cortex-m")
+    assert result.exit_code == 1 and not path.exists()
+    assert "as long as any layer has 8 bits" in " ".join(result.stderr.split())
+
+
+def test_costs_as_people_read_them() -> None:
+    assert str(CortexM("cortex-m4", 5000, 2048, 2000, 99)) == "flash 5,000, RAM 2,048 bytes, 99 instructions"
+    assert str(CortexM("cortex-m4", None, None, 2000, None)) == "arena 2,000 bytes"
+
+
+def test_a_float_layer_on_cortex_m_is_told(model: Path, samples: Path) -> None:
+    """No equality is claimed behind a layer that was excluded."""
+    options = ("--calibration", samples, "--exclude", "head", "--exclude", "softmax")
+    found, path = done(model, *options, target="cortex-m")
+    assert any(step.exactness == FLOAT for step in pipeline.compile(path, pipeline.Options()).steps)
+    assert found["bit_exact"] is False
 
 
 def test_auto_mixed_does_nothing_if_the_gate_passes(model: Path, samples: Path) -> None:
@@ -517,7 +574,7 @@ def test_new_ir_version_is_refused(samples: Path, tmp_path: Path) -> None:
         ("tensorrt", ("--override", "pool=u8"), "an activation of type u8 is not for it"),
         ("qnn", ("--override", "pool=s16"), "an activation of type s16 is not for it. It takes: u8, u16"),
         ("ort", ("--format", "qoperator", "--override", "pool=u16"), "Take --format qdq"),
-        ("cortex-m", ("--auto-mixed", "2"), "nothing to raise a tensor to"),
+        ("cortex-m", ("--format", "qoperator", "--auto-mixed", "2"), "nothing to raise a tensor to"),
         ("ort", ("--mode", "dynamic", "--auto-mixed", "2"), "--auto-mixed needs activations with fixed scales"),
         ("ort", ("--mode", "fp16", "--override", "pool=u8"), "--override needs activations with fixed scales"),
         ("ort", ("--mode", "dynamic", "--gate", "1"), "the gate needs samples to evaluate"),
