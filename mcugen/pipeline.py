@@ -16,6 +16,7 @@ from .frontend import read
 from .ops import FUNCTIONS, OPS
 from .ops.base import Lowering, check_limits
 from .passes.alias_views import alias_views
+from .passes.decompose import decompose
 from .passes.drop_boundary import drop_boundary
 from .passes.dynamic_forms import dynamic_forms
 from .passes.fit_kernels import fit_kernels
@@ -42,6 +43,7 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     # -- ONNX dialect: float operators between QuantizeLinear and DequantizeLinear
     (fold_constants, "first: shapes and weights must be known to everything behind"),
     (plain_copies, "once positions are constants; moving Q and DQ then has few copying operators to know"),
+    (decompose, "before all that knows operators by name: it leaves fewer of them"),
     (fold_batchnorm, "while Conv and BatchNormalization are still float neighbours"),
     (dynamic_forms, "before activations are fused: the chain behind an integer layer is taken whole"),
     (gemm_form, "before activations: the Add of a bias stands between MatMul and Relu"),

@@ -45,8 +45,10 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
             elif not node.output[slot]:
                 node.output[slot] = name
             taken.add(node.output[slot])
-        if node.op_type == "Softmax":
+        if node.op_type in ("Softmax", "LogSoftmax"):
             _softmax(node, opset)
+        if node.op_type == "MeanVarianceNormalization" and not node.attribute:
+            node.attribute.append(helper.make_attribute("axes", [0, 2, 3]))  # onnx infers no shape without
         if node.op_type == "Resize" and opset == 10:
             _resize(node)
         for name, slot, dtype in _MOVED.get(node.op_type, ()):

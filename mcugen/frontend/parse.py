@@ -25,7 +25,7 @@ _DTYPES: dict[int, str] = {
 def parse(model: onnx.ModelProto, *, name: str) -> Graph:
     """Infer every shape and translate node by node; raises UserError where a type stays unknown."""
     try:
-        inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+        inferred = _inferred(model)
     except (onnx.shape_inference.InferenceError, RuntimeError) as error:
         raise UserError(
             f"the model's shapes do not fit together: {_first_line(error)}",
@@ -56,6 +56,27 @@ def parse(model: onnx.ModelProto, *, name: str) -> Graph:
             tuple(nodes),
         )
     )
+
+
+# Operators whose result has the shape of their first input, which onnx does not infer.
+_SHAPED_LIKE_INPUT = ("GroupNormalization",)
+
+
+def _inferred(model: onnx.ModelProto) -> onnx.ModelProto:
+    """With the type of every value that can be known; each round may learn what the next one needs."""
+    found = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    types = {info.name: info for info in (*found.graph.input, *found.graph.value_info, *found.graph.output)}
+    learnt = False
+    for node in found.graph.node:
+        source, output = types.get(node.input[0]) if node.input else None, types.get(node.output[0])
+        missing = node.op_type in _SHAPED_LIKE_INPUT and (
+            output is None or not output.type.tensor_type.HasField("shape")
+        )
+        if missing and source is not None and _known(source):
+            info = output if output is not None else found.graph.value_info.add()
+            info.CopyFrom(onnx.helper.make_value_info(node.output[0], source.type))
+            learnt = True
+    return _inferred(found) if learnt else found
 
 
 def _outputs(proto: onnx.NodeProto) -> tuple[str, ...]:

@@ -15,6 +15,7 @@ from .float_batch_norm import FLOAT_BATCH_NORM
 from .float_clip import FLOAT_CLIP
 from .float_conv import FLOAT_CONV, FLOAT_FULLY_CONNECTED
 from .float_elementwise import FLOAT_BINARY
+from .float_lp_normalize import FLOAT_LP_NORMALIZE
 from .float_matmul import FLOAT_MATMUL
 from .float_normalize import FLOAT_NORMALIZE
 from .float_pool import FLOAT_AVERAGE_POOL, FLOAT_GLOBAL_AVERAGE_POOL, FLOAT_MAX_POOL
@@ -79,6 +80,7 @@ OPS: dict[str, OpDef] = {
         FLOAT_UNARY,
         FLOAT_MATMUL,
         FLOAT_NORMALIZE,
+        FLOAT_LP_NORMALIZE,
         FLOAT_BATCH_NORM,
         FLOAT_REDUCE,
         FLOAT_RESIZE,

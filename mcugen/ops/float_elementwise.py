@@ -1,6 +1,6 @@
-"""Add, Sub, Mul, Div, Min, Max and PRelu of two float32 tensors with broadcasting: one rounding an element, as in ORT.
+"""Arithmetic of two float32 tensors with broadcasting: one rounding an element, as in ORT.
 
-x to the power of 2 is x * x.
+x to the power of 2 is x * x, as in ORT; other powers are within TOLERANCE.
 """
 
 from __future__ import annotations
@@ -12,23 +12,26 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node
-from ..step import PROVED, Array, Buffer, Step, Struct
+from ..step import FLOAT, PROVED, Array, Buffer, Step, Struct
 from .base import Canonical, Fitter, FloatUnit, Lowering, OpDef
 
-_OPERATORS = ("Add", "Sub", "Mul", "Div", "Min", "Max", "PRelu")
+_OPERATORS = ("Add", "Sum", "Sub", "Mul", "Div", "Min", "Max", "PRelu", "Pow")
+TOLERANCE = 1e-6  # of Pow
+_KERNELS = {"Sum": "add"}
 MAX_AXES = 4  # of mcugen_f32_binary_params
 
 
 def _from_float(unit: FloatUnit) -> Node:
     if unit.node.op == "Pow":
-        exponent = unit.constant(1)
-        if np.any(exponent != 2):
+        exponent = unit.graph.data(unit.name(1))
+        if exponent is not None and exponent.size == 1 and exponent.item() == 2:
+            return unit.make("float_binary", (unit.name(0), unit.name(0)), operator="Mul")
+        if unit.type(1).dtype != "float32":
             raise UserError(
-                "Pow takes the exponent 2 only", origin=unit.node.where, hint="Use Sqrt, Reciprocal or products."
+                f"Pow with an exponent of type {unit.type(1).dtype} is not supported",
+                origin=unit.node.where,
+                hint="Export a float32 exponent.",
             )
-        return unit.make("float_binary", (unit.name(0), unit.name(0)), operator="Mul")
-    if len(unit.node.inputs) != 2:
-        raise UserError(f"{unit.node.op} takes two operands here", origin=unit.node.where, hint="Nest it.")
     return unit.make("float_binary", (unit.name(0), unit.name(1)), operator=unit.node.op)
 
 
@@ -80,10 +83,10 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     )
     shape = {"axes": Array(axes)} if axes else {}
     fields = shape | {"rank": len(axes), "low": np.float32(low), "high": np.float32(high)}
-    size = lowering.type(node.output).count
+    size, operator = lowering.type(node.output).count, node.attrs["operator"]
     return Step(
         name=lowering.name,
-        kernel=f"mcugen_f32_{node.attrs['operator'].lower()}",
+        kernel=f"mcugen_f32_{_KERNELS.get(operator, operator.lower())}",
         args=(
             ("params", Struct("mcugen_f32_binary_params", fields)),
             ("a", Buffer(a)),
@@ -92,7 +95,8 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         ),
         inputs=tuple(name for name in (a, b) if lowering.graph.data(name) is None),
         outputs=(node.output,),
-        exactness=PROVED,
+        exactness=FLOAT if operator == "Pow" else PROVED,
+        tolerance=TOLERANCE if operator == "Pow" else 0.0,
         origin=node.origin,
         in_place=tuple(name for name in (a, b) if lowering.type(name).count == size),
     )
@@ -107,7 +111,7 @@ def _loops(graph: Graph, node: Node) -> str | None:
 
 FLOAT_BINARY = OpDef(
     name="float_binary",
-    onnx=(*_OPERATORS, "Pow"),
+    onnx=(*_OPERATORS, "Mean"),
     from_float=_from_float,
     canonical=_canonical,
     lower=_lower,
@@ -115,5 +119,5 @@ FLOAT_BINARY = OpDef(
     layout="elementwise",
     exactness=PROVED,
     limits=(_loops,),
-    about="float32, with broadcasting",
+    about=f"float32, with broadcasting; Pow within {TOLERANCE:g} of the largest result",
 )

@@ -15,6 +15,8 @@ from ..step import FLOAT, Buffer, Step, Struct, Table
 from .base import Canonical, FloatUnit, Lowering, OpDef
 
 TOLERANCE = 1e-5
+# What the pass `decompose` makes of these.
+_COMPOSED = ("GroupNormalization", "RMSNormalization", "MeanVarianceNormalization")
 
 
 def _rows(node: Node, shape: tuple[int, ...]) -> tuple[int, int]:
@@ -95,7 +97,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
 
 FLOAT_NORMALIZE = OpDef(
     name="float_normalize",
-    onnx=("LayerNormalization", "InstanceNormalization"),
+    onnx=("LayerNormalization", "InstanceNormalization", *_COMPOSED),
     from_float=_from_float,
     canonical=_canonical,
     lower=_lower,

@@ -1,4 +1,4 @@
-"""ReduceMean, ReduceSum, ReduceMax and ReduceMin of float32 tensors: [outer, reduced, inner]."""
+"""ReduceMean, ReduceSum, ReduceProd, ReduceMax and ReduceMin of float32 tensors: [outer, reduced, inner]."""
 
 from __future__ import annotations
 
@@ -9,9 +9,16 @@ from ..step import FLOAT, PROVED, Buffer, Step
 from .base import Canonical, FloatUnit, Lowering, OpDef
 from .reduce import axes_of, neighbours, parts_of
 
-TOLERANCE = 1e-6
-_SUMS = ("ReduceMean", "ReduceSum")
-_EXTREMES = ("ReduceMax", "ReduceMin")
+TOLERANCE, PRODUCT_TOLERANCE = 1e-6, 1e-5
+_TOLERANCES = {
+    "ReduceMean": TOLERANCE,
+    "ReduceSum": TOLERANCE,
+    "ReduceProd": PRODUCT_TOLERANCE,
+    "ReduceMax": 0.0,
+    "ReduceMin": 0.0,
+}
+# What the pass `decompose` makes of these.
+_COMPOSED = ("ReduceL1", "ReduceL2", "ReduceSumSquare", "ReduceLogSum", "ReduceLogSumExp")
 
 
 def _from_float(unit: FloatUnit) -> Node:
@@ -39,20 +46,20 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         ),
         inputs=(x,),
         outputs=(node.output,),
-        exactness=FLOAT if operator in _SUMS else PROVED,
-        tolerance=TOLERANCE if operator in _SUMS else 0.0,
+        exactness=FLOAT if _TOLERANCES[operator] else PROVED,
+        tolerance=_TOLERANCES[operator],
         origin=node.origin,
     )
 
 
 FLOAT_REDUCE = OpDef(
     name="float_reduce",
-    onnx=(*_SUMS, *_EXTREMES),
+    onnx=(*_TOLERANCES, *_COMPOSED),
     from_float=_from_float,
     canonical=_canonical,
     lower=_lower,
     fit=neighbours,
     layout="axes",
     exactness=FLOAT,
-    about=f"float32, over any axes; sums within {TOLERANCE:g} of the largest result",
+    about=f"float32, over any axes; sums within {TOLERANCE:g} of the largest result, products {PRODUCT_TOLERANCE:g}",
 )

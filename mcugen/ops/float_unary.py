@@ -14,7 +14,7 @@ from ..step import FLOAT, PROVED, Buffer, Step
 from .base import Canonical, FloatUnit, Lowering, OpDef
 
 TOLERANCE = 1e-6
-# ONNX operator -> (its attributes alpha and beta, by default)
+# ONNX operator -> (its attributes alpha and beta, or gamma, by default)
 _DEFAULTS: dict[str, tuple[float, float]] = {
     "Abs": (0.0, 0.0),
     "Neg": (0.0, 0.0),
@@ -33,14 +33,24 @@ _DEFAULTS: dict[str, tuple[float, float]] = {
     "Softplus": (0.0, 0.0),
     "HardSigmoid": (0.2, 0.5),
     "HardSwish": (1 / 6, 0.5),
+    "Sign": (0.0, 0.0),
+    "Round": (0.0, 0.0),
+    "Softsign": (0.0, 0.0),
+    "ThresholdedRelu": (1.0, 0.0),
+    "Celu": (1.0, 0.0),
+    "Selu": (1.67326319217681884765625, 1.05070102214813232421875),
+    "Mish": (0.0, 0.0),
+    "Swish": (1.0, 0.0),
 }
-_EXACT = ("Abs", "Neg", "Floor", "Ceil", "LeakyRelu")
+_EXACT = ("Abs", "Neg", "Floor", "Ceil", "LeakyRelu", "Sign", "Round", "ThresholdedRelu")
+_WITH_ALPHA = ("LeakyRelu", "Elu", "HardSigmoid", "ThresholdedRelu", "Celu", "Selu", "Swish")
+_SECOND = {"HardSigmoid": "beta", "Selu": "gamma"}
 
 
 def _from_float(unit: FloatUnit) -> Node:
     operator = unit.node.op
     alpha, beta = _DEFAULTS[operator]
-    alpha, beta = unit.node.attrs.get("alpha", alpha), unit.node.attrs.get("beta", beta)
+    alpha, beta = unit.node.attrs.get("alpha", alpha), unit.node.attrs.get(_SECOND.get(operator, "beta"), beta)
     form = unit.node.attrs.get("approximate", "none")
     if form not in ("none", "tanh"):
         raise UserError(f"Gelu with approximate={form!r} is not supported", origin=unit.node.where)
@@ -49,15 +59,20 @@ def _from_float(unit: FloatUnit) -> Node:
 
 
 def _canonical(c: Canonical, node: Node) -> None:
-    operator = node.attrs["operator"]
+    operator, x = node.attrs["operator"], c.tensor(node.inputs[0])
+    if operator == "Swish":  # which canonical graphs are too old for
+        alpha = c.constant(f"{node.output}/alpha", np.float32(node.attrs["alpha"]))
+        sigmoid = c.add("Sigmoid", [c.add("Mul", [x, alpha], f"{node.output}/scaled")], f"{node.output}/sigmoid")
+        c.add("Mul", [x, sigmoid], node.output)
+        return
     extra = {}
-    if operator in ("LeakyRelu", "Elu", "HardSigmoid"):
+    if operator in _WITH_ALPHA:
         extra["alpha"] = node.attrs["alpha"]
-    if operator == "HardSigmoid":
-        extra["beta"] = node.attrs["beta"]
+    if operator in _SECOND:
+        extra[_SECOND[operator]] = node.attrs["beta"]
     if operator == "Gelu":
         extra["approximate"] = node.attrs["approximate"]
-    c.add(operator, [c.tensor(node.inputs[0])], node.output, **extra)
+    c.add(operator, [x], node.output, **extra)
 
 
 def _lower(lowering: Lowering, node: Node) -> Step:

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from .. import requant
-from ..errors import UserError
 from ..ir import Node
 from ..step import PROVED, REPLICATED, TABLE, Step, Struct, Table
 from .base import Canonical, Lowering, OpDef, Unit, activation, members
@@ -17,12 +16,6 @@ from .broadcast import binary_step, equal_ranks, few_axes
 
 def _recognise(op: str) -> Callable[[Unit], Node]:
     def recognise(unit: Unit) -> Node:
-        if len(unit.inputs) != 2:
-            raise UserError(
-                f"{unit.node.op} takes two operands here (it has {len(unit.inputs)})",
-                origin=unit.node.where,
-                hint="Chain several of them, each with its own quantization.",
-            )
         return unit.make(op, unit.inputs, clamp=unit.clamp)
 
     return recognise
@@ -86,7 +79,7 @@ def _definition(onnx_op: str, exactness: str, lower: Callable[[Lowering, Node], 
 
 
 _FLOAT = "with broadcasting; ONNX Runtime's float32 operations in its order"
-_CHOICE = "two tensors, with broadcasting; each passes a table"
+_CHOICE = "of two tensors or more, with broadcasting; each passes a table"
 SUB = _definition("Sub", PROVED, _lower_arithmetic("sub"), _FLOAT)
 DIV = _definition("Div", REPLICATED, _lower_arithmetic("div"), _FLOAT)
 MIN = _definition("Min", TABLE, _lower_choice("min"), _CHOICE)

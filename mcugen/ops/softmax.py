@@ -17,23 +17,24 @@ def _recognise(unit: Unit) -> Node:
     return unit.make("softmax", (unit.inputs[0],), axis=axis, coerced=bool(unit.node.attrs.get("coerced", 0)))
 
 
-def _fit(fit: Fitter, node: Node) -> bool:
-    """The axis last. `coerced` (before opset 13): all dimensions from the axis on are one."""
+def axis_last(fit: Fitter, node: Node) -> bool:
+    """The attribute `axis` last. `coerced` (before opset 13): all dimensions from the axis on are one."""
     x, axis = node.inputs[0], node.attrs["axis"]
     shape = fit.type(x).shape
     last = len(shape) - 1
     if axis == last:
         return False
-    if node.attrs["coerced"]:
+    if node.attrs.get("coerced"):
         flat = (int(np.prod(shape[:axis], dtype=np.int64)), int(np.prod(shape[axis:], dtype=np.int64)))
         output = fit.inner(flat)
-        fit.add(replace(node, inputs=(fit.view(x, flat),), outputs=(output,), attrs=attrs(axis=1)))
+        fit.add(replace(node, inputs=(fit.view(x, flat),), outputs=(output,), attrs=attrs(**{**node.attrs, "axis": 1})))
         fit.finish(output)
         return True
     perm = [*range(last + 1)]
     perm[axis], perm[last] = last, axis
     output = fit.inner([shape[i] for i in perm])
-    fit.add(replace(node, inputs=(fit.transposed(x, perm),), outputs=(output,), attrs=attrs(axis=last)))
+    changed = attrs(**{**node.attrs, "axis": last})
+    fit.add(replace(node, inputs=(fit.transposed(x, perm),), outputs=(output,), attrs=changed))
     fit.finish(output, perm)
     return True
 
@@ -82,6 +83,6 @@ SOFTMAX = OpDef(
     lower=_lower,
     layout="fixed",
     exactness=REPLICATED,
-    fit=_fit,
+    fit=axis_last,
     about="over any axis; the flattening one of opsets before 13 too",
 )

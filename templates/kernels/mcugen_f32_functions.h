@@ -186,6 +186,14 @@ static inline float mcugen_real_floor_of(float x)
     return whole > x ? whole - 1.0f : whole;
 }
 
+/* The nearest whole number, halves to even. */
+static inline float mcugen_real_round(float x)
+{
+    const float whole = mcugen_real_whole(x), part = x - whole, size = part < 0.0f ? -part : part;
+    const int up = size > 0.5f || (size == 0.5f && ((int32_t)whole & 1));
+    return up ? (x < 0.0f ? whole - 1.0f : whole + 1.0f) : whole;
+}
+
 static inline float mcugen_real_unit(float x)
 {
     return x < 0.0f ? 0.0f : (x > 1.0f ? 1.0f : x);

@@ -61,7 +61,7 @@ typedef struct {
 } mcugen_f32_binary_params;
 
 /* output = a op b, bounded; output may be an operand of its own size. max and min of a NaN are NaN; prelu is b
- * times a negative a. */
+ * times a negative a; pow is C's powf. */
 void mcugen_f32_add(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_sub(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_mul(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
@@ -69,6 +69,7 @@ void mcugen_f32_div(const mcugen_f32_binary_params *params, const float *a, cons
 void mcugen_f32_min(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_max(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_prelu(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
+void mcugen_f32_pow(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 
 /* output = input, bounded; output may be input. */
 void mcugen_f32_clip(const float *input, float *output, int32_t count, float low, float high);
@@ -109,6 +110,7 @@ void mcugen_f32_global_average_pool(const float *input,
 
 /* Over the last dimension of [rows, classes]; output may be input. */
 void mcugen_f32_softmax(const float *input, float *output, int32_t rows, int32_t classes);
+void mcugen_f32_log_softmax(const float *input, float *output, int32_t rows, int32_t classes);
 
 /* mcugen_take_s8 on floats. */
 void mcugen_f32_take(const mcugen_take_params *params, const float *input, float *output);
@@ -142,7 +144,8 @@ void mcugen_f32_convolve(const mcugen_f32_conv_params *params,
                          const cmsis_nn_dims *output_dims,
                          float *output);
 
-/* output[i] = f(input[i]); output may be input. alpha and beta are the operator's attributes, 0 where it has none. */
+/* output[i] = f(input[i]); output may be input. alpha and beta are the operator's attributes, 0 where it has none
+ * (beta is the gamma of selu). */
 void mcugen_f32_abs(const float *input, float *output, int32_t count, float alpha, float beta);
 void mcugen_f32_neg(const float *input, float *output, int32_t count, float alpha, float beta);
 void mcugen_f32_exp(const float *input, float *output, int32_t count, float alpha, float beta);
@@ -161,6 +164,14 @@ void mcugen_f32_hardsigmoid(const float *input, float *output, int32_t count, fl
 void mcugen_f32_hardswish(const float *input, float *output, int32_t count, float alpha, float beta);
 void mcugen_f32_floor(const float *input, float *output, int32_t count, float alpha, float beta);
 void mcugen_f32_ceil(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_sign(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_round(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_thresholdedrelu(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_softsign(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_selu(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_celu(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_swish(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_mish(const float *input, float *output, int32_t count, float alpha, float beta);
 
 /* Each of `rows` rows of `size` elements to mean 0 and variance 1 (epsilon added), times scale plus bias (NULL:
  * none): of the element in the row, or, with channels > 0, of channel row % channels. output may be input. */
@@ -171,6 +182,10 @@ typedef struct {
 } mcugen_f32_normalize_params;
 
 void mcugen_f32_normalize(const mcugen_f32_normalize_params *params, const float *input, float *output);
+
+/* Each of `rows` rows of `size` elements divided by its norm, the sum of |x| (p = 1) or the root of that of x * x
+ * (p = 2); a row of norm 0 becomes 0. output may be input. */
+void mcugen_f32_lp_normalize(const float *input, float *output, int32_t rows, int32_t size, int32_t p);
 
 /* input [outer, channels, inner]: times scale plus offset of its channel; output may be input. */
 void mcugen_f32_affine(const float *scale,
@@ -184,6 +199,7 @@ void mcugen_f32_affine(const float *scale,
 /* input [outer, reduced, inner], output [outer, inner]. */
 void mcugen_f32_reduce_mean(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
 void mcugen_f32_reduce_sum(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
+void mcugen_f32_reduce_prod(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
 void mcugen_f32_reduce_max(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
 void mcugen_f32_reduce_min(const float *input, float *output, int32_t outer, int32_t reduced, int32_t inner);
 

@@ -1,0 +1,225 @@
+"""Operators that ONNX defines through simpler ones become those: a float32 step each, and no kernel of their own.
+
+Sums of squares, norms, operators of many operands, GroupNormalization and its kin. What ORT computes in one kernel we
+compute in several, in real numbers; the steps state their tolerances.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from ..errors import UserError
+from ..ir import Graph, Node, TensorType, attrs
+from ..ops.reduce import axes_of
+from .rewrite import DQ, Builder, Q, qdq_params, rebuild
+
+
+def decompose(graph: Graph) -> Graph:
+    consumers = graph.consumers()
+
+    def change(builder: Builder, node: Node) -> bool:
+        form = _FORMS.get(node.op)
+        return form is not None and form(_Parts(builder, node, consumers[node.output]))
+
+    return rebuild(graph, change)
+
+
+class _Parts:
+    """Writes the nodes that take the place of `node`."""
+
+    def __init__(self, builder: Builder, node: Node, readers: Sequence[Node]) -> None:
+        self.builder = builder
+        self.node = node
+        self.readers = readers
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        return self.builder.values[name].type.shape
+
+    def constant(self, array: np.ndarray) -> str:
+        return self.builder.constant(f"{self.node.output}/constant", array)
+
+    def number(self, value: float) -> str:
+        return self.constant(np.array(value, np.float32))
+
+    def add(self, op: str, *inputs: str, shape: Sequence[int] | None = None, **attributes: object) -> str:
+        """The float32 result of a new node; without a shape, that of its broadcast inputs."""
+        if shape is None:
+            shape = np.broadcast_shapes(*(self.shape(name) for name in inputs))
+        output = self.builder.value(f"{self.node.output}/{op}", TensorType("float32", tuple(shape)))
+        self.builder.add(Node(op, inputs, (output,), attrs(**attributes), self.node.origin))
+        return output
+
+    def reduced(self, op: str, x: str, axes: Sequence[int], keepdims: int = 1) -> str:
+        kept = [1 if axis in axes else size for axis, size in enumerate(self.shape(x)) if keepdims or axis not in axes]
+        return self.add(op, x, self.constant(np.array(axes, np.int64)), shape=kept, keepdims=keepdims)
+
+    def reshaped(self, x: str, shape: Sequence[int]) -> str:
+        return self.add("Reshape", x, self.constant(np.array(shape, np.int64)), shape=shape)
+
+    def finish(self, name: str, output: int = 0) -> bool:
+        """The node's output is `name`."""
+        self.builder.add(Node("Identity", (name,), (self.node.outputs[output],), attrs(), self.node.origin))
+        return True
+
+    def reads(self, output: int) -> bool:
+        return output < len(self.node.outputs)
+
+
+# Reductions
+
+
+def _axes(parts: _Parts) -> tuple[str, tuple[int, ...], int]:
+    node = parts.node
+    graph = parts.builder.graph.replace(values=parts.builder.values)
+    rank = len(parts.shape(node.inputs[0]))
+    return node.inputs[0], axes_of(graph, node, rank), int(node.attrs.get("keepdims", 1))
+
+
+def _reduction(inside: Callable[[_Parts, str], str], outside: str = "") -> Callable[[_Parts], bool]:
+    """outside(sum of inside(x))."""
+
+    def form(parts: _Parts) -> bool:
+        x, axes, keepdims = _axes(parts)
+        total = parts.reduced("ReduceSum", inside(parts, x), axes, keepdims)
+        return parts.finish(parts.add(outside, total) if outside else total)
+
+    return form
+
+
+def _log_sum_exp(parts: _Parts) -> bool:
+    """The largest value is taken out of the sum: exp overflows otherwise."""
+    x, axes, keepdims = _axes(parts)
+    largest = parts.reduced("ReduceMax", x, axes)
+    total = parts.reduced("ReduceSum", parts.add("Exp", parts.add("Sub", x, largest)), axes)
+    result = parts.add("Add", parts.add("Log", total), largest)
+    return parts.finish(result if keepdims else parts.reshaped(result, parts.shape(parts.node.output)))
+
+
+# Operators of several operands
+
+
+def _in_pairs(parts: _Parts, op: str) -> str:
+    found, *others = parts.node.inputs
+    for name in others:
+        found = parts.add(op, found, name)
+    return found
+
+
+def _choice(parts: _Parts) -> bool:
+    """Quantizing is monotone, so the largest of several may be quantized at each step: all of it stays in integers."""
+    node, builder = parts.node, parts.builder
+    if len(node.inputs) < 3:
+        return False
+    end = parts.readers[0] if len(parts.readers) == 1 and parts.readers[0].op == Q else None
+    if end is None or node.output in builder.graph.outputs:
+        return parts.finish(_in_pairs(parts, node.op))
+    _, dtype = qdq_params(builder.graph, end)
+    found, *others = node.inputs
+    for name in others[:-1]:
+        real = parts.add(node.op, found, name)
+        integer = builder.value(f"{node.output}/quantized", TensorType(dtype, parts.shape(real)))
+        builder.add(Node(Q, (real, *end.inputs[1:]), (integer,), end.attrs, node.origin))
+        found = parts.add(DQ, integer, *end.inputs[1:], shape=parts.shape(real), **end.attrs)
+    return parts.finish(parts.add(node.op, found, others[-1]))
+
+
+def _sum(parts: _Parts) -> bool:
+    if len(parts.node.inputs) == 2:
+        return False  # float_binary takes it; an Add would be ORT's integer one
+    return parts.finish(_in_pairs(parts, "Sum"))
+
+
+def _mean(parts: _Parts) -> bool:
+    total = _in_pairs(parts, "Sum")
+    return parts.finish(parts.add("Mul", total, parts.number(1 / len(parts.node.inputs))))
+
+
+# Normalizations
+
+
+def _centred(parts: _Parts, x: str, axes: Sequence[int]) -> tuple[str, str, str]:
+    """(mean, x - mean, variance)."""
+    mean = parts.reduced("ReduceMean", x, axes)
+    apart = parts.add("Sub", x, mean)
+    return mean, apart, parts.reduced("ReduceMean", parts.add("Mul", apart, apart), axes)
+
+
+def _mean_variance_normalization(parts: _Parts) -> bool:
+    axes = tuple(int(a) % len(parts.shape(parts.node.inputs[0])) for a in parts.node.attrs.get("axes", (0, 2, 3)))
+    _, apart, variance = _centred(parts, parts.node.inputs[0], axes)
+    return parts.finish(parts.add("Div", apart, parts.add("Add", parts.add("Sqrt", variance), parts.number(1e-9))))
+
+
+def _layer_normalization(parts: _Parts) -> bool:
+    """Where the mean or the deviation is read too, or the scale is broadcast; else it has a kernel."""
+    node = parts.node
+    x, scale = node.inputs[:2]
+    shape = parts.shape(x)
+    axis = int(node.attrs.get("axis", -1)) % len(shape)
+    read = [parts.reads(slot) for slot in (1, 2)]
+    if not any(read) and parts.shape(scale) == shape[axis:]:
+        return False
+    mean, apart, variance = _centred(parts, x, range(axis, len(shape)))
+    factor = parts.add("Reciprocal", _root(parts, variance))
+    y = parts.add("Mul", parts.add("Mul", apart, factor), scale)
+    parts.finish(parts.add("Add", y, node.inputs[2]) if len(node.inputs) > 2 and node.inputs[2] else y)
+    for slot, name in ((1, mean), (2, factor)):
+        if parts.reads(slot):
+            parts.finish(name, slot)
+    return True
+
+
+def _root(parts: _Parts, variance: str) -> str:
+    epsilon = parts.number(float(parts.node.attrs.get("epsilon", 1e-5)))
+    return parts.add("Sqrt", parts.add("Add", variance, epsilon))
+
+
+def _rms_normalization(parts: _Parts) -> bool:
+    x, scale = parts.node.inputs
+    rank = len(parts.shape(x))
+    axes = range(int(parts.node.attrs.get("axis", -1)) % rank, rank)
+    squares = parts.reduced("ReduceMean", parts.add("Mul", x, x), axes)
+    return parts.finish(parts.add("Mul", parts.add("Div", x, _root(parts, squares)), scale))
+
+
+def _group_normalization(parts: _Parts) -> bool:
+    """An InstanceNormalization of the groups, then scale and bias: of each channel, or (before opset 21) each group."""
+    x, *affine = parts.node.inputs
+    shape, groups = parts.shape(x), int(parts.node.attrs["num_groups"])
+    if groups < 1 or shape[1] % groups:
+        raise UserError(f"{shape[1]} channels do not make {groups} groups", origin=parts.node.where)
+    grouped = parts.reshaped(x, (shape[0], groups, int(np.prod(shape[1:])) // (groups or 1)))
+    one, zero = (parts.constant(np.full(groups, value, np.float32)) for value in (1, 0))
+    epsilon = float(parts.node.attrs.get("epsilon", 1e-5))
+    normal = parts.add("InstanceNormalization", grouped, one, zero, shape=parts.shape(grouped), epsilon=epsilon)
+    y = parts.reshaped(normal, shape)
+    for op, name in zip(("Mul", "Add"), affine, strict=True):
+        values = parts.builder.values[name].data
+        if values is None:
+            raise UserError("scale and bias must be constants", origin=parts.node.where, hint="Export weights inside.")
+        repeated = np.repeat(values, shape[1] // values.size).reshape(-1, *(1,) * (len(shape) - 2))
+        y = parts.add(op, y, parts.constant(repeated))
+    return parts.finish(y)
+
+
+def _same(parts: _Parts, x: str) -> str:
+    return x
+
+
+_FORMS: dict[str, Callable[[_Parts], bool]] = {
+    "ReduceL1": _reduction(lambda parts, x: parts.add("Abs", x)),
+    "ReduceL2": _reduction(lambda parts, x: parts.add("Mul", x, x), "Sqrt"),
+    "ReduceSumSquare": _reduction(lambda parts, x: parts.add("Mul", x, x)),
+    "ReduceLogSum": _reduction(_same, "Log"),
+    "ReduceLogSumExp": _log_sum_exp,
+    "Sum": _sum,
+    "Mean": _mean,
+    "Max": _choice,
+    "Min": _choice,
+    "MeanVarianceNormalization": _mean_variance_normalization,
+    "LayerNormalization": _layer_normalization,
+    "RMSNormalization": _rms_normalization,
+    "GroupNormalization": _group_normalization,
+}
