@@ -1,7 +1,8 @@
 """DequantizeLinear -> f -> g -> QuantizeLinear, for any element-wise f, g, becomes one table that ORT fills.
 
 Also a lone Q(DQ(x)) with different parameters (a requantization), x * Sigmoid(x) and other expressions of one tensor,
-and BatchNormalization, which is one function a channel.
+with or without QuantizeLinear and DequantizeLinear between their parts; and BatchNormalization and PRelu, which are one
+function a channel.
 """
 
 from __future__ import annotations
@@ -17,67 +18,138 @@ from ..ir import Graph, Node, attrs
 from ..ops.unary import UNARY, WITH_SCALAR
 from .rewrite import DQ, Builder, Q, qdq_params, rebuild
 
+_LONGEST = 64  # nodes, behind which an expression is not followed through another QuantizeLinear
+
 
 def unary_chains_to_lut(graph: Graph) -> Graph:
-    producers = graph.producers()
+    producers, consumers = graph.producers(), graph.consumers()
+    positions = {node.output: number for number, node in enumerate(graph.nodes)}
+    chains: dict[str, tuple[str, list[Node]]] = {}
+    absorbed: set[str] = set()
+    for node in reversed(graph.nodes):
+        if node.op == Q and node.output not in absorbed:
+            chain = _chain(graph, producers, consumers, positions, node)
+            if chain is not None:
+                chains[node.output] = chain
+                absorbed |= {inner.output for inner in chain[1] if inner.op == Q}
 
     def change(builder: Builder, node: Node) -> bool:
-        chain = _chain(graph, producers, node) if node.op == Q else None
-        if chain is None:
-            return False
-        source, nodes = chain
-        origin = tuple(dict.fromkeys(name for n in (nodes or [node]) for name in n.origin))
-        per_channel = any(n.op == _PER_CHANNEL for n in nodes)
-        shape = graph.type(source.inputs[0]).shape if per_channel else None
-        name = builder.constant(f"{node.output}/table", _table(graph, producers, source, nodes, node, shape))
+        if node.output not in chains:
+            return False  # an absorbed node has no reader any more
+        source, nodes = chains[node.output]
+        computing = [n for n in nodes if n.op not in (Q, DQ)] or [node]
+        origin = tuple(dict.fromkeys(name for n in computing for name in n.origin))
+        per_channel = any(_per_channel(graph, producers, n) for n in nodes)
+        shape = graph.type(source).shape
+        table = _table(graph, producers, source, [*nodes, node], shape if per_channel else None)
+        name = builder.constant(f"{node.output}/table", table)
         # The Q and DQ nodes that say so go away; the model's ports must still know their scales.
-        for integer, params in ((source.inputs[0], source), (node.output, node)):
+        first = next(n for n in nodes if n.op == DQ and n.inputs[0] == source)
+        for integer, params in ((source, first), (node.output, node)):
             value = builder.values[integer]
             builder.values[integer] = replace(value, type=replace(value.type, quant=qdq_params(graph, params)[0]))
         op, extra = ("channel_lut", {"axis": 1}) if per_channel else ("lut", {})
-        builder.add(Node(op, (source.inputs[0], name), node.outputs, attrs(**extra), origin))
+        builder.add(Node(op, (source, name), node.outputs, attrs(**extra), origin))
         return True
 
     return rebuild(graph, change)
 
 
-_PER_CHANNEL = "BatchNormalization"
+def _per_channel(graph: Graph, producers: dict[str, Node], node: Node) -> bool:
+    """Is `node` another function of its first input in each channel (axis 1)?"""
+    if node.op == "BatchNormalization":
+        training = bool(node.attrs.get("training_mode", 0))  # then it depends on all values at once
+        return not training and all(_constant(graph, producers, name) for name in node.inputs[1:])
+    if node.op != "PRelu" or not _constant(graph, producers, node.inputs[1]):
+        return False
+    shape, slope = graph.type(node.inputs[0]).shape, graph.type(node.inputs[1]).shape
+    aligned = (*(1,) * (len(shape) - len(slope)), *slope)
+    return len(shape) > 2 and shape[1] > 1 and aligned == tuple(n if k == 1 else 1 for k, n in enumerate(shape))
 
 
-def _chain(graph: Graph, producers: dict[str, Node], end: Node) -> tuple[Node, list[Node]] | None:
-    """(the DequantizeLinear it starts from, its nodes in order) if `end` quantizes a function of one tensor."""
-    source: Node | None = None
+def _operands(graph: Graph, producers: dict[str, Node], node: Node) -> list[str] | None:
+    """What an element-wise node is a function of; None if it is not element-wise."""
+    if _per_channel(graph, producers, node):
+        return [node.inputs[0]]
+    if node.op in UNARY or node.op in WITH_SCALAR:
+        return [name for name in node.inputs if name and not _one_value(graph, producers, name)]
+    return None
+
+
+def _chain(
+    graph: Graph,
+    producers: dict[str, Node],
+    consumers: dict[str, list[Node]],
+    positions: dict[str, int],
+    end: Node,
+) -> tuple[str, list[Node]] | None:
+    """(an 8-bit tensor, the nodes between in order) if `end` quantizes an element-wise function of that tensor alone.
+
+    The function reaches back through 8-bit tensors that nothing else reads.
+    """
+    if not _per_tensor(graph, end):
+        return None  # recognition refuses activations that are quantized per channel
+    region = sorted(_region(graph, producers, end), key=lambda node: positions[node.output])
+    kept: set[str] = set()  # 8-bit tensors that others read too
+    while True:
+        roots: dict[str, str | None] = {}  # value -> the 8-bit tensor that it is a function of
+        for node in region:
+            if node.op == DQ:
+                roots[node.output] = roots.get(node.inputs[0]) or node.inputs[0]
+            elif node.op == Q:
+                roots[node.output] = None if node.output in kept else roots.get(node.inputs[0])
+            else:
+                found = {roots.get(name) for name in _operands(graph, producers, node) or ()}
+                roots[node.output] = found.pop() if len(found) == 1 else None
+        source = roots.get(end.inputs[0])
+        if source is None:
+            return None
+        used = _between(producers, end, source, set(roots))
+        nodes = [node for node in region if node.output in used]
+        read = {
+            node.output
+            for node in nodes
+            if node.op == Q
+            and (node.output in graph.outputs or any(r.output not in used for r in consumers[node.output]))
+        }
+        if not read:
+            return source, nodes
+        kept |= read
+
+
+def _region(graph: Graph, producers: dict[str, Node], end: Node) -> list[Node]:
+    """Element-wise nodes, Q and DQ that `end` depends on through others of them."""
     found: dict[str, Node] = {}
     stack = [end.inputs[0]]
     while stack:
-        name = stack.pop()
-        node = producers.get(name)
-        if node is None:
-            return None
-        if node.op == DQ:
-            if source not in (None, node):
-                return None
-            source = node
+        node = producers.get(stack.pop())
+        if node is None or node.output in found:
             continue
-        if node.output in found:
-            continue
-        if node.op == _PER_CHANNEL:
-            training = bool(node.attrs.get("training_mode", 0))  # then it depends on all values at once
-            if training or not all(_constant(graph, producers, i) for i in node.inputs[1:]):
-                return None
-            operands = [node.inputs[0]]
-        elif node.op in UNARY or node.op in WITH_SCALAR:
-            operands = [i for i in node.inputs if i and not _one_value(graph, producers, i)]
+        if node.op in (Q, DQ):
+            if graph.data(node.inputs[0]) is not None or not _per_tensor(graph, node):
+                continue
+            before = producers.get(node.inputs[0])
+            if node.op == Q or (before is not None and before.op == Q and len(found) < _LONGEST):
+                stack.append(node.inputs[0])
         else:
-            return None
+            operands = _operands(graph, producers, node)
+            if operands is None:
+                continue
+            stack += operands
         found[node.output] = node
-        stack += operands
-    if source is None or graph.data(source.inputs[0]) is not None:
-        return None
-    if not _per_tensor(graph, source) or not _per_tensor(graph, end):
-        return None  # recognition refuses activations that are quantized per channel
-    order = [n for n in graph.nodes if n.output in found]
-    return source, order
+    return list(found.values())
+
+
+def _between(producers: dict[str, Node], end: Node, source: str, known: set[str]) -> set[str]:
+    """Outputs of the known nodes from `source`, which is not among them, to `end`."""
+    used: set[str] = set()
+    stack = [end.inputs[0]]
+    while stack:
+        name = stack.pop()
+        if name not in used and name != source and name in known:
+            used.add(name)
+            stack += producers[name].inputs
+    return used
 
 
 def _constant(graph: Graph, producers: dict[str, Node], name: str) -> bool:
@@ -92,17 +164,13 @@ def _one_value(graph: Graph, producers: dict[str, Node], name: str) -> bool:
 
 
 def _table(
-    graph: Graph,
-    producers: dict[str, Node],
-    source: Node,
-    nodes: list[Node],
-    end: Node,
-    shape: tuple[int, ...] | None,
+    graph: Graph, producers: dict[str, Node], source: str, nodes: list[Node], shape: tuple[int, ...] | None
 ) -> np.ndarray:
-    """256 outputs, lowest input first; with `shape` (N,C,...) one row a channel: [C,256]."""
-    dtype = graph.type(source.inputs[0]).dtype
+    """256 outputs of the last node, lowest `source` first; with `shape` (N,C,...) one row a channel: [C,256]."""
+    end = nodes[-1]
+    dtype = graph.type(source).dtype
     size = [256] if shape is None else [1, shape[1], 256, *(1,) * (len(shape) - 3)]
-    elements = [source, *nodes, end]
+    made = {node.output for node in nodes}
     protos: list[onnx.NodeProto] = []
     initializers: dict[str, onnx.TensorProto] = {}
 
@@ -112,7 +180,7 @@ def _table(
             # One-value operands may have any rank; a scalar broadcasts against the table's own shape.
             flat = data.reshape(()) if data.size == 1 and shape is None else data
             initializers[name] = numpy_helper.from_array(flat, name)
-        elif name in producers and producers[name] not in elements:
+        elif name in producers and name != source and name not in made:
             emit(producers[name])
 
     def emit(node: Node) -> None:
@@ -130,17 +198,12 @@ def _table(
         protos.append(helper.make_node(node.op, list(node.inputs), [open_ended], **kept))
         protos.append(helper.make_node("Clip", [open_ended, *ends], list(node.outputs)))
 
-    for element in elements:
-        if element is source:
-            for name in source.inputs[1:]:
-                operand(name)
-            protos.append(helper.make_node(DQ, list(source.inputs), list(source.outputs)))
-        else:
-            emit(element)
+    for node in nodes:
+        emit(node)
     to_onnx = helper.np_dtype_to_tensor_dtype
     model = oracle.make_model(
         protos,
-        [helper.make_tensor_value_info(source.inputs[0], to_onnx(np.dtype(dtype)), size)],
+        [helper.make_tensor_value_info(source, to_onnx(np.dtype(dtype)), size)],
         [helper.make_tensor_value_info(end.output, to_onnx(np.dtype(graph.type(end.output).dtype)), size)],
         list(initializers.values()),
         opset=24 if any(node.op == "Swish" for node in nodes) else 21,
@@ -149,7 +212,7 @@ def _table(
     codes = np.arange(info.min, info.max + 1).astype(dtype)
     if shape is not None:
         codes = np.broadcast_to(codes.reshape([256 if axis == 2 else 1 for axis in range(len(size))]), size)
-    result = oracle.run(oracle.pinned_session(model), {source.inputs[0]: np.ascontiguousarray(codes)})[end.output]
+    result = oracle.run(oracle.pinned_session(model), {source: np.ascontiguousarray(codes)})[end.output]
     return result if shape is None else result.reshape(shape[1], 256)
 
 

@@ -22,7 +22,7 @@ HERE = Path(__file__).parent
 
 
 def tiny() -> onnx.ModelProto:
-    """One step of each kind: convolution, table, float arithmetic, fully connected."""
+    """One step of each kind: convolution, table (of two operators), fully connected."""
     net = Net("int8", seed=11)
     x = net.conv(net.input((1, 1, 4, 4), name="image"), (2, 1, 3, 3))
     x = net.op("Sigmoid", x, scale=1 / 256, zero_point=-128)

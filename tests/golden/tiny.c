@@ -52,23 +52,13 @@ static int step_conv_0(uint8_t *arena)
     return 1;
 }
 
-/* lut_0 <- Sigmoid_7
+/* lut_0 <- Sigmoid_7, Mul_11
  * int8[1,2,2,2] -> int8[1,2,2,2] */
 static int step_lut_0(uint8_t *arena)
 {
     const int8_t *const input = (const int8_t *)(arena + 48);
     int8_t *const output = (int8_t *)(arena + 0);
     mcugen_lut_s8(tiny_lut_0_table, input, output, 8);
-    return 1;
-}
-
-/* lut_1 <- Mul_11
- * int8[1,2,2,2] -> int8[1,2,2,2] */
-static int step_lut_1(uint8_t *arena)
-{
-    const int8_t *const input = (const int8_t *)(arena + 0);
-    int8_t *const output = (int8_t *)(arena + 0);
-    mcugen_lut_s8(tiny_lut_1_table, input, output, 8);
     return 1;
 }
 
@@ -138,14 +128,10 @@ int tiny_run(tiny_arena_t *arena)
         return TINY_ERR_KERNEL;
     }
     AFTER_STEP(1, bytes + 0, 8u);
-    if (!step_lut_1(bytes)) {
-        return TINY_ERR_KERNEL;
-    }
-    AFTER_STEP(2, bytes + 0, 8u);
     if (!step_fully_connected_0(bytes)) {
         return TINY_ERR_KERNEL;
     }
-    AFTER_STEP(3, bytes + 16, 3u);
+    AFTER_STEP(2, bytes + 16, 3u);
     return TINY_OK;
 }
 

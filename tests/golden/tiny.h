@@ -20,7 +20,7 @@ extern "C" {
 #endif
 
 #define TINY_ARENA_BYTES 64u
-#define TINY_STEPS 4
+#define TINY_STEPS 3
 
 /* input 0: "image", int8[1,1,4,4] */
 #define TINY_INPUT_0_COUNT 16

@@ -121,6 +121,75 @@ def test_batch_normalization_between_convolutions(dtype: str, tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape", [(1, 5, 4, 6), (2, 5, 7)], ids=str)
+@pytest.mark.parametrize("quantized", [False, True], ids=["float slope", "quantized slope"])
+def test_prelu_with_a_slope_a_channel(quantized: bool, shape: tuple[int, ...], dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    x = net.input(shape, 0.04, 3)
+    slope = net.rng.uniform(-0.5, 1.5, (5, *(1,) * (len(shape) - 2))).astype(np.float32)
+    name = net.constant(slope)
+    if quantized:
+        raw = net.constant(np.rint(slope / 0.012).astype(np.int8))
+        name = net.node("DequantizeLinear", raw, net.constant(np.float32(0.012)), net.constant(np.int8(0)))
+    net.output(net.op("PRelu", x, name, scale=0.03, zero_point=-20))
+    assert "mcugen_channel_lut_s8" in kernels(exact(net.model(), tmp_path))
+
+
+def _quantized_silu(net: Net, x: Tensor) -> Tensor:
+    """x * sigmoid(x), the sigmoid quantized by itself."""
+    return net.op("Mul", x, net.op("Sigmoid", x, scale=1 / 256, zero_point=-128), scale=0.03, zero_point=-60)
+
+
+def _quantized_hard_swish(net: Net, x: Tensor) -> Tensor:
+    gate = net.op("HardSigmoid", x, scale=1 / 256, zero_point=-128, alpha=1 / 6, beta=0.5)
+    return net.op("Mul", x, gate, scale=0.03, zero_point=-60)
+
+
+def _tables_in_a_row(net: Net, x: Tensor) -> Tensor:
+    return net.op("LeakyRelu", net.op("Tanh", x, scale=1 / 128, zero_point=0), scale=0.006, zero_point=-20, alpha=0.3)
+
+
+def _gate_of_a_table(net: Net, x: Tensor) -> Tensor:
+    """What the gate multiplies is itself a table of x, read twice."""
+    return _quantized_silu(net, net.op("Elu", x, scale=0.03, zero_point=-90))
+
+
+QUANTIZED_CHAINS: dict[str, Callable[[Net, Tensor], Tensor]] = {
+    "silu": _quantized_silu,
+    "hard_swish": _quantized_hard_swish,
+    "in a row": _tables_in_a_row,
+    "gate of a table": _gate_of_a_table,
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("chain", QUANTIZED_CHAINS)
+def test_a_chain_with_quantized_parts_is_one_table(chain: str, dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    net.output(QUANTIZED_CHAINS[chain](net, net.input((2, 150), 0.04, 4)))
+    assert kernels(exact(net.model(), tmp_path)) == ["mcugen_lut_s8"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_part_that_others_read_keeps_its_table(dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    x = net.input((1, 150), 0.04, 4)
+    gate = net.op("Sigmoid", x, scale=1 / 256, zero_point=-128)
+    net.output(net.op("Mul", x, gate, scale=0.03, zero_point=-60))
+    net.output(gate, "gate")
+    assert sorted(kernels(exact(net.model(), tmp_path))) == ["mcugen_lut_s8", "mcugen_mul_s8"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_gate_behind_a_sum_of_two_is_one_table(dtype: str, tmp_path: Path) -> None:
+    """The sum is element-wise too, but of two tensors: the table starts behind it."""
+    net = Net(dtype)
+    both = net.op("Add", net.input((1, 150), 0.04, 4), net.input((1, 150), 0.02, 9, "z"), scale=0.05, zero_point=2)
+    net.output(_quantized_silu(net, both))
+    assert kernels(exact(net.model(), tmp_path)) == ["mcugen_add_s8", "mcugen_lut_s8"]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("op, attributes", [("QLinearSigmoid", {}), ("QLinearLeakyRelu", {"alpha": 0.2})])
 def test_qoperator_form(op: str, attributes: dict[str, float], dtype: str, tmp_path: Path) -> None:
     model = qoperator(op, [(1, 300)], dtype=dtype, scales=(0.04,), zero_points=(4,), output=(0.02, -60), **attributes)
