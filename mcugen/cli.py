@@ -52,6 +52,7 @@ class Chosen:
     model: Path
     name: str | None = None
     io: str = "int8"
+    io_buffers: str = "arena"
     requant: str = "exact"
     optimize: str = "balanced"
     kernels: str | None = None
@@ -77,6 +78,13 @@ def _model_options(command: Command) -> Command:
             default="int8",
             show_default=True,
             help="Types at the model's edge: quantized, or float32 with Q/DQ on the board.",
+        ),
+        click.option(
+            "--io-buffers",
+            type=click.Choice(["arena", "apart"]),
+            default="arena",
+            show_default=True,
+            help="Inputs and outputs in the arena, or in the caller's buffers, passed to the run.",
         ),
         click.option(
             "--requant",
@@ -171,6 +179,7 @@ def _compile(
         core=target,
         name=chosen.name,
         io=chosen.io,
+        io_buffers=chosen.io_buffers,
         requant=chosen.requant,
         library=library,
         kernels=chosen.kernels or ("api" if library == "arm" else "specialised"),
@@ -297,7 +306,12 @@ def _summary(built: project.Built) -> None:
     table = Table(title=f"{data['name']} for {data['target']}", title_justify="left", box=None, show_header=False)
     gap = data["arena_bytes"] - data["arena_bound_bytes"]
     bound = "at its lower bound" if gap == 0 else f"{gap:,} above the lower bound of {data['arena_bound_bytes']:,}"
-    table.add_row("arena", f"{data['arena_bytes']:,} bytes", f"inputs and outputs included; {bound}")
+    apart = data["io_buffers"] == "apart"
+    table.add_row(
+        "arena", f"{data['arena_bytes']:,} bytes", f"inputs and outputs {'apart' if apart else 'included'}; {bound}"
+    )
+    if apart:
+        table.add_row("buffers", f"{data['io_bytes']:,} bytes", "inputs and outputs, the caller's")
     table.add_row("tables", f"{data['const_bytes']:,} bytes", "weights, biases, multipliers, in flash")
     if data["code_bytes"] is None:
         table.add_row("code", "not measured", "needs arm-none-eabi-gcc")
@@ -307,7 +321,8 @@ def _summary(built: project.Built) -> None:
     for kind in ("inputs", "outputs"):
         for port in data[kind]:
             q = "" if port["scale"] is None else f", scale {port['scale']:.9g}, zero point {port['zero_point']}"
-            table.add_row(kind[:-1], f"{port['accessor']}()", f"{port['dtype']}{port['shape']}{q}")
+            accessor = port["parameter"] or f"{port['accessor']}()"
+            table.add_row(kind[:-1], accessor, f"{port['dtype']}{port['shape']}{q}")
     out.print(table)
     for step in data["steps"]:
         for note in step["notes"]:
@@ -525,6 +540,7 @@ def ops(plugins: tuple[Path, ...], as_json: bool) -> None:
             "limits": [" ".join((limit.__doc__ or "").split()) for limit in op.limits],
         }
         for op in OPS.values()
+        if op.onnx
     ]
     if as_json:
         click.echo(json.dumps({"ops": rows}))

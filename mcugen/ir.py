@@ -108,6 +108,7 @@ class Graph:
     # The model's activations were uint8: ORT's arithmetic runs on our int8 values + 128, and its float roundings
     # depend on that.
     unsigned: bool = False
+    apart: frozenset[str] = frozenset()  # inputs and outputs in buffers of the caller's own, outside the arena
 
     def replace(self, **changes: Any) -> Graph:
         return replace(self, **changes)

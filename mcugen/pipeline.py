@@ -25,6 +25,7 @@ from .passes.fold_constants import fold_constants
 from .passes.fold_padding import fold_padding
 from .passes.fuse_activation import fuse_activation
 from .passes.gemm_form import gemm_form
+from .passes.io_apart import io_apart
 from .passes.move_quantize import move_quantize
 from .passes.plain_copies import plain_copies
 from .passes.recognise_quantized import recognise_quantized
@@ -60,7 +61,8 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (drop_boundary, "with --io int8; before layouts, which start and end at the model's own tensors"),
     (to_nhwc, "on the final operators, so that each transpose meets its partner"),
     (fold_padding, "in NHWC, where conv and pad agree on their axes"),
-    (alias_views, "last: to_nhwc leaves views where transposes moved nothing"),
+    (alias_views, "to_nhwc leaves views where transposes moved nothing"),
+    (io_apart, "with --io-buffers apart; last: it asks which tensors are views of which"),
 )
 
 
@@ -75,6 +77,7 @@ class Options:
     core: str = "cortex-m4"
     name: str | None = None
     io: str = "int8"
+    io_buffers: str = "arena"  # or "apart": the caller passes a buffer for each input and output
     requant: str = "exact"
     library: str = "bundled"  # or "arm": the kernels behind the CMSIS-NN calls
     kernels: str = "specialised"  # or "api": CMSIS-NN's calls wherever it has one
@@ -83,11 +86,14 @@ class Options:
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
-def run_passes(graph: ir.Graph, io: str = "int8", seen: Seen = lambda name, graph: None) -> ir.Graph:
+def run_passes(
+    graph: ir.Graph, io: str = "int8", seen: Seen = lambda name, graph: None, io_buffers: str = "arena"
+) -> ir.Graph:
     """All passes in order; the IR is checked after each, and shown to `seen` (--dump-after)."""
+    skipped: dict[Pass, bool] = {drop_boundary: io != "int8", io_apart: io_buffers != "apart"}
     ir.check(graph)
     for step, _ in PASSES:
-        if step is drop_boundary and io != "int8":
+        if skipped.get(step):
             continue
         graph = step(graph)
         ir.check(graph)
@@ -99,7 +105,7 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
     """ONNX file -> Compiled; UserError for whatever cannot be compiled."""
     target = core(options.core)
     source = read(path, options.shapes, FUNCTIONS)
-    graph = run_passes(source.graph, options.io, seen)
+    graph = run_passes(source.graph, options.io, seen, options.io_buffers)
     for node in graph.nodes:
         check_limits(OPS[node.op], graph, node)
     nodes = graph.producers()

@@ -14,7 +14,7 @@ from .emit.artefact import Compiled
 from .emit.canonical import canonical_model, to_native
 from .emit.codegen import c_sources, environment, project_view, vector_view
 from .emit.html import report_html
-from .emit.report import report
+from .emit.report import contents, report
 from .emit.sources import parts
 from .errors import CheckFailed
 from .folder import refuse_foreign, staged
@@ -58,15 +58,12 @@ def check_budgets(compiled: Compiled, data: dict[str, Any], ram: int | None, fla
     arena = compiled.plan.arena_bytes
     if ram is not None and arena > ram:
         peak = compiled.plan.peak_step
-        holders = sorted(
-            (slot for slot in compiled.plan.slots if slot.first_step <= peak <= slot.last_step),
-            key=lambda slot: -slot.size_bytes,
+        holding = sorted(
+            (-slot.size_bytes, what)
+            for slot, what in zip(compiled.plan.slots, contents(compiled), strict=True)
+            if slot.first_step <= peak <= slot.last_step
         )
-        makers = {name: f"output of {step.name}" for step in compiled.steps for name in step.outputs}
-        holding = [next((makers[n] for n in slot.names if n in makers), slot.names[0]) for slot in holders]
-        parts_text = ", ".join(
-            f"{what} {slot.size_bytes:,}" for what, slot in zip(holding[:4], holders[:4], strict=True)
-        )
+        parts_text = ", ".join(f"{what} {-size:,}" for size, what in holding[:4])
         raise CheckFailed(
             f"the arena needs {arena:,} bytes, --ram allows {ram:,}: {arena - ram:,} too many. "
             f"The peak is at step {compiled.steps[peak].name}: {parts_text}."

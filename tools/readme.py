@@ -23,7 +23,7 @@ _CONSOLE = re.compile(r"```console\n\$ (.*?)\n.*?```", re.DOTALL)
 def operator_table() -> str:
     """The support table, from the operators' own definitions."""
     lines = ["| operator | from ONNX | exactness | what, and limits |", "|---|---|---|---|"]
-    for op in OPS.values():
+    for op in (op for op in OPS.values() if op.onnx):
         limits = [" ".join((limit.__doc__ or "").split()).rstrip(".") for limit in op.limits]
         about = ". ".join([op.about, *limits])
         lines.append(f"| {op.name} | {', '.join(op.onnx)} | {op.exactness} | {about} |")

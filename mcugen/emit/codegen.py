@@ -9,6 +9,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import jinja2
@@ -16,7 +17,7 @@ import numpy as np
 
 from .. import __version__, resources
 from ..ir import TensorType
-from ..step import Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
+from ..step import MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port
 from .sources import has_header, is_float
 
@@ -81,6 +82,15 @@ def harness(compiled: Compiled, *, profile: bool) -> str:
     return environment().get_template("harness.c.j2").render(m=view, profile=profile)
 
 
+def size_probe(compiled: Compiled) -> str:
+    """main() that calls the model and all its accessors, for the size of an image with it."""
+    view = _Context(compiled).view()
+    used = "".join(f" | (uintptr_t){port['pointer']}" for port in view["ports"])
+    declared = "\n".join([f"static {compiled.name}_arena_t arena;", *view["buffers"]])
+    call = f"{view['run']} | (int)(0{used})"
+    return f'#include "{compiled.name}.h"\n{declared}\nint main(void) {{ return {call}; }}\n'
+
+
 def project_view(compiled: Compiled, files: Sequence[str], optimize: str) -> dict[str, Any]:
     """What CMakeLists.txt, README.md and the test program say; `files` are the library's C files."""
     return _Context(compiled).view() | {"files": list(files), "optimize": optimize}
@@ -104,7 +114,7 @@ def vector_view(
             "kind": shown["kind"],
             "name": f"{compiled.name}_test_{port.c_name}",
             "ctype": _CTYPES[port.type.dtype],
-            "accessor": shown["accessor"],
+            "pointer": shown["pointer"],
             "macro": shown["macro"],
             "samples": [_lines(sample) for sample in array],
             "allowed": f"{allowed[port.name]:.9g}" if allowed.get(port.name) else None,
@@ -116,6 +126,18 @@ def vector_view(
 def const_bytes(compiled: Compiled) -> int:
     """Bytes of the constant tables in flash (kernel sums apart, which only Arm's Helium kernels take)."""
     return sum(table["bytes"] for table in _Context(compiled).view()["tables"] if not table["sums"])
+
+
+@dataclass(frozen=True)
+class _Base:
+    """Where a pointer starts: `parameter` declares it in a step's function, `argument` is what the run passes."""
+
+    name: str
+    parameter: str
+    argument: str
+
+
+_ARENA = _Base("arena", "uint8_t *arena", "bytes")
 
 
 class _Context:
@@ -133,6 +155,7 @@ class _Context:
         functions = _functions(steps)
         ports = [self._port(p, "input", i) for i, p in enumerate(compiled.inputs)]
         ports += [self._port(p, "output", i) for i, p in enumerate(compiled.outputs)]
+        callers = [port for port in ports if port["caller"]]
         tables = list(self.tables.values())
         kernels = sorted({step.kernel for step in compiled.steps})
         uses_cmsis = any(kernel.startswith("arm_") for kernel in kernels)
@@ -151,6 +174,13 @@ class _Context:
             "functions": functions,
             "steps": steps,
             "ports": ports,
+            "callers": callers,
+            "parameters": ", ".join([f"{compiled.name}_arena_t *arena", *(port["parameter"] for port in callers)]),
+            "missing": " || ".join(f"{name} == NULL" for name in ["arena", *(port["c_name"] for port in callers)]),
+            "bases": self._bases(functions, callers),
+            # What a program around the model declares, and how it runs the model.
+            "buffers": [f"static {port['ctype']} {port['pointer']}[{port['macro']}_COUNT];" for port in callers],
+            "run": f"{compiled.name}_run({', '.join(['&arena', *(port['pointer'] for port in callers)])})",
             "headers": headers,
             "tables": tables,
             "sums": any(table["sums"] for table in tables),
@@ -170,8 +200,18 @@ class _Context:
                 "name": f"{p['macro'].lower()}_lies_in_the_arena",
             }
             for p in ports
-            if p["offset"] is not None
+            if p["offset"] is not None and not p["caller"]
         ]
+
+    def _bases(self, functions: list[dict[str, Any]], callers: list[dict[str, Any]]) -> list[str]:
+        """The run's declarations of what its steps take pointers from."""
+        used = {base.name for function in functions for base in function["bases"]}
+        declared = [("arena", "uint8_t *const bytes = arena->bytes;")] if self.compiled.steps else []
+        for port in callers:
+            const = "const " if port["kind"] == "input" else ""
+            name = f"caller_{port['c_name']}"
+            declared.append((name, f"{const}uint8_t *const {name} = ({const}uint8_t *){port['c_name']};"))
+        return [text for name, text in declared if name in used]
 
     # Ports
 
@@ -182,8 +222,14 @@ class _Context:
         accessor = f"{self.prefix}_{port.c_name}"
         ctype = _CTYPES[type.dtype]
         offset = self.compiled.plan.addresses.get(port.name)
+        caller = port.name in self.compiled.plan.callers
         return {
             "kind": kind,
+            "c_name": port.c_name,
+            "ctype": ctype,
+            "caller": caller,
+            "parameter": f"{'const ' if kind == 'input' else ''}{ctype} *{port.c_name}",
+            "pointer": f"{port.c_name}_buffer" if caller else f"{accessor}(&arena)",
             "index": index,
             "macro": f"{upper}_{kind.upper()}_{index}",
             "comment": f'"{comment(port.name)}"',
@@ -194,7 +240,7 @@ class _Context:
             "scale": None if q is None else float_literal(q.per_tensor[0]),
             "zero_point": None if q is None else q.per_tensor[1],
             "prototype": f"{const}{ctype} *{accessor}({const}{self.prefix}_arena_t *arena)",
-            "expression": self._pointer(port.name, ctype, const, "arena->bytes"),
+            "expression": "" if caller else self._pointer(port.name, ctype, const, "arena->bytes"),
             "accessor": accessor,
             "offset": offset,
         }
@@ -210,7 +256,18 @@ class _Context:
 
     # Steps
 
+    def _base(self, value: str) -> _Base:
+        """The memory that holds a tensor."""
+        caller = self.compiled.plan.callers.get(value)
+        if caller is None:
+            return _ARENA
+        port = next(p for p in (*self.compiled.inputs, *self.compiled.outputs) if p.name == caller)
+        const = "const " if caller in self.compiled.graph.inputs else ""
+        name = f"caller_{port.c_name}"
+        return _Base(name, f"{const}uint8_t *{name}", name)
+
     def _step(self, index: int, step: Step) -> dict[str, Any]:
+        bases: dict[str, _Base] = {}
         structs: list[str] = []
         arguments: list[str] = []
         name = step.name
@@ -219,11 +276,14 @@ class _Context:
         for role, arg in step.args:
             if isinstance(arg, Buffer):
                 const = "" if arg.value in step.outputs else "const "
-                ctype = _CTYPES[graph.type(arg.value).dtype]
+                ctype = "int8_t" if step.kernel == MOVE else _CTYPES[graph.type(arg.value).dtype]
                 at = f"{role}_at" if self.repeated[name] > 1 and arg.value in plan.addresses else None
                 if at is not None:
                     places[at] = plan.addresses[arg.value]
-                pointer = self._pointer(arg.value, ctype, const, "arena", at)
+                base = self._base(arg.value)
+                if graph.data(arg.value) is None:
+                    bases[base.name] = base
+                pointer = self._pointer(arg.value, ctype, const, base.name, at)
                 structs.append(f"{const}{ctype} *const {role} = {pointer};")
                 arguments.append(role)
             elif isinstance(arg, Table):
@@ -237,6 +297,8 @@ class _Context:
                 arguments.append(f"&{role}")
             elif isinstance(arg, Scratch):
                 slot = plan.scratch.get(index)
+                if slot is not None:
+                    bases[_ARENA.name] = _ARENA
                 buffer = "NULL" if slot is None else f"arena + {slot.offset_bytes}"
                 if slot is not None and self.repeated[name] > 1:
                     places[f"{role}_at"] = slot.offset_bytes
@@ -266,7 +328,8 @@ class _Context:
             "call": _call(step.kernel, arguments, step.returns_status),
             "returns_status": step.returns_status,
             "places": places,
-            "output": f"bytes + {plan.addresses[output]}",
+            "bases": sorted(bases.values(), key=lambda base: base.name),
+            "output": f"{self._base(output).argument} + {plan.addresses[output]}",
             "output_bytes": graph.type(output).bytes,
         }
 
@@ -337,9 +400,9 @@ def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     number += 1
                 name = f"{name}_{number}"
             names.add(name)
-            parameters = ["uint8_t *arena", *(f"uint32_t {place}" for place in step["places"])]
+            parameters = [base.parameter for base in step["bases"]] + [f"uint32_t {place}" for place in step["places"]]
             made[key] = step | {"function": name, "parameters": ", ".join(parameters)}
-        arguments = ["bytes", *(f"{offset}u" for offset in step["places"].values())]
+        arguments = [base.argument for base in step["bases"]] + [f"{offset}u" for offset in step["places"].values()]
         step["invocation"] = f"step_{made[key]['function']}({', '.join(arguments)})"
     return list(made.values())
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from ..plan import Plan
 from ..step import Step
 from .artefact import Compiled
 from .codegen import describe, environment
+from .report import contents
 
 # The picture's own units; the browser scales it to the screen.
 _WIDTH, _HEIGHT = 960.0, 420.0
@@ -47,15 +47,6 @@ def _tiles(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     ]
 
 
-def _makers(steps: Sequence[Step]) -> dict[str, str]:
-    """Storage or tensor -> the layer that makes it."""
-    found: dict[str, str] = {}
-    for step in steps:
-        for name in step.outputs:
-            found.setdefault(name, step.name)
-    return found
-
-
 def _kind(compiled: Compiled, names: Sequence[str], scratch: bool) -> str:
     if scratch:
         return "scratch"
@@ -64,19 +55,10 @@ def _kind(compiled: Compiled, names: Sequence[str], scratch: bool) -> str:
     return "output" if any(name in compiled.graph.outputs for name in names) else "tensor"
 
 
-def _label(plan: Plan, index: int, makers: Mapping[str, str]) -> str:
-    """What lies in a slot, in a word or two."""
-    slot, storage = plan.slots[index], plan.storages[index]
-    if not storage.parts:
-        return slot.names[0]
-    made = next((makers[name] for name, _ in storage.parts if name in makers), None)
-    return made or slot.names[0]
-
-
 def _arena(compiled: Compiled) -> dict[str, Any]:
     """Boxes of the picture: steps from left to right, bytes from bottom to top."""
     plan, count = compiled.plan, max(len(compiled.steps), 1)
-    makers = _makers(compiled.steps)
+    held = contents(compiled)
     wide, high = (_WIDTH - _LEFT) / count, (_HEIGHT - _TOP - _BOTTOM) / max(plan.arena_bytes, 1)
     floor = _HEIGHT - _BOTTOM
     boxes: list[dict[str, Any]] = []
@@ -84,7 +66,7 @@ def _arena(compiled: Compiled) -> dict[str, Any]:
     born = sorted(range(len(plan.slots)), key=lambda index: (plan.slots[index].first_step, index))
     for order, index in enumerate(born):
         slot, storage = plan.slots[index], plan.storages[index]
-        label = _label(plan, index, makers)
+        label = held[index]
         kind = _kind(compiled, slot.names, not storage.parts) + (" odd" if order % 2 else "")
         for piece in storage.pieces:
             first, last = max(piece.first, 0), max(0, min(piece.last, count - 1))
@@ -125,9 +107,9 @@ def _arena(compiled: Compiled) -> dict[str, Any]:
 
 def _peak(compiled: Compiled) -> dict[str, Any]:
     """What lives in the step that needs most, largest first."""
-    plan, makers = compiled.plan, _makers(compiled.steps)
+    plan, held = compiled.plan, contents(compiled)
     rows = [
-        {"what": _label(plan, index, makers), "bytes": slot.size_bytes, "offset": slot.offset_bytes}
+        {"what": held[index], "bytes": slot.size_bytes, "offset": slot.offset_bytes}
         for index, slot in enumerate(plan.slots)
         if slot.first_step <= plan.peak_step <= slot.last_step
     ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from .. import __version__, oracle
+from ..plan import Slot, Storage
 from ..step import FLOAT, Step
 from .artefact import Compiled, Port
 from .codegen import const_bytes
@@ -19,6 +20,8 @@ def report(compiled: Compiled, code_bytes: int | None) -> dict[str, Any]:
         "model_sha256": compiled.model_sha256,
         "target": compiled.core.name,
         "io": compiled.io,
+        "io_buffers": "apart" if plan.callers else "arena",
+        "io_bytes": sum(port.type.bytes for port in (*compiled.inputs, *compiled.outputs)),
         "requant": compiled.requant,
         "inputs": [_port(compiled, port) for port in compiled.inputs],
         "outputs": [_port(compiled, port) for port in compiled.outputs],
@@ -44,6 +47,24 @@ def report(compiled: Compiled, code_bytes: int | None) -> dict[str, Any]:
     }
 
 
+def contents(compiled: Compiled) -> list[str]:
+    """What lies in each slot of the plan, in the words of the steps: the layer that makes it, or the input's name."""
+    makers: dict[str, str] = {}
+    for step in compiled.steps:
+        for name in step.outputs:
+            makers.setdefault(name, step.name)
+    ports = {port.name: port.c_name for port in (*compiled.inputs, *compiled.outputs)}
+
+    def what(slot: Slot, storage: Storage) -> str:
+        if not storage.parts:
+            return slot.names[0]
+        names = [name for name, _ in storage.parts]
+        made = next((makers[name] for name in names if name in makers), None)
+        return made or next((ports[name] for name in names if name in ports), slot.names[0])
+
+    return [what(*pair) for pair in zip(compiled.plan.slots, compiled.plan.storages, strict=True)]
+
+
 def float_warning(compiled: Compiled) -> str | None:
     """What quantizing would save, if all the model's arithmetic is in float32."""
     layers = [step for step in compiled.steps if step.macs]
@@ -62,10 +83,12 @@ def _in_float32(step: Step) -> bool:
 
 
 def _port(compiled: Compiled, port: Port) -> dict[str, Any]:
-    q = port.type.quant
+    q, apart = port.type.quant, port.name in compiled.plan.callers
     return {
         "name": port.name,
-        "accessor": f"{compiled.name}_{port.c_name}",
+        # How the firmware reaches it: a function of the arena, or a parameter of the run.
+        "accessor": None if apart else f"{compiled.name}_{port.c_name}",
+        "parameter": port.c_name if apart else None,
         "dtype": port.type.dtype,
         "shape": list(port.type.shape),
         "scale": None if q is None else float(q.per_tensor[0]),

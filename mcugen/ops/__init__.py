@@ -25,7 +25,7 @@ from .float_rnn import DYNAMIC_LSTM, FLOAT_RNN
 from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
-from .layout import CONCAT, PAD, RESHAPE, TRANSPOSE
+from .layout import CONCAT, COPY_OF, PAD, RESHAPE, TRANSPOSE
 from .matmul import MATMUL
 from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
 from .real import DIV, MAX, MIN, SUB
@@ -64,6 +64,7 @@ OPS: dict[str, OpDef] = {
         TAKE,
         TRANSPOSE,
         RESHAPE,
+        COPY_OF,
         QUANTIZE,
         DEQUANTIZE,
         DYNAMIC_QUANTIZE,

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ir import Graph, Node
-from ..step import COPY, Buffer, Step, Struct
+from ..step import COPY, MOVE, Buffer, Step, Struct
 from .base import Canonical, Lowering, OpDef
 from .conv import dims
 from .take import MAX_AXES, Axis, take_step
@@ -40,6 +40,19 @@ def _canonical_reshape(c: Canonical, node: Node) -> None:
 
 def _lower_reshape(lowering: Lowering, node: Node) -> tuple[Step, ...]:
     return ()  # the plan gives input and output the same bytes
+
+
+def _lower_copy(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    return Step(
+        name=lowering.name,
+        kernel=MOVE,
+        args=(("input", Buffer(x)), ("output", Buffer(node.output)), ("count", lowering.type(x).bytes)),
+        inputs=(x,) if lowering.graph.data(x) is None else (),
+        outputs=(node.output,),
+        exactness=COPY,
+        origin=node.origin,
+    )
 
 
 def _canonical_transpose(c: Canonical, node: Node) -> None:
@@ -189,6 +202,16 @@ RESHAPE = OpDef(
     layout="fixed",
     exactness=COPY,
     about="views: nothing happens at run time",
+)
+
+# Made by passes, where a tensor must have bytes of its own.
+COPY_OF = OpDef(
+    name="copy",
+    onnx=(),
+    canonical=_canonical_reshape,
+    lower=_lower_copy,
+    layout="fixed",
+    exactness=COPY,
 )
 
 TRANSPOSE = OpDef(

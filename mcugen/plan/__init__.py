@@ -6,5 +6,6 @@ overlap (how far a kernel's output may reach into its input) -> schedule (order 
 
 from .allocate import Plan, Slot
 from .choose import plan_steps
+from .lifetimes import Storage
 
-__all__ = ["Plan", "Slot", "plan_steps"]
+__all__ = ["Plan", "Slot", "Storage", "plan_steps"]

@@ -26,13 +26,15 @@ class Slot:
 class Plan:
     """Slots by offset. Those that live together may overlap as far as the kernels between them allow.
 
-    addresses: tensor -> byte offset in the arena; scratch: step index -> slot;
+    addresses: tensor -> byte offset in the arena, or in the caller's buffer of the port that `callers` names;
+    scratch: step index -> slot;
     bound_bytes: no plan of these steps is smaller; peak_step: the step that needs most.
     """
 
     slots: tuple[Slot, ...]
     storages: tuple[Storage, ...]  # one a slot
     addresses: Mapping[str, int]
+    callers: Mapping[str, str]
     scratch: Mapping[int, Slot]
     arena_bytes: int
     bound_bytes: int
@@ -47,7 +49,8 @@ def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int 
         return -(-size // align) * align
 
     places = in_place(graph, steps, places)
-    stored = storages(graph, steps, places)
+    touched = storages(graph, steps, places)
+    stored = [storage for storage in touched if not storage.port]
     allowed = leads(graph, steps, places)
     gaps: list[dict[int, int]] = [{} for _ in stored]
     for i, low in enumerate(stored):
@@ -63,7 +66,9 @@ def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int 
     solution = solve(sizes, gaps, list(dict.fromkeys(moments)), quick=quick)
     heights = {moment: least_height(moment, sizes, gaps) for moment in dict.fromkeys(moments)}
     needs = [heights[moment] for moment in moments]
-    slots, addresses, scratch = [], {}, {}
+    callers = {name: storage.port for storage in touched if storage.port for name, _ in storage.parts}
+    addresses = {name: at for storage in touched if storage.port for name, at in storage.parts}
+    slots, scratch = [], {}
     for storage, offset in zip(stored, solution.offsets, strict=True):
         names = tuple(name for name, _ in storage.parts if name in (storage.root, *graph.outputs)) or (storage.root,)
         last = max(0, min(storage.last, len(steps) - 1))
@@ -77,6 +82,7 @@ def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int 
         slots=tuple(slots[i] for i in order),
         storages=tuple(stored[i] for i in order),
         addresses=addresses,
+        callers=callers,
         scratch=scratch,
         arena_bytes=solution.height,
         bound_bytes=solution.bound,

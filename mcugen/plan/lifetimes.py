@@ -38,6 +38,7 @@ class Storage:
     parts: tuple[tuple[str, int], ...]
     size_bytes: int
     pieces: tuple[Piece, ...]
+    port: str = ""  # the input or output in whose buffer, the caller's, it lies
 
     @property
     def first(self) -> int:
@@ -75,7 +76,8 @@ def storages(graph: Graph, steps: Sequence[Step], places: Places) -> list[Storag
     found = []
     for root, uses in touched.items():
         pieces = _pieces(uses)
-        found.append(Storage(root, tuple(parts[root].items()), max(p.stop for p in pieces), pieces))
+        port = next((name for name in parts[root] if name in graph.apart), "")
+        found.append(Storage(root, tuple(parts[root].items()), max(p.stop for p in pieces), pieces, port))
     return sorted([*found, *scratch], key=lambda storage: storage.first)
 
 
@@ -94,7 +96,8 @@ def in_place(graph: Graph, steps: Sequence[Step], places: Places) -> dict[str, t
             whole = (
                 root in graph.values and graph.data(root) is None and graph.type(root).bytes == graph.type(output).bytes
             )
-            if name in dict(step.leads) or not whole or offset or last[root] != index or output in found:
+            foreign = root in graph.apart and root in graph.inputs  # the caller's; a run only reads it
+            if name in dict(step.leads) or not whole or foreign or offset or last[root] != index or output in found:
                 continue
             last[root] = last.get(output, index)
             found[output] = (root, 0)

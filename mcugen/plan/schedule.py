@@ -39,8 +39,10 @@ def _best_order(graph: Graph, steps: Sequence[Step]) -> list[int] | None:
         for name in reads[index]:
             readers.setdefault(name, set()).add(index)
     before = [{j for name in reads[i] for j in makers.get(name, ()) if j != i} for i in range(len(steps))]
-    kept = {root(name) for name in graph.outputs}
-    sizes = {name: graph.type(name).bytes for name in {*makers, *readers, *map(root, graph.inputs)}}
+    apart = {root(name) for name in graph.apart}
+    kept = {root(name) for name in graph.outputs} | apart
+    names = {*makers, *readers, *map(root, graph.inputs)}
+    sizes = {name: 0 if name in apart else graph.type(name).bytes for name in names}
 
     # done -> (peak so far, live tensors, order); the tensors alive depend on the set alone.
     level: dict[frozenset[int], tuple[int, frozenset[str], tuple[int, ...]]] = {

@@ -38,9 +38,11 @@ class HostModel:
                 program.sources, includes=program.includes, defines=program.defines, extra_flags=(optimize,)
             )
         self.ffi = cffi.FFI()
+        self._callers = [port for port in (*compiled.inputs, *compiled.outputs) if port.name in compiled.plan.callers]
         for port in (*compiled.inputs, *compiled.outputs):
-            self.ffi.cdef(f"void *{name}_{port.c_name}(void *arena);")
-        self.ffi.cdef(f"int {name}_run(void *arena);")
+            if port not in self._callers:
+                self.ffi.cdef(f"void *{name}_{port.c_name}(void *arena);")
+        self.ffi.cdef(f"int {name}_run(void *arena{', void *' * len(self._callers)});")
         if trace:
             self.ffi.cdef("extern void (*mcugen_trace)(int step, const void *output, uint32_t bytes);")
         self.library = self.ffi.dlopen(str(library))
@@ -56,12 +58,22 @@ class HostModel:
 
     def run(self, inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         """One inference: firmware inputs by ONNX name -> firmware outputs, copied out."""
+        buffers = {port.name: np.zeros(port.type.shape, port.type.dtype) for port in self._callers}
         for port in self.compiled.inputs:
-            self._array(port)[...] = inputs[port.name]
-        status = getattr(self.library, f"{self.compiled.name}_run")(self._arena)
+            target = buffers[port.name] if port.name in buffers else self._array(port)
+            target[...] = inputs[port.name]
+        given = [self.ffi.cast("void *", buffers[port.name].ctypes.data) for port in self._callers]
+        status = getattr(self.library, f"{self.compiled.name}_run")(self._arena, *given)
         if status != 0:
             raise RuntimeError(f"{self.compiled.name}_run returned {status}")
-        return {port.name: self._array(port).copy() for port in self.compiled.outputs}
+        for port in self.compiled.inputs:
+            if (
+                port.name in buffers
+                and buffers[port.name].tobytes() != np.ascontiguousarray(inputs[port.name]).tobytes()
+            ):
+                raise RuntimeError(f"{self.compiled.name}_run changed {port.c_name}, which it may only read")
+        outputs = self.compiled.outputs
+        return {p.name: buffers[p.name] if p.name in buffers else self._array(p).copy() for p in outputs}
 
     def run_all(
         self, inputs: Mapping[str, np.ndarray], advance: Callable[[], None] = lambda: None

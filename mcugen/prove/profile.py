@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ..emit.artefact import Compiled
-from ..emit.codegen import const_bytes
+from ..emit.codegen import const_bytes, size_probe
 from .board import run_on_board
 from .program import write_program
 from .progress import Progress, silent
@@ -40,19 +40,13 @@ def footprint(compiled: Compiled, cmsis_nn: Path | None = None, *, optimize: str
     """Sizes of an image that calls the model, less those of one that does not; None without an Arm compiler."""
     if available(compiled.core, to_run=False):
         return None
-    name = compiled.name
     with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
         empty = Path(scratch) / "empty.c"
         empty.write_text("int main(void) { return 0; }\n", encoding="utf-8")
         without = sizes(link_image(compiled.core, [empty], optimize=optimize))
         folder = Path(scratch) / "with"
         folder.mkdir()
-        uses = "".join(f" | (uintptr_t){name}_{port.c_name}(&arena)" for port in (*compiled.inputs, *compiled.outputs))
-        (folder / "main.c").write_text(
-            f'#include "{name}.h"\nstatic {name}_arena_t arena;\n'
-            f"int main(void) {{ return {name}_run(&arena) | (int)(0{uses}); }}\n",
-            encoding="utf-8",
-        )
+        (folder / "main.c").write_text(size_probe(compiled), encoding="utf-8")
         program = write_program(compiled, folder, cmsis_nn)
         image = link_image(
             compiled.core,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -103,6 +104,17 @@ def test_a_budget_that_cannot_be_kept_names_the_peak(tmp_path: Path) -> None:
     compiled = compile_model(residual().model(), tmp_path, ram=100)
     with pytest.raises(CheckFailed, match=r"allows 100: .* too many\. The peak is at step"):
         check_budgets(compiled, {"const_bytes": 0, "code_bytes": None}, 100, None)
+
+
+def test_a_broken_budget_is_explained_in_the_words_of_the_steps(tmp_path: Path) -> None:
+    """Not by tensors, whose names the exporter made up, or the windows of bands."""
+    compiled = compile_model(residual().model(), tmp_path, ram=100)
+    with pytest.raises(CheckFailed) as caught:
+        check_budgets(compiled, {"const_bytes": 0, "code_bytes": None}, 100, None)
+    held = str(caught.value).split(": ")[-1].rstrip(".").split(", ")
+    known = {"input", "output", *(step.name for step in compiled.steps)}
+    names = [re.sub(r" \d{1,3}(,\d{3})*$", "", item).removeprefix("scratch of ") for item in held]
+    assert len(names) > 1 and set(names) <= known
 
 
 def test_bands_of_one_shape_share_a_function_and_all_share_their_tables(tmp_path: Path) -> None:
