@@ -221,7 +221,7 @@ def _library(cmsis_nn: Path | None) -> str:
 def _check_ram(compiled: Compiled, ram: str | None) -> None:
     budget = _budget(ram)
     if budget is not None:
-        project.check_budgets(compiled, report(compiled, None), budget, None)
+        project.check_budgets(compiled, report(compiled), budget, None)
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100})
@@ -317,6 +317,12 @@ def _summary(built: project.Built) -> None:
         table.add_row("code", "not measured", "needs arm-none-eabi-gcc")
     else:
         table.add_row("code", f"{data['code_bytes']:,} bytes", "kernels included, in flash")
+    if data["stack_bytes"] is None:
+        table.add_row("stack", "unknown", data["stack_unknown"])
+    else:
+        table.add_row(
+            "stack", f"{data['stack_bytes']:,} bytes", f"at most, beside the arena: {' > '.join(data['stack_path'])}"
+        )
     table.add_row("work", f"{data['macs']:,} MAC", f"{len(data['steps'])} steps, {data['transposes']} transposes")
     for kind in ("inputs", "outputs"):
         for port in data[kind]:
@@ -461,6 +467,8 @@ def profile(
         "flash_bytes": size.flash_bytes,
         "code_bytes": size.code_bytes,
         "const_bytes": size.const_bytes,
+        "stack_bytes": result.stack_bytes,
+        "stack_bound_bytes": size.stack.bound_bytes,
         "steps": rows,
     }
     if as_json:
@@ -477,7 +485,8 @@ def profile(
     out.print(
         f"{result.instructions:,} instructions for {compiled.macs:,} MAC; RAM {size.ram_bytes:,} bytes "
         f"(arena {compiled.plan.arena_bytes:,}); flash {size.flash_bytes:,} bytes "
-        f"(code {size.code_bytes:,}, tables {size.const_bytes:,})"
+        f"(code {size.code_bytes:,}, tables {size.const_bytes:,}); stack {result.stack_bytes:,} bytes, "
+        + ("no bound: " + size.stack.why if size.stack.bound_bytes is None else f"at most {size.stack.bound_bytes:,}")
     )
 
 
@@ -495,7 +504,7 @@ def inspect(model: Path, shapes: tuple[str, ...], plugins: tuple[Path, ...], as_
     mcugen inspect kws.onnx --json
     """
     compiled = _compile(Chosen(model, shapes=shapes, plugins=plugins), "cortex-m4")
-    data = report(compiled, None)
+    data = report(compiled)
     if as_json:
         click.echo(json.dumps(data))
         return

@@ -42,7 +42,7 @@ def build(compiled: Compiled, folder: Path, *, ram: int | None, flash: int | Non
     """
     refuse_foreign(folder)
     measured = footprint(compiled, optimize=OPTIMIZE[optimize])
-    data = report(compiled, None if measured is None else measured.code_bytes)
+    data = measured_report(compiled, measured)
     check_budgets(compiled, data, ram, flash)
     files = _files(compiled, data, optimize)
     with staged(folder) as staging:
@@ -51,6 +51,14 @@ def build(compiled: Compiled, folder: Path, *, ram: int | None, flash: int | Non
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
     return Built(folder, data, measured)
+
+
+def measured_report(compiled: Compiled, measured: Footprint | None) -> dict[str, Any]:
+    """The report, with what the core's compiler says if there is one."""
+    if measured is None:
+        return report(compiled)
+    stack = measured.stack
+    return report(compiled, measured.code_bytes, stack.bound_bytes, stack.path, stack.why)
 
 
 def check_budgets(compiled: Compiled, data: dict[str, Any], ram: int | None, flash: int | None) -> None:

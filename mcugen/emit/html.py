@@ -42,6 +42,11 @@ def _tiles(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             "bytes of RAM, " + ("proved minimal" if gap == 0 else f"{gap:,} above the bound"),
         ),
         ("Tables", f"{data['const_bytes']:,}", "bytes of flash: weights and constants"),
+        (
+            "Stack",
+            "unknown" if data["stack_bytes"] is None else f"{data['stack_bytes']:,}",
+            data["stack_unknown"] or f"bytes at most: {' > '.join(data['stack_path'])}",
+        ),
         ("Code", "not measured" if code is None else f"{code:,}", "bytes of flash, kernels included"),
         ("Work", f"{data['macs']:,}", f"multiplications in {len(data['steps'])} steps"),
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__, oracle
@@ -11,8 +12,18 @@ from .artefact import Compiled, Port
 from .codegen import const_bytes
 
 
-def report(compiled: Compiled, code_bytes: int | None) -> dict[str, Any]:
-    """code_bytes: code the model adds to an image, kernels included; None where no Arm compiler is there."""
+def report(
+    compiled: Compiled,
+    code_bytes: int | None = None,
+    stack_bytes: int | None = None,
+    stack_path: Sequence[str] = (),
+    stack_unknown: str = "no compiler for the core is installed",
+) -> dict[str, Any]:
+    """What an Arm compiler says is None where there is none.
+
+    code_bytes: code the model adds to an image, kernels included; stack_bytes: a bound for a run, the functions on the
+    deepest path beside it, or why there is no bound.
+    """
     plan = compiled.plan
     return {
         "name": compiled.name,
@@ -30,6 +41,9 @@ def report(compiled: Compiled, code_bytes: int | None) -> dict[str, Any]:
         "arena_peak_step": compiled.steps[plan.peak_step].name if compiled.steps else None,
         "const_bytes": const_bytes(compiled),
         "code_bytes": code_bytes,
+        "stack_bytes": stack_bytes,
+        "stack_path": list(stack_path),
+        "stack_unknown": stack_unknown if stack_bytes is None else None,
         "macs": compiled.macs,
         "transposes": sum(step.kernel == "arm_transpose_s8" for step in compiled.steps),
         "steps": [_step(step) for step in compiled.steps],

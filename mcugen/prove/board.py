@@ -27,6 +27,7 @@ class BoardRun:
     instructions: tuple[int, ...]  # per sample; empty unless counted
     step_instructions: tuple[int, ...]  # per step, of the last sample; empty unless counted
     sizes: Sizes
+    stack_bytes: int  # most that a run used; 0 if instructions were counted
 
 
 def run_on_board(
@@ -67,7 +68,9 @@ def run_on_board(
         raw = (folder / "outputs.bin").read_bytes()
         measured = sizes(elf)
     counts = _counts(done.output, compiled)
-    return BoardRun(_split(compiled, raw, samples), counts["RUN"], counts["STEP"][-len(compiled.steps) :], measured)
+    stack = max((int(line.split()[1]) for line in done.output.splitlines() if line.startswith("STACK ")), default=0)
+    steps = counts["STEP"][-len(compiled.steps) :]
+    return BoardRun(_split(compiled, raw, samples), counts["RUN"], steps, measured, stack)
 
 
 def _split(compiled: Compiled, raw: bytes, samples: int) -> dict[str, np.ndarray]:

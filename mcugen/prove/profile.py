@@ -12,7 +12,8 @@ from .board import run_on_board
 from .program import write_program
 from .progress import Progress, silent
 from .samples import Samples
-from .toolchain import available, link_image, sizes
+from .stack import Stack, bound
+from .toolchain import available, call_graphs, disassembly, link_image, sizes, symbol_addresses
 
 
 @dataclass(frozen=True)
@@ -22,6 +23,7 @@ class Footprint:
     code_bytes: int
     const_bytes: int
     ram_bytes: int
+    stack: Stack  # of a run
 
     @property
     def flash_bytes(self) -> int:
@@ -34,6 +36,7 @@ class Profile:
     instructions: int
     step_instructions: tuple[int, ...]
     footprint: Footprint
+    stack_bytes: int  # that the run used; the footprint has the bound
 
 
 def footprint(compiled: Compiled, cmsis_nn: Path | None = None, *, optimize: str = "-O2") -> Footprint | None:
@@ -56,9 +59,13 @@ def footprint(compiled: Compiled, cmsis_nn: Path | None = None, *, optimize: str
             optimize=optimize,
         )
         full = sizes(image)
+        graphs = call_graphs(
+            compiled.core, program.sources, includes=program.includes, defines=program.defines, optimize=optimize
+        )
+        stack = bound(f"{compiled.name}_run", graphs, disassembly(image), symbol_addresses(image))
     tables = const_bytes(compiled)
     flash = full.flash_bytes - without.flash_bytes
-    return Footprint(flash - tables, tables, full.ram_bytes - without.ram_bytes)
+    return Footprint(flash - tables, tables, full.ram_bytes - without.ram_bytes, stack)
 
 
 def profile(
@@ -72,11 +79,13 @@ def profile(
     """One inference of the first sample, counted whole, then again step by step."""
     first = {name: array[:1] for name, array in samples.firmware.items()}
     on = compiled.core.name
-    with progress(f"{on} (emulated)", 2) as advance:
+    with progress(f"{on} (emulated)", 3) as advance:
+        plain = run_on_board(compiled, first, cmsis_nn, optimize=optimize)
+        advance()
         whole = run_on_board(compiled, first, cmsis_nn, count="run", optimize=optimize)
         advance()
         steps = run_on_board(compiled, first, cmsis_nn, count="steps", optimize=optimize)
         advance()
     measured = footprint(compiled, cmsis_nn, optimize=optimize)
     assert measured is not None  # the image just ran
-    return Profile(on, whole.instructions[0], steps.step_instructions, measured)
+    return Profile(on, whole.instructions[0], steps.step_instructions, measured, plain.stack_bytes)

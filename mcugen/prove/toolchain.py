@@ -38,7 +38,9 @@ _ARM_PACKAGES = "apt-get install gcc-arm-none-eabi libnewlib-arm-none-eabi"
 _WARNINGS = ("-Wall", "-Wextra")
 _HOST_FLAGS = ("-std=c11", "-O2", "-fPIC", "-ffp-contract=off", *_WARNINGS)
 _SECTIONS = ("-ffunction-sections", "-fdata-sections")
-_ARM_FLAGS = ("-std=c11", "-mthumb", *_SECTIONS, "-ffp-contract=off", *_WARNINGS)
+# GCC writes beside each object how much stack its functions take and whom they call.
+_CALL_GRAPH = "-fcallgraph-info=su"
+_ARM_FLAGS = ("-std=c11", "-mthumb", *_SECTIONS, "-ffp-contract=off", _CALL_GRAPH, *_WARNINGS)
 _ARM_LINK_FLAGS = ("-nostartfiles", "--specs=nano.specs", "--specs=nosys.specs", "-Wl,--gc-sections")
 
 
@@ -99,14 +101,36 @@ def link_image(
     UserError if there is no compiler for the core or the image exceeds the board's memory,
     RuntimeError with the compiler's output if it refuses the code.
     """
-    compiler = _arm_compiler(core)
     firmware = resources.firmware()
-    flags = (*core.flags, *_ARM_FLAGS, optimize, *extra_flags)
     board = sorted(firmware.glob("*.c"))
+    compiler, flags = _arm_compiler(core), _image_flags(core, optimize, extra_flags)
     objects = _compile(compiler, [*sources, *board], flags, [*includes, firmware], defines)
     script = firmware / "link.ld"
     symbols = tuple(f"-Wl,--defsym={name}={value:#x}" for name, value in core.memory.symbols().items())
     return _link(compiler, objects, (*flags, *_ARM_LINK_FLAGS, *symbols), suffix=".elf", script=script)
+
+
+def _image_flags(core: Core, optimize: str, extra_flags: Sequence[str] = ()) -> tuple[str, ...]:
+    return (*core.flags, *_ARM_FLAGS, optimize, *extra_flags)
+
+
+def call_graphs(
+    core: Core,
+    sources: Sequence[Source | Path],
+    *,
+    includes: Sequence[Path] = (),
+    defines: Sequence[str] = (),
+    optimize: str = "-O2",
+) -> list[str]:
+    """GCC's call graph of every source, with the stack its functions take, as link_image compiles it."""
+    folders = [*includes, resources.firmware()]
+    objects = _compile(_arm_compiler(core), sources, _image_flags(core, optimize), folders, defines)
+    return [path.with_suffix(".ci").read_text(encoding="utf-8") for path in objects]
+
+
+def disassembly(elf: Path) -> str:
+    """An Arm image's machine code as text."""
+    return _run(["arm-none-eabi-objdump", "-d", "--no-show-raw-insn", str(elf)])
 
 
 def available(core: Core, *, to_run: bool = True) -> str | None:
@@ -145,6 +169,12 @@ def symbol_sizes(elf: Path) -> dict[str, int]:
         if len(fields) == 4:
             table[fields[3]] = table.get(fields[3], 0) + int(fields[1], 16)
     return table
+
+
+def symbol_addresses(elf: Path) -> dict[str, int]:
+    """Address of every symbol in an Arm image, the Thumb bit cleared."""
+    lines = (line.split() for line in _run(["arm-none-eabi-nm", "--defined-only", str(elf)]).splitlines())
+    return {fields[2]: int(fields[0], 16) & ~1 for fields in lines if len(fields) == 3}
 
 
 def _sections(elf: Path) -> Iterable[tuple[str, str, int, str]]:
@@ -241,10 +271,17 @@ def _object(compiler: _Compiler, source: Path, flags: Sequence[str]) -> Path:
 
     target = _entry("object", [*compiler.identity, *_code_flags(flags), text], ".o")
     if not target.exists():
-        _produce(target, lambda out: _run([*compiler.command, *flags, "-c", str(source), "-o", str(out)]))
+        _produce(target, lambda out: _compile_one(compiler, source, flags, target, out))
     record = json.dumps({"object": target.name, "read": {str(path): _file_hash(path) for path in read}})
     _produce(manifest, lambda out: out.write_text(record))
     return target
+
+
+def _compile_one(compiler: _Compiler, source: Path, flags: Sequence[str], target: Path, out: Path) -> None:
+    """One object; its call graph, if the flags ask for one, goes beside the target first."""
+    _run([*compiler.command, *flags, "-c", str(source), "-o", str(out)])
+    if _CALL_GRAPH in flags:
+        out.with_suffix(".ci").replace(target.with_suffix(".ci"))
 
 
 def _read_manifest(manifest: Path) -> Path | None:

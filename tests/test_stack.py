@@ -1,0 +1,106 @@
+"""The stack: a bound from the compiler's call graph, never below what a run uses, and none where none can be given."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from checking import compile_model
+from gallery import example
+
+from mcugen.emit.report import report
+from mcugen.project import measured_report
+from mcugen.prove.board import run_on_board
+from mcugen.prove.profile import footprint
+from mcugen.prove.samples import random_samples
+from mcugen.prove.stack import Frame, bound, library_frames
+from mcugen.prove.toolchain import available
+from mcugen.target import core
+
+CASES = [
+    ("classifier-int8", "cortex-m0", {"kernels": "api"}),
+    ("classifier-int8", "cortex-m4", {}),
+    ("classifier-int8", "cortex-m55", {}),
+    ("arithmetic-int8", "cortex-m0", {}),
+    pytest.param("arithmetic-int8", "cortex-m4", {"io": "float"}, marks=pytest.mark.slow),
+    pytest.param("direct-uint8", "cortex-m55", {"ram": 0}, marks=pytest.mark.slow),
+]
+
+
+@pytest.mark.parametrize("case, on, options", CASES, ids=str)
+def test_no_run_uses_more_than_the_bound(case: str, on: str, options: dict[str, object], tmp_path: Path) -> None:
+    reason = available(core(on))
+    if reason:
+        pytest.skip(reason)
+    compiled = compile_model(example(case), tmp_path, name="net", core=on, **options)
+    measured = footprint(compiled)
+    assert measured is not None
+    stack, used = measured.stack, run_on_board(compiled, random_samples(compiled, 2, seed=1).firmware).stack_bytes
+    assert stack.bound_bytes is not None, stack.why
+    assert 0 < used <= stack.bound_bytes <= 4 * used + 64, (used, stack)
+    assert stack.path[0] == "net_run"
+    assert measured_report(compiled, measured)["stack_bytes"] == stack.bound_bytes
+
+
+def test_a_report_without_a_compiler_says_so(tmp_path: Path) -> None:
+    data = report(compile_model(example("classifier-int8"), tmp_path))
+    assert data["stack_bytes"] is None and "no compiler" in data["stack_unknown"]
+
+
+def graph(*frames: tuple[str, str], calls: dict[str, str]) -> str:
+    lines = [f'node: {{ title: "{name}" label: "{name}\\nx.c:1:1\\n{size}" }}' for name, size in frames]
+    lines += [f'edge: {{ sourcename: "{caller}" targetname: "{callee}" }}' for caller, callee in calls.items()]
+    return "graph: {\n" + "\n".join(lines) + "\n}"
+
+
+F, G = ("f", "16 bytes (static)"), ("x.c:g", "24 bytes (dynamic,bounded)")
+
+
+@pytest.mark.parametrize(
+    "frames, calls, why",
+    [
+        ((F, G), {"f": "x.c:g", "x.c:g": "f"}, "f is recursive"),
+        ((F, ("x.c:g", "8 bytes (dynamic)")), {"f": "x.c:g"}, "g decides about its frame at run time"),
+        ((F, G), {"f": "x.c:g", "x.c:g": "__indirect_call"}, "g calls through a pointer"),
+        ((F,), {"f": "expf"}, "expf is not in the image"),
+    ],
+)
+def test_unknown_is_said_with_its_reason(frames: tuple[tuple[str, str], ...], calls: dict[str, str], why: str) -> None:
+    stack = bound("f", [graph(*frames, calls=calls)], "", {})
+    assert (stack.bound_bytes, stack.why) == (None, why)
+
+
+LIBRARY = """
+00000100 <__divsi3>:
+     100:\tpush\t{r4, r5, lr}
+     102:\tsub\tsp, #20
+     104:\tbl\t0x200 <helper>
+     108:\tbne.n\t102 <__divsi3+0x2>
+     10a:\tpop\t{r4, r5, pc}
+     10c:\t.word\t0x00000003
+
+00000200 <helper>:
+     200:\tstmdb\tsp!, {r4-r11, lr}
+     204:\tvpush\t{d8-d10}
+     208:\tstr.w\tr3, [sp, #-8]!
+
+0000020c <falls>:
+     20c:\tbx\tlr
+
+00000210 <wild>:
+     210:\tsub.w\tsp, sp, r3
+     214:\tb.n\t20c <falls>
+"""
+
+
+def test_library_functions_are_read_from_the_image() -> None:
+    frames = library_frames(LIBRARY, {"__aeabi_idiv": 0x100, "data": 0x900})
+    assert frames == {
+        "__divsi3": Frame(12 + 20, frozenset({"helper"})),
+        "__aeabi_idiv": Frame(12 + 20, frozenset({"helper"})),
+        "helper": Frame(36 + 24 + 8, frozenset({"falls"})),
+        "falls": Frame(0, frozenset()),
+        "wild": Frame(None, frozenset({"falls"})),
+    }
+    stack = bound("f", [graph(F, calls={"f": "__aeabi_idiv"})], LIBRARY, {"__aeabi_idiv": 0x100})
+    assert (stack.bound_bytes, stack.path) == (16 + 32 + 68, ("f", "__aeabi_idiv", "helper", "falls"))
