@@ -1,6 +1,7 @@
-"""Renews what README.md shows of the program itself: runs its console blocks again and prints the operator table.
+"""Renews what README.md and those of the examples show of the program itself: runs their console blocks again, each in
+its own folder, and prints the operator table.
 
-python tools/readme.py            rewrite README.md
+python tools/readme.py            rewrite them
 python tools/readme.py --check    exit 1 if the operator table is not what the code says
 """
 
@@ -10,6 +11,7 @@ import os
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 from mcugen.ops import OPS
@@ -34,10 +36,10 @@ def with_table(text: str) -> str:
     return _TABLE.sub(lambda match: match[1] + operator_table() + match[2], text)
 
 
-def run_block(match: re.Match[str]) -> str:
+def run_block(folder: Path, match: re.Match[str]) -> str:
     command = match[1]
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "110"}
-    done = subprocess.run(command, shell=True, cwd=ROOT, env=env, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True, text=True, check=False)
     shown = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).splitlines() if line.strip())
     return f"```console\n$ {command}\n{shown}\n```"
 
@@ -46,7 +48,10 @@ def main() -> None:
     text = README.read_text(encoding="utf-8")
     if "--check" in sys.argv[1:]:
         sys.exit(with_table(text) != text)
-    README.write_text(_CONSOLE.sub(run_block, with_table(text)), encoding="utf-8")
+    README.write_text(with_table(text), encoding="utf-8")
+    for path in (README, *sorted(ROOT.glob("examples/*/README.md"))):
+        text = path.read_text(encoding="utf-8")
+        path.write_text(_CONSOLE.sub(partial(run_block, path.parent), text), encoding="utf-8")
 
 
 if __name__ == "__main__":
