@@ -9,8 +9,8 @@ from pathlib import Path
 import onnx
 
 from ..ir import Graph
-from .dynamic import to_standard
 from .forms import modern_forms
+from .fused import to_standard
 from .load import NO_FUNCTIONS, load
 from .pairs import merge_pairs
 from .parse import parse

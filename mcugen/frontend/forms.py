@@ -64,9 +64,10 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
             node.input[slot] = initializer
             node.attribute.remove(found[0])
     for entry in copy.opset_import:
-        # Shape inference must see the forms just made. 13 is the oldest opset that has them all.
-        if entry.domain in ("", "ai.onnx") and entry.version < 13:
-            entry.version = 13
+        # Shape inference must see the forms just made. 17 is the oldest opset that has them all, and
+        # LayerNormalization, which ONNX Runtime has in every one.
+        if entry.domain in ("", "ai.onnx") and entry.version < 17:
+            entry.version = 17
     return copy
 
 

@@ -13,6 +13,7 @@ import onnx.inliner
 from google.protobuf.message import DecodeError
 
 from ..errors import UserError
+from .fused import ADOPTED
 
 OPSETS = range(10, 27)
 NO_FUNCTIONS: Mapping[str, onnx.FunctionProto] = MappingProxyType({})
@@ -141,11 +142,25 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
             hint="Give each node a name of its own, or none.",
         )
     try:
-        onnx.checker.check_model(model)
+        onnx.checker.check_model(_checkable(model))
     except onnx.checker.ValidationError as error:
         raise _broken(path, str(error).splitlines()[0]) from None
     except UnicodeDecodeError:  # from the checker's own message about a name
         raise _broken(path, "a name is not UTF-8 text") from None
+
+
+def _checkable(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The model as ONNX's checker can read it: without the name of ONNX for what is ONNX Runtime's."""
+    adopted = [index for index, node in enumerate(model.graph.node) if node.op_type in ADOPTED and not node.domain]
+    if not adopted:
+        return model
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    for index in adopted:
+        copy.graph.node[index].domain = "com.microsoft"
+    if not any(entry.domain == "com.microsoft" for entry in copy.opset_import):
+        copy.opset_import.add(domain="com.microsoft", version=1)
+    return copy
 
 
 def _names(graph: onnx.GraphProto) -> Iterator[object]:

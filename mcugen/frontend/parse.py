@@ -109,6 +109,12 @@ def _type(info: onnx.ValueInfoProto) -> TensorType:
 
 
 def _unknown(proto: onnx.NodeProto, origin: str, output: str) -> UserError:
+    if proto.domain == "com.microsoft.nchwc":
+        return UserError(
+            f"operator {proto.op_type} works on a layout that ONNX Runtime chose for the CPU it ran on",
+            origin=origin,
+            hint="Save the model with graph_optimization_level ORT_ENABLE_EXTENDED, or take the original.",
+        )
     if proto.domain not in ("", "ai.onnx"):
         return UserError(
             f"operator {proto.domain}.{proto.op_type} is not supported",
