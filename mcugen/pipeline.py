@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from . import ir
 from .emit.artefact import Compiled, identifier, ports, step_name
@@ -15,6 +16,7 @@ from .errors import UserError
 from .frontend import read
 from .ops import FUNCTIONS, OPS
 from .ops.base import Lowering, check_limits
+from .ops.specialised import added, joined
 from .passes.alias_views import alias_views
 from .passes.decompose import decompose
 from .passes.drop_boundary import drop_boundary
@@ -32,7 +34,7 @@ from .passes.recognise_quantized import recognise_quantized
 from .passes.to_nhwc import to_nhwc
 from .passes.unary_chains_to_lut import unary_chains_to_lut
 from .passes.unsigned_to_signed import unsigned_to_signed
-from .plan import plan_steps
+from .plan import Lowered, plan_steps
 from .plan.overlap import overlap
 from .step import Step
 from .target import Core, core
@@ -110,7 +112,7 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         check_limits(OPS[node.op], graph, node)
     nodes = graph.producers()
 
-    def lower_band(graph: ir.Graph, node: ir.Node, step: Step) -> Step:
+    def band(graph: ir.Graph, node: ir.Node, step: Step) -> Step:
         kernels = "api" if step.kernel.startswith("arm_") else options.kernels
         return _lower_node(graph, target, replace(options, kernels=kernels), step.name, node)[0]
 
@@ -119,7 +121,14 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         found = _lower_node(graph, target, replace(options, kernels="api"), step.name, node)
         return found[0] if len(found) == 1 and found[0].scratch_bytes < step.scratch_bytes else None
 
-    planned = plan_steps(graph, lower(graph, target, options), lower_band, lean, options.ram)
+    def merge(layer: Step, add: Step) -> Step | None:
+        node = nodes.get(layer.outputs[0])
+        if node is None or node.op != "conv" or add.kernel != "mcugen_add_s8":
+            return None
+        (found,) = _lower_node(graph, target, options, layer.name, node, added(add, node.output))
+        return joined(found, add)
+
+    planned = plan_steps(graph, lower(graph, target, options), Lowered(band, lean, merge), options.ram)
     name = identifier(options.name or path.stem)
     return Compiled(
         name=name,
@@ -150,8 +159,15 @@ def lower(graph: ir.Graph, target: Core, options: Options) -> tuple[Step, ...]:
     return tuple(steps)
 
 
-def _lower_node(graph: ir.Graph, target: Core, options: Options, name: str, node: ir.Node) -> list[Step]:
-    lowering = Lowering(graph, target, options.requant, name, options.kernels, options.optimize == "speed")
+def _lower_node(
+    graph: ir.Graph,
+    target: Core,
+    options: Options,
+    name: str,
+    node: ir.Node,
+    adds: Mapping[str, Any] | None = None,
+) -> list[Step]:
+    lowering = Lowering(graph, target, options.requant, name, options.kernels, options.optimize == "speed", adds)
     try:
         lowered = OPS[node.op].lower(lowering, node)
     except UserError as error:  # of arithmetic, which knows no nodes

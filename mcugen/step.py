@@ -102,6 +102,7 @@ class Step:
     scratch_bytes: int = 0
     macs: int = 0
     in_place: tuple[str, ...] = ()  # inputs whose bytes the output may take
+    adds_to: str | None = None  # the input whose bytes it must take: the kernel adds to what stands at the output
     leads: tuple[tuple[str, int], ...] = ()  # (input, bytes by which the output must start before it to overlap it)
     rows: Rows | None = None
     tolerance: float = 0.0  # of a FLOAT step: error allowed, relative to the largest magnitude in its output

@@ -79,6 +79,10 @@ def test_what_lives_together_lies_apart(library: str, case: str, core: str, tmp_
         target = everything[step.outputs[0]]
         apart = {id(r): r for r in everything.values() if r.born < index <= r.last and r is not target}
         leads = dict(step.leads)
+        if step.adds_to is not None:
+            other = everything[step.adds_to]
+            assert (other.last, other.start, other.stop) == (index, target.start, target.stop), step.name
+            apart.pop(id(other))
         for name in step.inputs:
             source = everything.get(name)
             if source is None or source.last != index or name not in leads:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -99,6 +99,7 @@ class Lowering:
     name: str  # the step's C name
     kernels: str = "api"  # or "specialised"
     wide_weights: bool = False  # specialised kernels may spend flash on int16 weights
+    adds: Mapping[str, Any] | None = None  # fields of mcugen_layer for an Add to what stands at the output
 
     def type(self, name: str) -> TensorType:
         return self.graph.type(name)

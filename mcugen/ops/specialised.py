@@ -7,8 +7,9 @@ and the caller uses CMSIS-NN's call.
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -36,6 +37,7 @@ class Layer:
     x_zero: int
     clamp: tuple[int, int]
     wide: bool  # int16 weights, where they are faster
+    adds: Mapping[str, Any] | None = None  # see Lowering.adds
 
     @property
     def pixels(self) -> int:
@@ -80,6 +82,7 @@ class Kernel:
     pad_channels: int = 0  # channels that the tables hold beyond the layer's
     one_multiplier: bool = True  # the multiplier table may be a single entry
     by_address: bool = False  # its windows are the addresses of their taps
+    values_at: int | None = None  # byte of scratch from which on two pixels' values may wait for an Add; None: no Add
 
 
 def lower(
@@ -113,6 +116,7 @@ def lower(
         x_zero=x_zero,
         clamp=node.attrs["clamp"],
         wide=lowering.wide_weights,
+        adds=lowering.adds,
     )
     found = call(lowering.core.isa, conv)
     if found is None:
@@ -155,16 +159,43 @@ def call(isa: str, conv: Layer) -> Call | None:
     """How the layer is computed with that instruction set; None where no specialised kernel does."""
     folded = _folded_bias(conv)
     kernel = _KERNELS[isa](conv)
-    if folded is None or kernel is None:
+    if folded is None or kernel is None or (conv.adds is not None and kernel.values_at is None):
         return None
+    scratch_bytes = kernel.scratch_bytes
+    if conv.adds is not None and kernel.values_at is not None:
+        scratch_bytes = max(scratch_bytes, kernel.values_at + min(conv.pixels, 2) * conv.y_shape[3])
     fields, multiplier = _requantization(conv.channels, kernel)
     return Call(
         kernel=kernel.name,
-        fields=_geometry(conv) | fields | _weights(kernel),
+        fields=_geometry(conv) | fields | _weights(kernel) | dict(conv.adds or {}),
         weights=Table("weights", kernel.weights),
         bias=Table("bias", _padded(folded, kernel.pad_channels)),
         multiplier=multiplier,
-        scratch_bytes=kernel.scratch_bytes,
+        scratch_bytes=scratch_bytes,
+    )
+
+
+def added(add: Step, name: str) -> Mapping[str, Any]:
+    """Lowering.adds for the layer that makes operand `name` of the step `add`, a call of mcugen_add_s8."""
+    (params,) = (arg for _, arg in add.args if isinstance(arg, Struct))
+    return {"adds": 1 if add.inputs[0] == name else 2, "add": params.fields}
+
+
+def joined(layer: Step, add: Step) -> Step | None:
+    """One step for the layer, lowered with Lowering.adds, and the step `add`; None if its kernel does not add."""
+    if not any(isinstance(arg, Struct) and arg.fields.get("adds") for _, arg in layer.args):
+        return None
+    (other,) = (name for name in add.inputs if name != layer.outputs[0])
+    return replace(
+        layer,
+        args=tuple((role, Buffer(add.outputs[0]) if role == "output" else arg) for role, arg in layer.args),
+        inputs=(*layer.inputs, other),
+        outputs=add.outputs,
+        origin=(*layer.origin, *add.origin),
+        leads=(),
+        in_place=(other,),
+        adds_to=other,
+        notes=(*layer.notes, f"adds to what stands at its output, in place of {add.name}"),
     )
 
 
@@ -255,12 +286,14 @@ def _conv_dsp(conv: Layer) -> Kernel:
     placed = np.zeros((outputs + pad, 4 * groups), np.int8)
     placed[:outputs, : len(column)] = conv.weights.reshape(outputs, -1)[:, column]
     order = placed.reshape(-1, 2, groups, 4).transpose(0, 2, 1, 3)
+    columns = min(conv.pixels, 2) * 4 * groups * _INT16
     return Kernel(
         name="mcugen_fully_connected_dsp" if in_place else "mcugen_conv_dsp",
         weights=order.astype(np.int16) if conv.wide else order[..., _SXTB16],
-        scratch_bytes=0 if in_place else min(conv.pixels, 2) * 4 * groups * _INT16 + conv.window_copy_bytes,
+        scratch_bytes=0 if in_place else columns + conv.window_copy_bytes,
         unroll=_unroll(groups, 6 if in_place else 9),
         pad_channels=pad,
+        values_at=None if in_place else columns,
     )
 
 
@@ -297,12 +330,14 @@ def _conv_scalar(conv: Layer) -> Kernel:
     """mcugen_conv_scalar.h."""
     outputs, depth = len(conv.weights), conv.weights[0].size
     pad = max(4 - outputs, 0)
+    columns = 0 if conv.pointwise else min(conv.pixels, 2) * depth
     return Kernel(
         name="mcugen_conv_scalar",
         weights=np.pad(conv.weights.reshape(outputs, depth), ((0, pad), (0, 0))),
-        scratch_bytes=0 if conv.pointwise else min(conv.pixels, 2) * depth,
+        scratch_bytes=columns,
         unroll=_unroll(depth),
         pad_channels=pad,
+        values_at=columns,
     )
 
 

@@ -10,6 +10,7 @@ from ..step import Step
 from .allocate import Plan, allocate
 from .bands import Banded, Group, LowerBand, band, divisible, unlowered
 from .drift import against_drift
+from .fuse import Merge, fuse
 from .schedule import schedule
 
 _TURNS = (2, 4, 8, 16, 32, 64)
@@ -27,25 +28,48 @@ class Planned:
     plan: Plan
 
 
-def plan_steps(graph: Graph, steps: Sequence[Step], lower: LowerBand, lean: Lean, ram: int | None = None) -> Planned:
+@dataclass(frozen=True)
+class Lowered:
+    """How the steps are lowered otherwise."""
+
+    band: LowerBand
+    lean: Lean
+    merge: Merge
+
+
+def plan_steps(graph: Graph, steps: Sequence[Step], lowered: Lowered, ram: int | None = None) -> Planned:
     """The smallest arena of whole steps. If it exceeds `ram` bytes: bands, then kernels with less scratch.
 
     The cheapest that fits, or the smallest.
     """
     ordered = schedule(graph, steps)
-    best = _finish(band(graph, ordered, (), lower))
+    best = _finish(graph, ordered, (), lowered)
     if ram is None or best.plan.arena_bytes <= ram:
         return best
     groups = _groups(graph, ordered, ram)
-    banded = _finish(band(graph, ordered, groups, lower))
+    banded = _finish(graph, ordered, groups, lowered)
     if banded.plan.arena_bytes < best.plan.arena_bytes:
         best = banded
     else:
         groups = ()
-    return _leaner(graph, ordered, groups, lower, lean, best, ram)
+    return _leaner(graph, ordered, groups, lowered, best, ram)
 
 
-def _finish(banded: Banded) -> Planned:
+def _finish(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...], lowered: Lowered) -> Planned:
+    """The steps in bands, with their layers and Adds merged if that makes the arena smaller."""
+    apart = band(graph, steps, groups, lowered.band)
+    merged = fuse(apart, lowered.merge)
+    if len(merged.steps) == len(apart.steps):
+        return _place(apart)
+    return _smallest([_place(apart), _place(merged)])
+
+
+def _smallest(plans: Sequence[Planned]) -> Planned:
+    """The first of the smallest ones."""
+    return min(plans, key=lambda planned: planned.plan.arena_bytes)
+
+
+def _place(banded: Banded) -> Planned:
     graph, steps = against_drift(banded.graph, banded.steps, banded.places)
     return Planned(graph, steps, allocate(graph, steps, banded.places))
 
@@ -54,8 +78,7 @@ def _leaner(
     graph: Graph,
     steps: Sequence[Step],
     groups: tuple[Group, ...],
-    lower: LowerBand,
-    lean: Lean,
+    lowered: Lowered,
     best: Planned,
     ram: int,
 ) -> Planned:
@@ -65,11 +88,11 @@ def _leaner(
     while best.plan.arena_bytes > ram:
         peak = current.steps[current.plan.peak_step].name
         index = names.index(peak) if peak in names else None
-        exchanged = lean(changed[index]) if index is not None else None
+        exchanged = lowered.lean(changed[index]) if index is not None else None
         if index is None or exchanged is None:
             break
         changed[index] = exchanged
-        current = _finish(band(graph, changed, groups, lower))
+        current = _finish(graph, changed, groups, lowered)
         if current.plan.arena_bytes < best.plan.arena_bytes:
             best = current
     return best

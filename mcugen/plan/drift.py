@@ -102,5 +102,7 @@ def _reading(step: Step, names: Mapping[str, str]) -> Step:
         step,
         args=args,
         inputs=tuple(names.get(name, name) for name in step.inputs),
+        in_place=tuple(names.get(name, name) for name in step.in_place),
+        adds_to=step.adds_to and names.get(step.adds_to, step.adds_to),
         leads=tuple((names.get(name, name), lead) for name, lead in step.leads),
     )

@@ -51,7 +51,7 @@ class Storage:
 
 def storages(graph: Graph, steps: Sequence[Step], places: Places) -> list[Storage]:
     """Every storage that the steps touch, ordered by first use."""
-    find = _finder(graph, places)
+    find = finder(graph, places)
     touched: dict[str, list[Piece]] = {}
     parts: dict[str, dict[str, int]] = {}
 
@@ -82,10 +82,13 @@ def storages(graph: Graph, steps: Sequence[Step], places: Places) -> list[Storag
 
 
 def in_place(graph: Graph, steps: Sequence[Step], places: Places) -> dict[str, tuple[str, int]]:
-    """Outputs that take over exactly the bytes of an operand that dies (Step.in_place, where no lead says more)."""
+    """Outputs that take over exactly the bytes of an operand that dies (Step.in_place, where no lead says more).
+
+    What a step adds to (Step.adds_to) must be such an operand.
+    """
     found = dict(places)
     last: dict[str, int] = {}
-    find = _finder(graph, found)
+    find = finder(graph, found)
     for index, step in enumerate(steps):
         last.update({find(name)[0]: index for name in step.inputs})
     last.update({find(name)[0]: len(steps) for name in graph.outputs})
@@ -101,11 +104,12 @@ def in_place(graph: Graph, steps: Sequence[Step], places: Places) -> dict[str, t
                 continue
             last[root] = last.get(output, index)
             found[output] = (root, 0)
-            find = _finder(graph, found)
+            find = finder(graph, found)
+        assert step.adds_to is None or find(output) == find(step.adds_to), step.name
     return found
 
 
-def _finder(graph: Graph, places: Places) -> Callable[[str], tuple[str, int]]:
+def finder(graph: Graph, places: Places) -> Callable[[str], tuple[str, int]]:
     """Tensor -> (its storage, byte offset in it)."""
     views: dict[str, tuple[str, int]] = {n.output: (n.inputs[0], 0) for n in graph.nodes if n.op == "reshape"}
     views.update(places)
@@ -144,7 +148,7 @@ def leads(graph: Graph, steps: Sequence[Step], places: Places) -> dict[tuple[int
 
     where the step's kernel allows them to overlap (Step.leads).
     """
-    find = _finder(graph, places)
+    find = finder(graph, places)
     found: dict[tuple[int, str, str], int] = {}
     for index, step in enumerate(steps):
         target, at = find(step.outputs[0])

@@ -8,7 +8,8 @@
  * SXTB16 turns into it. An odd last channel has a partner in all tables, whose outputs are not stored.
  * Order: two pixels at a time; their windows are copied before their outputs are written.
  *
- * Scratch: two columns (one for a single pixel), then a window copy if the layer has borders or dilation. */
+ * Scratch: two columns (one for a single pixel), then a window copy if the layer has borders or dilation; in its place,
+ * later, the pixels' values if the layer adds them to what stands at output. */
 #ifndef MCUGEN_CONV_DSP_H
 #define MCUGEN_CONV_DSP_H
 
@@ -188,6 +189,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
     const int32_t row_bytes = p->filter_w * p->input_c, input_row = p->input_w * p->input_c;
     const int32_t pair_bytes = 8 * groups * p->weight_bytes;
     int16_t *const columns = scratch->buf;
+    int8_t *const copy = (int8_t *)(columns + 4 * groups * held_at_once);
     int32_t held = 0, left = pixels;
 
     for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
@@ -199,7 +201,6 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
                     mcugen_fill_column(p, input + window.y * input_row + window.x * p->input_c,
                                        input_row * p->dilation_h, column, held_at_once);
                 } else {
-                    int8_t *const copy = (int8_t *)(columns + 4 * groups * held_at_once);
                     mcugen_window_copy(p, input, window, copy);
                     mcugen_fill_column(p, copy, row_bytes, column, held_at_once);
                 }
@@ -209,6 +210,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
                     continue;
                 }
                 const int8_t *pair = weights;
+                int8_t *const values = p->adds ? copy : output;
                 for (int32_t c = 0; c < p->output_c; c += 2, pair += pair_bytes) {
                     const int32_t channels = p->output_c % 2 != 0 && c + 1 == p->output_c ? 1 : 2;
                     mcugen_sums s;
@@ -217,10 +219,13 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
                     } else {
                         s = mcugen_dot_2x2(columns, pair, groups, p->weight_bytes, p->unroll, bias + c);
                         if (pixels % 2 == 0 || held == 2) {
-                            mcugen_store_pair(p, s.a1, s.b1, multiplier, c, channels, output + p->output_c + c);
+                            mcugen_store_pair(p, s.a1, s.b1, multiplier, c, channels, values + p->output_c + c);
                         }
                     }
-                    mcugen_store_pair(p, s.a0, s.b0, multiplier, c, channels, output + c);
+                    mcugen_store_pair(p, s.a0, s.b0, multiplier, c, channels, values + c);
+                }
+                if (p->adds) {
+                    mcugen_layer_add(p, values, output, held * p->output_c);
                 }
                 output += held * p->output_c;
                 held = 0;

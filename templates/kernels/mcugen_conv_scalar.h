@@ -6,7 +6,8 @@
  * pixels. weights int8 [output_c, filter_h, filter_w, input_c]; tables hold at least four channels. Order: two pixels
  * at a time; windows that are copied are copied before their outputs are written.
  *
- * Scratch: two columns (one for a single pixel) if they are copied. */
+ * Scratch: two columns (one for a single pixel) if they are copied; then the pixels' values if the layer adds them to
+ * what stands at output. */
 #ifndef MCUGEN_CONV_SCALAR_H
 #define MCUGEN_CONV_SCALAR_H
 
@@ -147,8 +148,10 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
     const int32_t pixels = p->batch * p->output_h * p->output_w, held_at_once = pixels > 1 ? 2 : 1;
     const int32_t depth = p->filter_h * p->filter_w * p->input_c, row_bytes = p->filter_w * p->input_c;
     const int32_t input_row = p->input_w * p->input_c, last = p->output_c > 4 ? p->output_c - 4 : 0;
-    const int in_place = scratch->buf == NULL;
+    const int in_place = p->filter_h * p->filter_w * p->stride_h * p->stride_w == 1 && p->input_h == p->output_h &&
+                         p->input_w == p->output_w;
     const int8_t *column = in_place ? input : scratch->buf;
+    int8_t *const sums = p->adds ? (int8_t *)scratch->buf + (in_place ? 0 : held_at_once * depth) : NULL;
     int32_t held = 0, left = pixels;
 
     for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
@@ -171,19 +174,23 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                 if (held < held_at_once && left > 0) {
                     continue;
                 }
+                int8_t *const values = p->adds ? sums : output;
                 for (int32_t c = 0; c < p->output_c; c += 4) {
                     const int32_t first = c < last ? c : last;
                     const int8_t *rows = weights + first * depth;
                     if (pixels > 1 && (pixels % 2 == 0 || held == 2)) {
                         const mcugen_sums_2x4 s =
                             mcugen_dot_scalar(column, depth, 2, rows, depth, p->unroll, bias + first);
-                        mcugen_store_scalar(p, &s, 0, multiplier, first, output + first);
-                        mcugen_store_scalar(p, &s, 1, multiplier, first, output + p->output_c + first);
+                        mcugen_store_scalar(p, &s, 0, multiplier, first, values + first);
+                        mcugen_store_scalar(p, &s, 1, multiplier, first, values + p->output_c + first);
                     } else {
                         const mcugen_sums_2x4 s =
                             mcugen_dot_scalar(column, depth, 1, rows, depth, p->unroll, bias + first);
-                        mcugen_store_scalar(p, &s, 0, multiplier, first, output + first);
+                        mcugen_store_scalar(p, &s, 0, multiplier, first, values + first);
                     }
+                }
+                if (p->adds) {
+                    mcugen_layer_add(p, values, output, held * p->output_c);
                 }
                 column += in_place ? held * depth : 0;
                 output += held * p->output_c;

@@ -16,6 +16,7 @@
 #include <string.h>
 
 #include "arm_nn_types.h"
+#include "mcugen_add.h"
 #include "mcugen_requant.h"
 
 #if defined(__GNUC__)
@@ -55,6 +56,8 @@ typedef struct {
     int32_t weight_bytes;    /* 1 or 2: int8 or int16 weights, where the kernel knows both */
     int32_t unroll;          /* of the innermost loop: divides its length */
     int32_t by_address;      /* 1: a window is the addresses of its taps, where the kernel knows them */
+    int32_t adds;            /* 1, 2: the layer's values are a, b of `add`, the others stand at output; 0: no Add */
+    mcugen_add_params add;
 } mcugen_layer;
 
 MCUGEN_ALWAYS_INLINE int32_t mcugen_layer_requant(const mcugen_layer *p, int32_t acc, int32_t multiplier,
@@ -98,6 +101,14 @@ MCUGEN_ALWAYS_INLINE uint32_t mcugen_saturate_pair(const mcugen_layer *p, int32_
     return pair;
 }
 #endif
+
+/* `count` values of the layer, added to those at output. */
+MCUGEN_OUT_OF_LINE static void mcugen_layer_add(const mcugen_layer *p, const int8_t *values, int8_t *output,
+                                                int32_t count)
+{
+    const int8_t *const a = p->adds == 1 ? values : output;
+    mcugen_add_values(&p->add, a, a == values ? output : values, output, count);
+}
 
 /* Four bytes at any address, and back. */
 MCUGEN_ALWAYS_INLINE uint32_t mcugen_load_word(const int8_t *bytes)

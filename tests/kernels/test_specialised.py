@@ -75,7 +75,17 @@ def test_portable_path(isa: str, fpu: int, standard: str, tmp_path: Path) -> Non
     source, binary = tmp_path / "cases.c", tmp_path / "cases"
     source.write_text(program(isa, [problem(case) for case in cases]))
     flags = [f"-std={standard}", "-O1", "-ffp-contract=off", f"-DMCUGEN_REQUANT_FPU={fpu}"]
-    command = ["gcc", *flags, *WARNINGS, *TRAPS, *(f"-I{path}" for path in INCLUDES), str(source), "-o", str(binary)]
+    command = [
+        "gcc",
+        *flags,
+        *WARNINGS,
+        *TRAPS,
+        *(f"-I{path}" for path in INCLUDES),
+        str(source),
+        "-lm",
+        "-o",
+        str(binary),
+    ]
     subprocess.run(command, check=True)
     done = subprocess.run([binary], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
