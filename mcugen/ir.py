@@ -105,9 +105,10 @@ class Graph:
     outputs: tuple[str, ...]
     values: Mapping[str, Value]
     nodes: tuple[Node, ...]
-    # The model's activations were uint8: ORT's arithmetic runs on our int8 values + 128, and its float roundings
-    # depend on that.
+    # The model's 8-bit (16-bit) activations were unsigned: ORT's arithmetic runs on our values + 128 (+ 32768), and its
+    # float roundings depend on that.
     unsigned: bool = False
+    unsigned16: bool = False
     apart: frozenset[str] = frozenset()  # inputs and outputs in buffers of the caller's own, outside the arena
 
     def replace(self, **changes: Any) -> Graph:

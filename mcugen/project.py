@@ -126,7 +126,7 @@ def _vectors(compiled: Compiled) -> dict[str, Any]:
     shown = to_model(compiled, firmware)
     equal = all(np.array_equal(shown[name], pinned[name].reshape(shown[name].shape)) for name in shown)
     what = "the pinned session" if equal else "the canonical integer graph"
-    states = tolerances(compiled)
+    states = tolerances(compiled, canonical=True)
     allowed = {name: states[name].allowed(array, 1.0) for name, array in firmware.items() if name in states}
     source = f"inputs random (seed 0), outputs of ONNX Runtime {oracle.environment()['onnxruntime']}, {what}"
     return {"samples": count, "source": source, "vectors": vector_view(compiled, samples.firmware, firmware, allowed)}

@@ -91,6 +91,46 @@ def split(scale: ArrayLike) -> Multiplier:
     return Multiplier(multiplier, np.where(dead, 0, np.minimum(exponent, 31)).astype(np.int32))
 
 
+_WIDE_PRODUCT = 61
+"""Bits of the largest product of a 16-bit layer: what int64 holds with a rounding half."""
+
+
+@dataclass(frozen=True)
+class WideMultiplier:
+    """y = rne(acc * multiplier[c] / 2^shift[c]) for an int64 sum: i32[C] each, shift in [1, 61]."""
+
+    multiplier: Int32
+    shift: Int32
+
+
+def wide_multiplier(sx: Real, sw: ArrayLike, sy: Real, reach: ArrayLike) -> WideMultiplier:
+    """The factor sx * sw / sy of a layer with 16-bit activations, for sums of magnitude reach[c] at most.
+
+    ORT computes such a layer in float32 on real numbers. The nearest integers to that are the sums themselves, times
+    the factor with as many bits as the product leaves room for: 31 for sums below 2^30, never fewer than 24.
+    """
+    weights = np.atleast_1d(_scale("weight scale", sw)).astype(np.float64)
+    ratio = float(_scale("input scale", sx)) * weights / float(_scale("output scale", sy))
+    mantissa, exponent = np.frexp(ratio)
+    room = _WIDE_PRODUCT - np.frexp(np.maximum(np.asarray(reach, np.float64), 1.0))[1]
+    bits = np.broadcast_to(np.minimum(room, 31), ratio.shape)
+    if np.any(bits < 24):
+        raise UserError(
+            f"a sum reaches {float(np.max(reach)):g}, beyond the 2^37 of layers with 16-bit activations.",
+            hint="Quantize this layer to 8 bits.",
+        )
+    shift = bits - exponent
+    if np.any(shift < 1):
+        raise UserError(
+            f"a requantization scale is {ratio[shift < 1].max():g}; it must be below 2^23.",
+            hint="Check the model's scales: one of them is far out of range.",
+        )
+    # A factor of 2^bits does not fit int32 where bits is 31; a tiny one loses bits that no sum can show.
+    multiplier = np.rint(np.ldexp(mantissa, bits + np.minimum(_WIDE_PRODUCT - shift, 0)))
+    multiplier = np.minimum(multiplier, 2.0**31 - 1)
+    return WideMultiplier(multiplier.astype(np.int32), np.minimum(shift, _WIDE_PRODUCT).astype(np.int32))
+
+
 def _scale(name: str, value: ArrayLike) -> Float32:
     with np.errstate(over="ignore"):
         scale = np.asarray(value, np.float32)

@@ -11,6 +11,7 @@ import numpy as np
 PROVED = "proved"  # equals ORT for every reachable value, checked at compile time
 TABLE = "table"  # a table computed by ORT itself
 REPLICATED = "replicated"  # float32 arithmetic in ORT's own order
+INTEGER = "integer"  # equals the canonical integer graph; ORT computes in float, and the step states the difference
 COPY = "copy"  # moves bytes, computes nothing
 FLOAT = "float"  # float32 arithmetic in an order of our own; the step states its tolerance
 
@@ -20,9 +21,13 @@ MOVE = "mcugen_move_s8"  # the kernel whose input and output may overlap in any 
 
 @dataclass(frozen=True)
 class Buffer:
-    """A pointer to a tensor: in the arena, or to its table if it is a constant."""
+    """A pointer to a tensor: in the arena, or to its table if it is a constant.
+
+    as_bytes: for a kernel that moves elements of any width as int8.
+    """
 
     value: str
+    as_bytes: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,6 +111,7 @@ class Step:
     leads: tuple[tuple[str, int], ...] = ()  # (input, bytes by which the output must start before it to overlap it)
     rows: Rows | None = None
     tolerance: float = 0.0  # of a FLOAT step: error allowed, relative to the largest magnitude in its output
+    codes: int = 0  # of an INTEGER step: how far ORT's own float arithmetic may be, in steps of the output's scale
     notes: tuple[str, ...] = field(default=())
 
     @property

@@ -1,7 +1,7 @@
 """Small quantized ONNX models, built node by node with fixed seeds: what the tests compile.
 
-`Net` writes the QDQ form. Zero points are given as for int8; a uint8 net adds 128. `qoperator` writes single
-QOperator nodes.
+`Net` writes the QDQ form. Zero points are given as for int8; a uint8 net adds 128 (uint16: 32768). `qoperator` writes
+single QOperator nodes.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class Net:
 
     def __init__(self, dtype: str = "uint8", *, seed: int = 0, opset: int = 17) -> None:
         self.dtype = np.dtype(dtype)
-        self.origin = 128 if dtype == "uint8" else 0
+        self.origin = {"uint8": 128, "uint16": 32768}.get(dtype, 0)
         self.rng = np.random.default_rng(seed)
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
@@ -82,6 +82,11 @@ class Net:
 
     def real(self, x: Tensor) -> str:
         return self.node("DequantizeLinear", x.name, *self.params(x.scale, x.zero_point))
+
+    def real_of(self, x: Tensor, dtype: str) -> str:
+        """DequantizeLinear of a tensor of another type than the net's."""
+        zero = np.asarray(x.zero_point).astype(dtype)
+        return self.node("DequantizeLinear", x.name, self.constant(x.scale, "scale"), self.constant(zero, "zero_point"))
 
     # Edges
 
@@ -212,6 +217,8 @@ class Net:
 
     def shape(self, *sizes: int) -> str:
         return self.constant(np.array(sizes, np.int64), "shape")
+
+    axes = shape
 
 
 def qoperator(

@@ -14,7 +14,7 @@ ROOT = Path(mcugen.__file__).parent
 LAYERS: tuple[tuple[str, ...], ...] = (
     ("errors", "resources", "folder"),
     ("ir",),
-    ("requant", "oracle", "target", "step"),
+    ("requant", "pieces", "oracle", "target", "step"),
     ("frontend",),
     ("ops",),
     ("passes",),

@@ -115,10 +115,27 @@ def _negative_scale() -> onnx.ModelProto:
     return net.model()
 
 
-def _wide_activation() -> onnx.ModelProto:
-    net = Net(opset=21)
-    net.dtype, net.origin = np.dtype("int16"), 0
-    net.output(net.op("Neg", net.input((1, 6)), name="head/Neg"))
+def _wide_operator() -> onnx.ModelProto:
+    net = Net("int16", opset=21)
+    position = net.node("ArgMax", net.real(net.input((1, 6))), name="head/ArgMax", axis=1)
+    net.outputs.append(helper.make_tensor_value_info(position, TensorProto.INT64, None))
+    return net.model()
+
+
+def _narrow_activation() -> onnx.ModelProto:
+    net = Net("int8", opset=21)
+    x = net.quantize(net.float_input((1, 6)), 0.1)
+    y = net.node("QuantizeLinear", net.real(x), *net.params(0.5, 0), name="head/Q", output_dtype=TensorProto.INT4)
+    net.nodes[-1].input.pop()
+    net.outputs.append(helper.make_tensor_value_info(y, TensorProto.INT4, [1, 6]))
+    return net.model()
+
+
+def _half_precision() -> onnx.ModelProto:
+    net = Net()
+    net.inputs.append(helper.make_tensor_value_info("x", TensorProto.FLOAT16, [1, 6]))
+    net.node("Neg", "x", name="head/Neg")
+    net.outputs.append(helper.make_tensor_value_info(net.nodes[-1].output[0], TensorProto.FLOAT16, [1, 6]))
     return net.model()
 
 
@@ -143,7 +160,9 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "dilated same padding": (_dilated_same_padding, ("Conv_", "SAME_UPPER", "explicit pads")),
     "far bias scale": (_far_bias_scale, ("head/Gemm", "bias scale", "input scale * weight scale")),
     "negative scale": (_negative_scale, ("QuantizeLinear", "not a positive number", "Quantize the model again")),
-    "16-bit activation": (_wide_activation, ("int16", "int8 or uint8")),
+    "operator without 16 bits": (_wide_operator, ("head/ArgMax", "activations of 16 bits", "8 bits")),
+    "4-bit activation": (_narrow_activation, ("head/Q", "activations of 4 bits", "8 or 16 bits")),
+    "half precision": (_half_precision, ("tensor type float16", "int8 or uint8")),
     "control flow": (_loop, ("body/If", "control flow")),
 }
 

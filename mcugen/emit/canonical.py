@@ -31,7 +31,7 @@ def canonical_model(compiled: Compiled, every_step: bool = False) -> onnx.ModelP
 
     def info(name: str) -> onnx.ValueInfoProto:
         type = graph.type(name)
-        dtype = canonical.dtype if type.dtype == "int8" else np.dtype(type.dtype)
+        dtype = canonical.native_type(type.dtype)
         return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), type.shape)
 
     nodes = canonical.nodes
@@ -46,14 +46,15 @@ def canonical_model(compiled: Compiled, every_step: bool = False) -> onnx.ModelP
 
 
 def to_native(compiled: Compiled, values: np.ndarray) -> np.ndarray:
-    """The firmware's int8 values in the model's own type (uint8 = + 128); float32 as it is."""
-    if values.dtype != np.int8 or not compiled.graph.unsigned:
+    """The firmware's integers in the model's own type (uint8 = + 128, uint16 = + 32768); float32 as it is."""
+    if values.dtype not in (np.int8, np.int16):
         return values
-    return (values.astype(np.int16) + 128).astype(np.uint8)
+    return Canonical(compiled.graph).native(values)
 
 
 def from_native(compiled: Compiled, values: np.ndarray) -> np.ndarray:
     """The inverse of `to_native`."""
-    if values.dtype != np.uint8:
+    if values.dtype not in (np.uint8, np.uint16):
         return values
-    return (values.astype(np.int16) - 128).astype(np.int8)
+    signed = np.dtype(f"int{8 * values.dtype.itemsize}")
+    return (values.astype(np.int32) + np.iinfo(signed).min).astype(signed)

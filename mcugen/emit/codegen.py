@@ -19,13 +19,14 @@ from .. import __version__, resources
 from ..ir import TensorType
 from ..step import MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port
-from .sources import has_header, is_float
+from .sources import has_header, header_of
 
 _CTYPES = {
     "int8": "int8_t",
     "uint8": "uint8_t",
     "bool": "uint8_t",
     "int16": "int16_t",
+    "uint16": "uint16_t",
     "int32": "int32_t",
     "int64": "int64_t",
     "float32": "float",
@@ -159,8 +160,8 @@ class _Context:
         tables = list(self.tables.values())
         kernels = sorted({step.kernel for step in compiled.steps})
         uses_cmsis = any(kernel.startswith("arm_") for kernel in kernels)
-        headers = ["arm_nnfunctions.h"] + (["mcugen_kernels.h"] if any(k.startswith("mcugen") for k in kernels) else [])
-        headers += ["mcugen_kernels_f32.h"] if any(is_float(kernel) for kernel in kernels) else []
+        own = [kernel for kernel in kernels if kernel.startswith("mcugen")]
+        headers = ["arm_nnfunctions.h", *sorted({"mcugen_kernels.h", *map(header_of, own)} if own else ())]
         headers += [f"{kernel}.h" for kernel in kernels if has_header(kernel)]
         return {
             "name": compiled.name,
@@ -249,7 +250,8 @@ class _Context:
         """Address of a tensor: in the arena (at the offset that `at` names, if it does), or its table."""
         data = self.compiled.graph.data(value)
         if data is not None:
-            return self._table(Table(f"constant_{len(self.tables)}", data), value, "constant", shared=True)
+            name = self._table(Table(f"constant_{len(self.tables)}", data), value, "constant", shared=True)
+            return name if ctype == _CTYPES[data.dtype.name] else f"(const {ctype} *)(const void *){name}"
         offset = at or str(self.compiled.plan.addresses[value])
         through_void = "" if ctype == "int8_t" else f"({const}void *)"  # the plan aligns what bytes need not be
         return f"({const}{ctype} *){through_void}({base} + {offset})"
@@ -276,7 +278,8 @@ class _Context:
         for role, arg in step.args:
             if isinstance(arg, Buffer):
                 const = "" if arg.value in step.outputs else "const "
-                ctype = "int8_t" if step.kernel == MOVE else _CTYPES[graph.type(arg.value).dtype]
+                as_bytes = arg.as_bytes or step.kernel == MOVE
+                ctype = "int8_t" if as_bytes else _CTYPES[graph.type(arg.value).dtype]
                 at = f"{role}_at" if self.repeated[name] > 1 and arg.value in plan.addresses else None
                 if at is not None:
                     places[at] = plan.addresses[arg.value]

@@ -22,6 +22,13 @@ def is_float(kernel: str) -> bool:
     return kernel.startswith(("mcugen_f32_", "mcugen_dynamic_"))
 
 
+def header_of(kernel: str) -> str:
+    """The header that declares a kernel of ours: 8-bit ones share the first; float32 and 16-bit ones have their own."""
+    if is_float(kernel):
+        return "mcugen_kernels_f32.h"
+    return "mcugen_kernels_s16.h" if "_s16" in kernel else "mcugen_kernels.h"
+
+
 @dataclass(frozen=True)
 class Parts:
     """Paths of kernels and below cmsis/ that the model needs; only what it calls."""

@@ -16,6 +16,10 @@ _DTYPES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.UINT8: "uint8",
     onnx.TensorProto.INT8: "int8",
+    onnx.TensorProto.UINT16: "uint16",
+    onnx.TensorProto.INT16: "int16",
+    onnx.TensorProto.UINT4: "uint4",
+    onnx.TensorProto.INT4: "int4",
     onnx.TensorProto.INT32: "int32",
     onnx.TensorProto.INT64: "int64",
     onnx.TensorProto.BOOL: "bool",
@@ -96,16 +100,20 @@ def _type(info: onnx.ValueInfoProto) -> TensorType:
     tensor = info.type.tensor_type
     if tensor.elem_type not in _DTYPES:
         found = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise UserError(
-            f"tensor type {found} is not supported (8-bit activations and weights are)",
-            origin=info.name,
-            hint="Quantize the model to int8 or uint8.",
-        )
+        raise _unsupported(found, info.name)
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     item = np.dtype(_DTYPES[tensor.elem_type]).itemsize
     if any(d < 0 for d in shape) or np.prod(shape, dtype=object) * item >= 2**31:
         raise UserError(f"a tensor of shape {list(shape)} is beyond 2 GB", origin=info.name)
     return TensorType(_DTYPES[tensor.elem_type], shape)
+
+
+def _unsupported(kind: str, origin: str) -> UserError:
+    return UserError(
+        f"tensor type {kind} is not supported (activations of 8 and 16 bits and weights of 4 and 8 bits are)",
+        origin=origin,
+        hint="Quantize the model to int8 or uint8.",
+    )
 
 
 def _unknown(proto: onnx.NodeProto, origin: str, output: str) -> UserError:
@@ -131,11 +139,7 @@ def _unknown(proto: onnx.NodeProto, origin: str, output: str) -> UserError:
 def _array(tensor: onnx.TensorProto) -> np.ndarray:
     if tensor.data_type not in _DTYPES:
         found = onnx.TensorProto.DataType.Name(tensor.data_type).lower()
-        raise UserError(
-            f"tensor type {found} is not supported (8-bit activations and weights are)",
-            origin=f"initializer {tensor.name}",
-            hint="Quantize the model to int8 or uint8.",
-        )
+        raise _unsupported(found, f"initializer {tensor.name}")
     return numpy_helper.to_array(tensor)
 
 

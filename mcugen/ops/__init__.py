@@ -25,6 +25,7 @@ from .float_rnn import DYNAMIC_LSTM, FLOAT_RNN
 from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
+from .layer_16 import CONV_16, FULLY_CONNECTED_16
 from .layout import CONCAT, COPY_OF, PAD, RESHAPE, TRANSPOSE
 from .matmul import MATMUL
 from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
@@ -67,6 +68,8 @@ OPS: dict[str, OpDef] = {
         COPY_OF,
         QUANTIZE,
         DEQUANTIZE,
+        CONV_16,
+        FULLY_CONNECTED_16,
         DYNAMIC_QUANTIZE,
         DYNAMIC_CONV,
         DYNAMIC_FULLY_CONNECTED,
@@ -90,8 +93,11 @@ OPS: dict[str, OpDef] = {
     )
 }
 
-# ONNX operator -> the OpDef that recognises it between DequantizeLinear and QuantizeLinear.
-RECOGNISED: dict[str, OpDef] = {name: op for op in OPS.values() if op.recognise for name in op.onnx}
+# ONNX operator -> the OpDef that recognises it between DequantizeLinear and QuantizeLinear; by the activations' width.
+RECOGNISED: dict[str, OpDef] = {name: op for op in OPS.values() if op.recognise and 8 in op.bits for name in op.onnx}
+RECOGNISED_16: dict[str, OpDef] = {
+    name: op for op in OPS.values() if op.recognise and 16 in op.bits for name in op.onnx
+}
 
 # ONNX operator -> the OpDef that takes it on float32 tensors.
 FLOATS: dict[str, OpDef] = {name: op for op in OPS.values() if op.from_float for name in op.onnx}

@@ -112,15 +112,13 @@ class Lowering:
 
 
 class Canonical:
-    """Collects the canonical integer ONNX graph, in the model's own activation type (graph.unsigned).
+    """Collects the canonical integer ONNX graph, in the model's own activation types (graph.unsigned, .unsigned16).
 
     Weights take the activations' type too: ORT's u8-u8 and s8-s8 kernels need no VNNI to be exact.
     """
 
     def __init__(self, graph: Graph) -> None:
         self.graph = graph
-        self.origin = 128 if graph.unsigned else 0
-        self.dtype = np.dtype(np.uint8 if graph.unsigned else np.int8)
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
 
@@ -137,23 +135,55 @@ class Canonical:
         zero = found.zero_point if per_channel else found.zero_point.reshape(())
         return [
             self.constant(f"{name}/scale", scale),
-            self.constant(f"{name}/zero_point", self.native(zero)),
+            self.constant(f"{name}/zero_point", self.native(zero, self.graph.type(name).dtype)),
         ]
+
+    def q_zero(self, name: str) -> int:
+        """The zero point of value `name`, in the type the model has there."""
+        found = self.graph.type(name).quant
+        assert found is not None, name
+        return int(self.native(found.per_tensor[1], self.graph.type(name).dtype))
 
     def tensor(self, name: str) -> str:
         """The tensor of value `name` in the model's own type; constants become initializers."""
         data = self.graph.data(name)
         if data is not None:
-            self.constant(name, self.native(data) if data.dtype == np.int8 else data)
+            self.constant(name, self.native(data) if data.dtype in (np.int8, np.int16) else data)
         return name
 
-    def native(self, int8_values: Any) -> np.ndarray:
-        """int8 values (of any integer dtype) in the model's own type."""
-        return (np.asarray(int8_values).astype(np.int16) + self.origin).astype(self.dtype)
+    def native_type(self, dtype: str) -> np.dtype[Any]:
+        """What a tensor of ours has in the model: uint8 for int8, uint16 for int16 where activations are unsigned."""
+        unsigned = {"int8": self.graph.unsigned, "int16": self.graph.unsigned16}.get(dtype, False)
+        return np.dtype(f"u{dtype}" if unsigned else dtype)
+
+    def native(self, values: Any, dtype: str = "") -> np.ndarray:
+        """Values of a tensor of ours in the model's own type; dtype: the tensor's, where the array has another."""
+        array = np.asarray(values)
+        dtype = dtype or ("int16" if array.dtype == np.int16 else "int8")
+        native = self.native_type(dtype)
+        return (array.astype(np.int32) + np.iinfo(native).min - np.iinfo(dtype).min).astype(native)
 
     def number(self, name: str, value: float) -> np.ndarray:
-        """`value`, as it stands in the int8 or float32 tensor `name`, in the tensor's own type."""
-        return np.asarray(value, np.float32) if self.graph.type(name).dtype == "float32" else self.native(value)
+        """`value`, as it stands in the tensor `name`, in the type the model has there."""
+        dtype = self.graph.type(name).dtype
+        return np.asarray(value, np.float32) if dtype == "float32" else self.native(value, dtype)
+
+    def initial(self, name: str) -> np.ndarray:
+        """The contents of the initializer `name`."""
+        return numpy_helper.to_array(self.initializers[name])
+
+    def wide(self, name: str, key: str) -> str:
+        """The integers of the 16-bit tensor `name` as float32, which holds them exactly, for node output `key`.
+
+        ORT moves and compares no 16-bit integers in most of its operators.
+        """
+        output = f"{name}/wide for {key}/{len(self.nodes)}"
+        return self.add("Cast", [self.tensor(name)], output, to=onnx.TensorProto.FLOAT)
+
+    def narrow(self, value: str, output: str) -> None:
+        """The 16-bit tensor `output` from integers in another type."""
+        native = self.native_type(self.graph.type(output).dtype)
+        self.add("Cast", [value], output, to=helper.np_dtype_to_tensor_dtype(native))
 
     def add(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
         kept = {key: value for key, value in attributes.items() if value is not None}
@@ -247,6 +277,7 @@ class OpDef:
                attribute), "axes" (reduces axes that must lie together), "fixed" (wants the order it was exported in)
     exactness  for the support table; each Step states its own
     in_float   ORT runs it in float, element by element, and so an activation behind it changes nothing
+    bits       the widths of the quantized activations it takes
     """
 
     name: str
@@ -260,6 +291,7 @@ class OpDef:
     fit: Callable[[Fitter, Node], bool] | None = None
     limits: tuple[Limit, ...] = field(default=())
     in_float: bool = False
+    bits: tuple[int, ...] = (8,)
     about: str = ""
 
 
@@ -272,6 +304,7 @@ def check_limits(definition: OpDef, graph: Graph, node: Node) -> None:
                 origin=node.where,
                 hint="Feed a larger input (--shape), or use smaller windows.",
             )
+    _check_bits(definition, graph, node)
     for limit in definition.limits:
         try:
             found = limit(graph, node)
@@ -280,6 +313,21 @@ def check_limits(definition: OpDef, graph: Graph, node: Node) -> None:
         if found is not None:
             rule, _, hint = " ".join((limit.__doc__ or "").split()).partition(". ")
             raise UserError(f"{rule.rstrip('.')} ({found}).", hint=hint, origin=node.where)
+
+
+_BITS = {"int8": 8, "int16": 16}
+
+
+def _check_bits(definition: OpDef, graph: Graph, node: Node) -> None:
+    """UserError if a quantized activation of the node is wider than its operator takes."""
+    for name in (*filter(None, node.inputs), *node.outputs):
+        bits = _BITS.get(graph.type(name).dtype, 0) if graph.data(name) is None else 0
+        if bits and bits not in definition.bits:
+            raise UserError(
+                f"{definition.name} does not take activations of {bits} bits",
+                origin=node.where,
+                hint="Quantize its inputs and outputs to 8 bits, or leave it in float (`mcugen ops` lists the types).",
+            )
 
 
 def members(params: Any) -> dict[str, Any]:

@@ -17,13 +17,19 @@ def _canonical_dequantize(c: Canonical, node: Node) -> None:
     c.add("DequantizeLinear", [c.tensor(node.inputs[0]), *c.q(node.inputs[0])], node.output)
 
 
+_KIND = {"int8": "s8", "int16": "s16"}
+
+
 def _lower(kernel: str, quantized: str) -> Callable[[Lowering, Node], Step]:
+    """kernel: with {} for the integer type."""
+
     def lower(lowering: Lowering, node: Node) -> Step:
         x = node.inputs[0]
-        scale, zero_point = lowering.quant(node.output if quantized == "output" else x)
+        integer = node.output if quantized == "output" else x
+        scale, zero_point = lowering.quant(integer)
         return Step(
             name=lowering.name,
-            kernel=kernel,
+            kernel=kernel.format(_KIND[lowering.type(integer).dtype]),
             args=(
                 ("input", Buffer(x)),
                 ("output", Buffer(node.output)),
@@ -44,9 +50,10 @@ QUANTIZE = OpDef(
     name="quantize",
     onnx=("QuantizeLinear",),
     canonical=_canonical_quantize,
-    lower=_lower("mcugen_quantize_f32_s8", "output"),
+    lower=_lower("mcugen_quantize_f32_{}", "output"),
     layout="elementwise",
     exactness=PROVED,
+    bits=(8, 16),
     about="at the model's inputs, with --io float; between layers it is part of the layer before",
 )
 
@@ -54,8 +61,9 @@ DEQUANTIZE = OpDef(
     name="dequantize",
     onnx=("DequantizeLinear",),
     canonical=_canonical_dequantize,
-    lower=_lower("mcugen_dequantize_s8_f32", "input"),
+    lower=_lower("mcugen_dequantize_{}_f32", "input"),
     layout="fixed",  # so that a transpose before it moves bytes, not floats
     exactness=PROVED,
+    bits=(8, 16),
     about="at the model's outputs, with --io float; between layers it is part of the layer behind",
 )

@@ -124,20 +124,22 @@ def _canonical_concat(c: Canonical, node: Node) -> None:
 
 
 def _lower_concat(lowering: Lowering, node: Node) -> tuple[Step, ...]:
-    axis, shape = node.attrs["axis"], lowering.type(node.output).shape
+    axis, shape, dtype = node.attrs["axis"], lowering.type(node.output).shape, lowering.type(node.output).dtype
+    is_float = dtype == "float32"
+    width = 1 if is_float else np.dtype(dtype).itemsize
     rows = int(np.prod(shape[:axis], dtype=np.int64))
-    stride = int(np.prod(shape[axis:], dtype=np.int64))
+    stride = int(np.prod(shape[axis:], dtype=np.int64)) * width
     steps = []
     offset = 0
     for index, x in enumerate(node.inputs):
-        row_size = lowering.type(x).count // rows
+        row_size = lowering.type(x).count // rows * width
         steps.append(
             Step(
                 name=f"{lowering.name}_{index}",
-                kernel="mcugen_copy_s8" if lowering.type(x).dtype == "int8" else "mcugen_f32_copy",
+                kernel="mcugen_f32_copy" if is_float else "mcugen_copy_s8",
                 args=(
-                    ("input", Buffer(x)),
-                    ("output", Buffer(node.output)),
+                    ("input", Buffer(x, as_bytes=width > 1)),
+                    ("output", Buffer(node.output, as_bytes=width > 1)),
                     ("rows", rows),
                     ("row_size", row_size),
                     ("offset", offset),
@@ -158,7 +160,11 @@ def _canonical_pad(c: Canonical, node: Node) -> None:
     pads = c.constant(f"{node.output}/pads", np.array(node.attrs["pads"], np.int64))
     value = c.constant(f"{node.output}/value", c.number(node.output, node.attrs["value"]))
     assert len(node.attrs["pads"]) == 2 * rank
-    c.add("Pad", [c.tensor(node.inputs[0]), pads, value], node.output)
+    if c.graph.type(node.output).dtype != "int16":
+        c.add("Pad", [c.tensor(node.inputs[0]), pads, value], node.output)
+        return
+    wide = c.constant(f"{node.output}/wide value", c.initial(value).astype(np.float32))
+    c.narrow(c.add("Pad", [c.wide(node.inputs[0], node.output), pads, wide], f"{node.output}/wide"), node.output)
 
 
 def _lower_pad(lowering: Lowering, node: Node) -> Step:
@@ -166,14 +172,15 @@ def _lower_pad(lowering: Lowering, node: Node) -> Step:
     shape, pads = lowering.type(x).shape, node.attrs["pads"]
     ones = (1,) * (4 - len(shape))
     zeros = (0,) * (4 - len(shape))
-    is_float = lowering.type(x).dtype == "float32"
+    kernel = {"int8": "arm_pad_s8", "int16": "mcugen_pad_s16", "float32": "mcugen_f32_pad"}[lowering.type(x).dtype]
+    value = node.attrs["value"]
     return Step(
         name=lowering.name,
-        kernel="mcugen_f32_pad" if is_float else "arm_pad_s8",
+        kernel=kernel,
         args=(
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
-            ("pad_value", np.float32(node.attrs["value"]) if is_float else node.attrs["value"]),
+            ("pad_value", np.float32(value) if lowering.type(x).dtype == "float32" else value),
             ("input_size", dims((*ones, *shape))),
             ("pre_pad", dims((*zeros, *pads[: len(shape)]))),
             ("post_pad", dims((*zeros, *pads[len(shape) :]))),
@@ -182,7 +189,7 @@ def _lower_pad(lowering: Lowering, node: Node) -> Step:
         outputs=(node.output,),
         exactness=COPY,
         origin=node.origin,
-        returns_status=not is_float,
+        returns_status=kernel.startswith("arm_"),
     )
 
 
@@ -201,6 +208,7 @@ RESHAPE = OpDef(
     lower=_lower_reshape,
     layout="fixed",
     exactness=COPY,
+    bits=(8, 16),
     about="views: nothing happens at run time",
 )
 
@@ -212,6 +220,7 @@ COPY_OF = OpDef(
     lower=_lower_copy,
     layout="fixed",
     exactness=COPY,
+    bits=(8, 16),
 )
 
 TRANSPOSE = OpDef(
@@ -222,6 +231,7 @@ TRANSPOSE = OpDef(
     layout="fixed",
     exactness=COPY,
     limits=(_loops_at_most,),
+    bits=(8, 16),
     about="cancelled where it can be; up to 6 axes permuted apart",
 )
 
@@ -232,6 +242,7 @@ CONCAT = OpDef(
     lower=_lower_concat,
     layout="axis",
     exactness=COPY,
+    bits=(8, 16),
     about="any axis; inputs with other scales pass a table first",
 )
 
@@ -243,5 +254,6 @@ PAD = OpDef(
     layout="axis",
     exactness=COPY,
     limits=(_pad_rank,),
+    bits=(8, 16),
     about="constant value; folded into the convolution behind it where that pads with its zero point",
 )

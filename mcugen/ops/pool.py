@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+import onnx
 
 from .. import requant
 from ..errors import UserError
@@ -62,7 +63,12 @@ def _canonical_max(c: Canonical, node: Node) -> None:
     end = [(o - 1) * s + r - i - p for o, s, r, i, p in zip(y_hw, strides, reach, x_hw, pads, strict=False)]
     full = (*pads[:2], *(max(e, 0) for e in end))
     given = {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": full}
-    c.add("MaxPool", [c.nchw(node.inputs[0])], y, **given)
+    x = c.nchw(node.inputs[0])
+    if c.graph.type(node.output).dtype == "int16":
+        x = c.add("Cast", [x], f"{x}/wide", to=onnx.TensorProto.FLOAT)
+        c.narrow(c.from_nchw(c.add("MaxPool", [x], y, **given), f"{node.output}/wide"), node.output)
+        return
+    c.add("MaxPool", [x], y, **given)
     c.from_nchw(y, node.output)
 
 
@@ -106,9 +112,10 @@ def _lower_max(lowering: Lowering, node: Node) -> Step:
     x, dilations = node.inputs[0], node.attrs["dilations"]
     context: tuple[tuple[str, Any], ...] = (("context", Scratch()),)
     kernel, params, fields = "arm_max_pool_s8", "cmsis_nn_pool_params", {"activation": activation((-128, 127))}
-    if dilations != (1, 1):
+    wide = lowering.type(x).dtype == "int16"
+    if dilations != (1, 1) or wide:
         context = ()
-        kernel, params = "mcugen_max_pool_dilated_s8", "mcugen_max_pool_dilated_params"
+        kernel, params = f"mcugen_max_pool_{'s16' if wide else 'dilated_s8'}", "mcugen_max_pool_dilated_params"
         fields = {"dilation": tile(dilations)}
     return Step(
         name=lowering.name,
@@ -217,6 +224,7 @@ MAX_POOL = OpDef(
     fit=with_height,
     layout="spatial",
     exactness=COPY,
+    bits=(8, 16),
     about="1-D and 2-D; any kernel, stride, padding, dilation, ceil_mode; GlobalMaxPool",
 )
 

@@ -57,22 +57,31 @@ def picked(shape: Sequence[int], positions: Sequence[tuple[int, ...] | None]) ->
     return axes[::-1], start
 
 
+def in_bytes(axis: Axis, width: int) -> Axis:
+    """The loop over elements of `width` bytes, counted in bytes."""
+    offsets = None if axis.offsets is None else tuple(offset * width for offset in axis.offsets)
+    return Axis(axis.count, axis.step * width, offsets)
+
+
 def take_step(lowering: Lowering, node: Node, axes: Sequence[Axis], start: int) -> Step:
     loops, block = walk(axes)
+    is_float = lowering.type(node.output).dtype == "float32"
+    width = 1 if is_float else np.dtype(lowering.type(node.output).dtype).itemsize
+    loops = tuple(in_bytes(axis, width) for axis in loops)
     fields: list[Any] = []
     for k, axis in enumerate(loops):
         table = {"offsets": Table(f"offsets_{k}", np.array(axis.offsets, np.int32))} if axis.offsets else {}
         fields.append({"count": axis.count, "step": axis.step} | table)
-    shape = {"axes": Array(tuple(fields)), "rank": len(loops), "start": start, "block": block}
+    shape = {"axes": Array(tuple(fields)), "rank": len(loops), "start": start * width, "block": block * width}
     if not fields:
         del shape["axes"]
     return Step(
         name=lowering.name,
-        kernel="mcugen_take_s8" if lowering.type(node.output).dtype == "int8" else "mcugen_f32_take",
+        kernel="mcugen_f32_take" if is_float else "mcugen_take_s8",
         args=(
             ("params", Struct("mcugen_take_params", shape)),
-            ("input", Buffer(node.inputs[0])),
-            ("output", Buffer(node.output)),
+            ("input", Buffer(node.inputs[0], as_bytes=width > 1)),
+            ("output", Buffer(node.output, as_bytes=width > 1)),
         ),
         inputs=node.inputs[:1],
         outputs=(node.output,),
@@ -110,5 +119,6 @@ TAKE = OpDef(
     layout="axis",
     exactness=COPY,
     limits=(_loops,),
+    bits=(8, 16),
     about="constant positions and sizes; Resize nearest in every coordinate mode",
 )

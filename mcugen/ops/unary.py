@@ -1,6 +1,7 @@
-"""Functions of one 8-bit value, as tables that ORT itself computed: exact by construction.
+"""Functions of one quantized value, as tables that ORT itself computed: exact by construction.
 
-lut              y = table[x]           table int8[256], lowest input first
+lut              y = table[x]           table int8|int16[256], lowest input first
+                                        of 16 bits: [65536], stored as polynomial pieces that give the same values
 channel_lut      y = table[c][x]        one function a channel (BatchNormalization between DQ and Q): int8[C,256]
 """
 
@@ -9,9 +10,10 @@ from __future__ import annotations
 import numpy as np
 import onnx
 
+from .. import pieces
 from ..ir import Node
-from ..step import TABLE, Buffer, Step, Table
-from .base import Canonical, Lowering, OpDef
+from ..step import TABLE, Buffer, Step, Struct, Table
+from .base import Canonical, Lowering, OpDef, activation
 
 # Element-wise ONNX operators of one input that a table takes, alone or in a chain.
 UNARY = (
@@ -22,23 +24,47 @@ UNARY = (
 WITH_SCALAR = ("Add", "Sub", "Mul", "Div", "Pow", "Min", "Max", "PRelu")
 
 
+_KERNELS = {
+    ("int8", "int8"): "mcugen_lut_s8",
+    ("int8", "int16"): "mcugen_lut_s8_s16",
+    ("int16", "int8"): "mcugen_lut_s16_s8",
+    ("int16", "int16"): "mcugen_lut_s16",
+}
+
+
 def _canonical_lut(c: Canonical, node: Node) -> None:
-    x, table = node.inputs
+    x, table = node.inputs[:2]
     index = c.add("Cast", [c.tensor(x)], f"{node.output}/value", to=onnx.TensorProto.INT32)
-    if not c.origin:
-        index = c.add("Add", [index, c.constant(f"{node.output}/lowest", np.int32(128))], f"{node.output}/index")
+    lowest = np.iinfo(c.native_type(c.graph.type(x).dtype)).min
+    if lowest:
+        index = c.add("Sub", [index, c.constant(f"{node.output}/lowest", np.int32(lowest))], f"{node.output}/index")
     c.add("Gather", [c.tensor(table), index], node.output)
 
 
 def _lower_lut(lowering: Lowering, node: Node) -> Step:
-    x, table = node.inputs
+    x, table = node.inputs[:2]
     data = lowering.graph.data(table)
     assert data is not None
+    first: tuple[str, Struct | Table] = ("table", Table("table", data))
+    if lowering.type(x).dtype == "int16":
+        real = lowering.graph.data(node.inputs[2])
+        assert real is not None
+        found = pieces.fit(data, real)
+        assert found is not None, node.where  # the pass that made the node looked
+        fields = {
+            "shift": found.shift,
+            "coefficients": Table("coefficients", found.coefficients),
+            "first": Table("first", found.first),
+            "at": Table("at", found.at if found.at.size else np.zeros(1, np.uint16)),
+            "value": Table("value", found.value if found.value.size else np.zeros(1, np.int16)),
+            "activation": activation((found.low, found.high)),
+        }
+        first = ("params", Struct("mcugen_pieces", fields))
     return Step(
         name=lowering.name,
-        kernel="mcugen_lut_s8",
+        kernel=_KERNELS[lowering.type(x).dtype, lowering.type(node.output).dtype],
         args=(
-            ("table", Table("table", data)),
+            first,
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
             ("count", lowering.type(x).count),
@@ -47,7 +73,7 @@ def _lower_lut(lowering: Lowering, node: Node) -> Step:
         outputs=(node.output,),
         exactness=TABLE,
         origin=node.origin,
-        in_place=(x,),
+        in_place=(x,) if lowering.type(x).dtype == lowering.type(node.output).dtype else (),
     )
 
 
@@ -57,7 +83,7 @@ def _canonical_channels(c: Canonical, node: Node) -> None:
     data = c.graph.data(table)
     assert data is not None
     rank, axis = len(c.graph.type(x).shape), node.attrs["axis"]
-    lowest = np.arange(len(data), dtype=np.int32) * 256 + 128 - c.origin
+    lowest = np.arange(len(data), dtype=np.int32) * 256 - np.iinfo(c.native_type("int8")).min
     base = lowest.reshape([-1 if i == axis else 1 for i in range(rank)])
     flat = c.constant(f"{table}/flat", c.native(data).reshape(-1))
     index = c.add("Cast", [c.tensor(x)], f"{node.output}/value", to=onnx.TensorProto.INT32)
@@ -96,6 +122,7 @@ LUT = OpDef(
     lower=_lower_lut,
     layout="elementwise",
     exactness=TABLE,
+    bits=(8, 16),
     about="alone, or any chain of them between DequantizeLinear and QuantizeLinear; other operands one constant",
 )
 

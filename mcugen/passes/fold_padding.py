@@ -12,7 +12,7 @@ def fold_padding(graph: Graph) -> Graph:
     producers, consumers = graph.producers(), graph.consumers()
 
     def change(builder: Builder, node: Node) -> bool:
-        pad = producers.get(node.inputs[0]) if node.op == "conv" else None
+        pad = producers.get(node.inputs[0]) if node.op in ("conv", "conv_16") else None
         if pad is None or pad.op != "pad" or len(consumers[pad.output]) > 1 or pad.output in graph.outputs:
             return False
         q = graph.type(pad.inputs[0]).quant

@@ -1,7 +1,8 @@
 """ONNX dialect -> integer dialect: DequantizeLinear -> operator -> QuantizeLinear becomes one integer operator.
 
-Every 8-bit tensor now carries its scale and zero point. What stays between real numbers becomes an operator on float32
-tensors, with quantize and dequantize where the two meet; what neither kind knows is refused here.
+Every quantized tensor now carries its scale and zero point. What stays between real numbers becomes an operator on
+float32 tensors, with quantize and dequantize where the two meet: so do operators that have no 16-bit form, and those
+between activations of 8 and of 16 bits. What neither kind knows is refused here.
 """
 
 from __future__ import annotations
@@ -13,12 +14,16 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node, Quant, Value, attrs, constant, quant
-from ..ops import FLOATS, OPS, RECOGNISED
-from ..ops.base import FloatUnit, Unit
+from ..ops import FLOATS, OPS, RECOGNISED, RECOGNISED_16
+from ..ops.base import FloatUnit, OpDef, Unit
 from ..ops.pool import max_pool_attrs
 from ..ops.reduce import axes_of
 from .move_quantize import COPIES
 from .rewrite import DQ, Builder, Q, qdq_params
+
+_INTEGERS = ("int8", "uint8", "int16", "uint16")
+_WIDE = ("int16", "uint16")
+_NARROW = ("int4", "uint4")
 
 
 def recognise_quantized(graph: Graph) -> Graph:
@@ -41,7 +46,7 @@ def recognise_quantized(graph: Graph) -> Graph:
             builder.add(_real(typed, node))
         elif node.op in OPS:  # made by a pass
             builder.add(node)
-    after = builder.graph_out(unsigned=_unsigned(graph))
+    after = builder.graph_out(unsigned=_unsigned(graph, 8), unsigned16=_unsigned(graph, 16))
     _refuse_float(graph, after)
     return after
 
@@ -77,7 +82,7 @@ def _annotations(graph: Graph) -> dict[str, Quant]:
     moved = [
         (node, name)
         for node in graph.nodes
-        if node.op in COPIES and graph.type(node.output).dtype in ("int8", "uint8")
+        if node.op in COPIES and graph.type(node.output).dtype in _INTEGERS
         for name in (node.inputs if node.op == "Concat" else node.inputs[:1])
     ]
     # Down the copies, then up, until nothing new is learnt.
@@ -92,7 +97,7 @@ def _annotations(graph: Graph) -> dict[str, Quant]:
             if name in found and node.output in found:
                 note(name, found[node.output], node)
     for name, value in graph.values.items():
-        if value.type.dtype in ("int8", "uint8") and value.data is None:
+        if value.type.dtype in _INTEGERS and value.data is None:
             found.setdefault(name, quant(1.0, 0))  # moved, never computed with
     return found
 
@@ -117,7 +122,7 @@ def _real(graph: Graph, node: Node) -> Node:
         raise UserError(
             f"{node.op} on {dtype} numbers is not supported",
             origin=node.where,
-            hint="Only float32, and int8 or uint8 between DequantizeLinear and QuantizeLinear.",
+            hint="Only float32, and integers of 8 or 16 bits between DequantizeLinear and QuantizeLinear.",
         )
     return make(FloatUnit(graph, node))
 
@@ -139,24 +144,46 @@ def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: 
     if operator is None or operator.op not in RECOGNISED or _is_float(graph, producers, operator):
         return Node("quantize", (real,), end.outputs, attrs(), end.origin)
     q, dtype = qdq_params(graph, end)
+    definition = _definition(graph, producers, operator, dtype)
+    if definition is None:
+        return Node("quantize", (real,), end.outputs, attrs(), end.origin)
     low, high = operator.attrs.get("clamp", (-math.inf, math.inf))
     info = np.iinfo(dtype)
     full = (int(info.min), int(info.max))
     clamp = (_code(low, q, full), _code(high, q, full))
-    definition = RECOGNISED[operator.op]
-    inputs, exact_bias = _operands(builder, graph, producers, operator)
+    inputs, exact_bias = _operands(builder, graph, producers, operator, 16 if dtype in _WIDE else 8)
     unit = Unit(graph.replace(values=builder.values), operator, inputs, end.output, clamp)
     assert definition.recognise is not None
     node = definition.recognise(unit)
-    if (clamp != full and not definition.in_float) or not exact_bias:
-        # ORT drops an activation that the output's range already implies; it runs any other one in float.
+    weight_bits = _weight_bits(graph, producers, operator)
+    if weight_bits == 4:
+        node = replace(node, attrs=attrs(**{**node.attrs, "weight_bits": 4}))
+    if (clamp != full and not definition.in_float) or not exact_bias or weight_bits == 4:
+        # ORT drops an activation that the output's range already implies; it runs any other one in float, and any
+        # layer whose weights have 4 bits.
         node = replace(node, attrs=attrs(**{**node.attrs, "integer_form": True}))
     return node
 
 
+def _weight_bits(graph: Graph, producers: dict[str, Node], operator: Node) -> int:
+    """4 if a constant of the operator comes in 4 bits, else 8."""
+    sources = [producers[name].inputs[0] for name in operator.inputs if name in producers and producers[name].op == DQ]
+    return 4 if any(graph.type(name).dtype in _NARROW for name in sources) else 8
+
+
+def _definition(graph: Graph, producers: dict[str, Node], operator: Node, dtype: str) -> OpDef | None:
+    """The operator for activations as wide as these; None where widths differ, or 16 bits have none of their own."""
+    sources = [producers[name].inputs[0] for name in operator.inputs if name in producers and producers[name].op == DQ]
+    kinds = [graph.type(name).dtype for name in sources if graph.data(name) is None]
+    wide = [kind in _WIDE for kind in (*kinds, dtype)]
+    if not any(wide):
+        return RECOGNISED[operator.op]
+    return RECOGNISED_16.get(operator.op) if all(wide) else None
+
+
 def _recognised(builder: Builder, graph: Graph, producers: dict[str, Node], operator: Node) -> Node:
     """An operator that gives positions: nothing to quantize behind it."""
-    inputs, _ = _operands(builder, graph, producers, operator)
+    inputs, _ = _operands(builder, graph, producers, operator, 8)
     recognise = RECOGNISED[operator.op].recognise
     assert recognise is not None
     return recognise(Unit(graph.replace(values=builder.values), operator, inputs, operator.output, (0, 0)))
@@ -170,9 +197,12 @@ def _code(real: float, q: Quant, full: tuple[int, int]) -> int:
 
 
 def _operands(
-    builder: Builder, graph: Graph, producers: dict[str, Node], operator: Node
+    builder: Builder, graph: Graph, producers: dict[str, Node], operator: Node, bits: int
 ) -> tuple[tuple[str, ...], bool]:
-    """Integer values behind the operator's inputs; False beside them if a float bias had to be quantized."""
+    """Integer values behind the operator's inputs; False beside them if a float bias had to be quantized.
+
+    bits: the width of the activations.
+    """
     names: list[str] = []
     dtypes = set()
     float_bias = False
@@ -186,7 +216,8 @@ def _operands(
                 dtypes.add(graph.type(dq.inputs[0]).dtype)
                 names.append(dq.inputs[0])
             else:
-                names.append(builder.constant(f"{operator.output}/input{slot}", raw, qdq_params(graph, dq)[0]))
+                stored = raw.astype(np.int8) if raw.dtype.name in _NARROW else raw
+                names.append(builder.constant(f"{operator.output}/input{slot}", stored, qdq_params(graph, dq)[0]))
         elif slot == 2 and graph.data(name) is not None:
             names.append(name)
             float_bias = True
@@ -199,9 +230,12 @@ def _operands(
                 hint="Quantize it too; float layers between quantized ones are not supported.",
             )
     if len(dtypes) > 1:
-        raise UserError("the operands mix int8 and uint8", origin=operator.where, hint="Use one activation type.")
+        raise UserError(
+            f"the operands mix {' and '.join(sorted(dtypes))}", origin=operator.where, hint="Use one activation type."
+        )
     if len(names) > 2 and names[2] and operator.op in ("Conv", "ConvTranspose", "Gemm"):
-        names[2] = _checked_bias(builder, operator, names, float_bias)
+        make = _checked_bias if bits == 8 else _wide_bias
+        names[2] = make(builder, operator, names, float_bias)
     return tuple(names), not float_bias
 
 
@@ -231,6 +265,24 @@ def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: 
     return names[2]
 
 
+def _wide_bias(builder: Builder, operator: Node, names: list[str], is_float: bool) -> str:
+    """The int64 bias at scale sx * sw, nearest to the real one: ORT adds it in real numbers."""
+    x, w, bias = (builder.values[name] for name in names[:3])
+    assert x.type.quant is not None and w.type.quant is not None and bias.data is not None
+    real = bias.data.astype(np.float64)
+    if not is_float:
+        assert bias.type.quant is not None
+        real = (real - bias.type.quant.zero_point) * bias.type.quant.scale.astype(np.float64)
+    steps = real.reshape(-1) / (x.type.quant.scale.astype(np.float64) * w.type.quant.scale.astype(np.float64))
+    if not np.all(np.abs(steps) < 2.0**37):
+        raise UserError(
+            "the bias is beyond 2^37 steps of input scale * weight scale",
+            origin=operator.where,
+            hint="Quantize this layer to 8 bits, or give its weights a larger scale.",
+        )
+    return builder.constant(f"{operator.output}/bias", np.rint(steps).astype(np.int64))
+
+
 def _copy(graph: Graph, node: Node) -> Node:
     """Operators that move 8-bit values, or choose among them."""
     shape = graph.type(node.inputs[0]).shape
@@ -257,18 +309,20 @@ def _copy(graph: Graph, node: Node) -> Node:
     return Node("reshape", node.inputs[:1], node.outputs, attrs(), node.origin)
 
 
-def _unsigned(graph: Graph) -> bool:
-    """Whether activations are uint8; UserError if they are partly one and partly the other."""
+def _unsigned(graph: Graph, bits: int) -> bool:
+    """Whether activations of this width are unsigned; UserError if they are partly so and partly not."""
+    signed, unsigned = f"int{bits}", f"uint{bits}"
     kinds: dict[str, str] = {}
     for name, value in graph.values.items():
-        if value.type.dtype in ("int8", "uint8") and value.data is None:
+        if value.type.dtype in (signed, unsigned) and value.data is None:
             kinds.setdefault(value.type.dtype, name)
     if len(kinds) > 1:
         raise UserError(
-            f"activations are partly int8 (first: {kinds['int8']!r}) and partly uint8 (first: {kinds['uint8']!r})",
+            f"activations are partly {signed} (first: {kinds[signed]!r}) and partly {unsigned} (first: "
+            f"{kinds[unsigned]!r})",
             hint="Quantize all activations to one type.",
         )
-    return "uint8" in kinds
+    return unsigned in kinds
 
 
 def _refuse_float(before: Graph, after: Graph) -> None:

@@ -103,6 +103,12 @@ def qdq_params(graph: Graph, node: Node) -> tuple[Quant, str]:
     if scale.dtype != np.float32:
         raise UserError(f"scales must be float32 (these are {scale.dtype})", origin=node.where)
     integer = node.outputs[0] if node.op == Q else node.inputs[0]
+    if graph.type(integer).dtype in ("int4", "uint4") and graph.data(integer) is None:
+        raise UserError(
+            "activations of 4 bits are not supported",
+            origin=node.where,
+            hint="Quantize activations to 8 or 16 bits; weights may have 4.",
+        )
     axis = int(node.attrs.get("axis", 1))
     rank = len(graph.type(integer).shape)
     return (

@@ -21,6 +21,7 @@ from .rewrite import Builder
 
 _TO_NHWC = (0, 2, 3, 1)
 _TO_NCHW = (0, 3, 1, 2)
+_FULLY_CONNECTED = ("fully_connected", "fully_connected_16")
 
 
 def to_nhwc(graph: Graph) -> Graph:
@@ -92,7 +93,7 @@ class _Layout:
             self._reshape(node)
         else:
             inputs = [self.original(name, node.origin) for name in node.inputs]
-            if node.op == "fully_connected" and node.inputs[0] in self.shuffled:
+            if node.op in _FULLY_CONNECTED and node.inputs[0] in self.shuffled:
                 inputs[1] = self._shuffled_weights(node, inputs[1])
             self.builder.add(replace(node, inputs=tuple(inputs)))
 
@@ -158,7 +159,7 @@ class _Layout:
             readers = self.consumers[node.output]
             flat = self.type(node.output).shape
             rows = shape[0] == flat[0] and len(flat) == 2 and perm[0] == 0
-            if rows and node.output not in self.graph.outputs and all(r.op == "fully_connected" for r in readers):
+            if rows and node.output not in self.graph.outputs and all(r.op in _FULLY_CONNECTED for r in readers):
                 self.builder.add(replace(node, inputs=(stored,)))
                 index = np.arange(flat[1]).reshape(shape[1:])
                 self.shuffled[node.output] = np.transpose(index, [axis - 1 for axis in perm[1:]]).reshape(-1)

@@ -13,12 +13,15 @@ import numpy as np
 import onnx
 from onnx import helper, numpy_helper
 
-from .. import oracle
+from .. import oracle, pieces
 from ..ir import Graph, Node, attrs
 from ..ops.unary import UNARY, WITH_SCALAR
 from .rewrite import DQ, Builder, Q, qdq_params, rebuild
+from .unsigned_to_signed import signed
 
 _LONGEST = 64  # nodes, behind which an expression is not followed through another QuantizeLinear
+_WIDE = ("int16", "uint16")
+_LARGEST = 32768  # bytes of flash for one function of 16-bit values
 
 
 def unary_chains_to_lut(graph: Graph) -> Graph:
@@ -40,16 +43,25 @@ def unary_chains_to_lut(graph: Graph) -> Graph:
         computing = [n for n in nodes if n.op not in (Q, DQ)] or [node]
         origin = tuple(dict.fromkeys(name for n in computing for name in n.origin))
         per_channel = any(_per_channel(graph, producers, n) for n in nodes)
+        wide = graph.type(source).dtype in _WIDE
+        if per_channel and (wide or graph.type(node.output).dtype in _WIDE):
+            return False
         shape = graph.type(source).shape
         table = _table(graph, producers, source, [*nodes, node], shape if per_channel else None)
-        name = builder.constant(f"{node.output}/table", table)
+        operands = [source, builder.constant(f"{node.output}/table", table)]
+        if wide:
+            real = _steps(graph, node, _table(graph, producers, source, nodes, None))
+            found = pieces.fit(signed(table), real)
+            if found is None or found.bytes > _LARGEST:  # no smooth function: computed in float then
+                return False
+            operands.append(builder.constant(f"{node.output}/real", real))
         # The Q and DQ nodes that say so go away; the model's ports must still know their scales.
         first = next(n for n in nodes if n.op == DQ and n.inputs[0] == source)
         for integer, params in ((source, first), (node.output, node)):
             value = builder.values[integer]
             builder.values[integer] = replace(value, type=replace(value.type, quant=qdq_params(graph, params)[0]))
         op, extra = ("channel_lut", {"axis": 1}) if per_channel else ("lut", {})
-        builder.add(Node(op, (source, name), node.outputs, attrs(**extra), origin))
+        builder.add(Node(op, tuple(operands), node.outputs, attrs(**extra), origin))
         return True
 
     return rebuild(graph, change)
@@ -83,16 +95,17 @@ def _chain(
     positions: dict[str, int],
     end: Node,
 ) -> tuple[str, list[Node]] | None:
-    """(an 8-bit tensor, the nodes between in order) if `end` quantizes an element-wise function of that tensor alone.
+    """(a quantized tensor, the nodes between in order) if `end` quantizes an element-wise function of that tensor alone.
 
-    The function reaches back through 8-bit tensors that nothing else reads.
+    The function reaches back through quantized tensors that nothing else reads; not to one of 16 bits, whose roundings
+    between would make the function hard to store.
     """
     if not _per_tensor(graph, end):
         return None  # recognition refuses activations that are quantized per channel
     region = sorted(_region(graph, producers, end), key=lambda node: positions[node.output])
-    kept: set[str] = set()  # 8-bit tensors that others read too
+    kept: set[str] = set()  # quantized tensors that others read too
     while True:
-        roots: dict[str, str | None] = {}  # value -> the 8-bit tensor that it is a function of
+        roots: dict[str, str | None] = {}  # value -> the quantized tensor that it is a function of
         for node in region:
             if node.op == DQ:
                 roots[node.output] = roots.get(node.inputs[0]) or node.inputs[0]
@@ -110,7 +123,11 @@ def _chain(
             node.output
             for node in nodes
             if node.op == Q
-            and (node.output in graph.outputs or any(r.output not in used for r in consumers[node.output]))
+            and (
+                graph.type(source).dtype in _WIDE
+                or node.output in graph.outputs
+                or any(r.output not in used for r in consumers[node.output])
+            )
         }
         if not read:
             return source, nodes
@@ -152,6 +169,14 @@ def _between(producers: dict[str, Node], end: Node, source: str, known: set[str]
     return used
 
 
+def _steps(graph: Graph, end: Node, real: np.ndarray) -> np.ndarray:
+    """float64: the real numbers that `end` quantizes, in steps of the signed type its output will have."""
+    q, dtype = qdq_params(graph, end)
+    scale, zero_point = q.per_tensor
+    origin = np.iinfo(dtype).min - np.iinfo(dtype.removeprefix("u")).min  # of an unsigned type
+    return real.astype(np.float64) / float(scale) + (zero_point - origin)
+
+
 def _constant(graph: Graph, producers: dict[str, Node], name: str) -> bool:
     node = producers.get(name)
     return graph.data(name) is not None or (
@@ -166,10 +191,12 @@ def _one_value(graph: Graph, producers: dict[str, Node], name: str) -> bool:
 def _table(
     graph: Graph, producers: dict[str, Node], source: str, nodes: list[Node], shape: tuple[int, ...] | None
 ) -> np.ndarray:
-    """256 outputs of the last node, lowest `source` first; with `shape` (N,C,...) one row a channel: [C,256]."""
+    """256 or 65,536 outputs of the last node, lowest `source` first; with `shape` (N,C,...) one row a channel: [C,256]."""
     end = nodes[-1]
     dtype = graph.type(source).dtype
-    size = [256] if shape is None else [1, shape[1], 256, *(1,) * (len(shape) - 3)]
+    info = np.iinfo(dtype)
+    codes = np.arange(info.min, info.max + 1).astype(dtype)
+    size = [codes.size] if shape is None else [1, shape[1], 256, *(1,) * (len(shape) - 3)]
     made = {node.output for node in nodes}
     protos: list[onnx.NodeProto] = []
     initializers: dict[str, onnx.TensorProto] = {}
@@ -208,8 +235,6 @@ def _table(
         list(initializers.values()),
         opset=24 if any(node.op == "Swish" for node in nodes) else 21,
     )
-    info = np.iinfo(dtype)
-    codes = np.arange(info.min, info.max + 1).astype(dtype)
     if shape is not None:
         codes = np.broadcast_to(codes.reshape([256 if axis == 2 else 1 for axis in range(len(size))]), size)
     result = oracle.run(oracle.pinned_session(model), {source: np.ascontiguousarray(codes)})[end.output]

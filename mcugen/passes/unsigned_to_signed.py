@@ -1,6 +1,7 @@
-"""uint8 tensors become int8 by subtracting 128 from values and zero points: CMSIS-NN's kernels are signed.
+"""uint8 and uint16 tensors become int8 and int16: half their range is subtracted from values and zero points.
 
-graph.unsigned remembers it: ORT's roundings of sums that hold the zero point depend on the original numbers.
+The kernels are signed. graph.unsigned and graph.unsigned16 remember it: ORT's roundings of sums that hold the zero point
+depend on the original numbers.
 """
 
 from __future__ import annotations
@@ -12,6 +13,8 @@ import numpy as np
 
 from ..ir import Graph, Node, Value, attrs, frozen, quant
 
+_SIGNED = {"uint8": ("int8", 128), "uint16": ("int16", 32768)}  # what a type becomes, and what is subtracted
+
 
 def unsigned_to_signed(graph: Graph) -> Graph:
     values = {name: _signed(value) for name, value in graph.values.items()}
@@ -20,21 +23,30 @@ def unsigned_to_signed(graph: Graph) -> Graph:
 
 
 def _signed(value: Value) -> Value:
-    if value.type.dtype != "uint8":
+    if value.type.dtype not in _SIGNED:
         return value
+    dtype, origin = _SIGNED[value.type.dtype]
     q = value.type.quant
-    moved = None if q is None else quant(q.scale, q.zero_point - 128, q.axis)
-    data = None if value.data is None else frozen((value.data.astype(np.int16) - 128).astype(np.int8))
-    return Value(value.name, replace(value.type, dtype="int8", quant=moved), data)
+    moved = None if q is None else quant(q.scale, q.zero_point - origin, q.axis)
+    data = None if value.data is None else frozen(signed(value.data))
+    return Value(value.name, replace(value.type, dtype=dtype, quant=moved), data)
+
+
+def signed(array: np.ndarray) -> np.ndarray:
+    """What becomes of an array of unsigned integers; of a signed one, nothing."""
+    dtype, origin = _SIGNED.get(array.dtype.name, (array.dtype.name, 0))
+    return (array.astype(np.int32) - origin).astype(dtype)
 
 
 def _signed_attrs(graph: Graph, node: Node) -> Node:
-    if graph.type(node.output).dtype != "uint8":
+    dtype = graph.type(node.output).dtype
+    if dtype not in _SIGNED:
         return node
+    origin = _SIGNED[dtype][1]
     changed = dict(node.attrs)
     if "clamp" in changed:
         low, high = changed["clamp"]
-        changed["clamp"] = (low - 128, high - 128)
+        changed["clamp"] = (low - origin, high - origin)
     if "value" in changed:
-        changed["value"] -= 128
+        changed["value"] -= origin
     return replace(node, attrs=attrs(**changed))

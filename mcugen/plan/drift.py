@@ -96,7 +96,8 @@ def _reading(step: Step, names: Mapping[str, str]) -> Step:
     if not any(name in names for name in step.inputs):
         return step
     args = tuple(
-        (role, Buffer(names.get(arg.value, arg.value)) if isinstance(arg, Buffer) else arg) for role, arg in step.args
+        (role, replace(arg, value=names.get(arg.value, arg.value)) if isinstance(arg, Buffer) else arg)
+        for role, arg in step.args
     )
     return replace(
         step,

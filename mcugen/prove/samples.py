@@ -63,15 +63,15 @@ def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
 
 
 def _real_range(compiled: Compiled, port: Port) -> tuple[float, float]:
-    name = port.name
-    q = port.type.quant
-    if q is None:  # float in the firmware too: the quantize step knows
-        reader = next((n for n in compiled.graph.nodes if name in n.inputs), None)
-        q = compiled.graph.type(reader.output).quant if reader is not None and reader.op == "quantize" else None
-    if q is None:
+    type = port.type
+    if type.quant is None:  # float in the firmware too: the quantize step knows
+        reader = next((n for n in compiled.graph.nodes if port.name in n.inputs), None)
+        type = compiled.graph.type(reader.output) if reader is not None and reader.op == "quantize" else type
+    if type.quant is None:
         return -1.0, 1.0
-    scale, zero_point = q.per_tensor
-    low, high = (-128 - zero_point) * float(scale), (127 - zero_point) * float(scale)
+    scale, zero_point = type.quant.per_tensor
+    ends = np.iinfo(type.dtype)
+    low, high = (ends.min - zero_point) * float(scale), (ends.max - zero_point) * float(scale)
     margin = 0.05 * (high - low)
     return low - margin, high + margin
 
@@ -81,13 +81,14 @@ def _to_firmware(compiled: Compiled, feeds: Mapping[str, np.ndarray]) -> dict[st
     result: dict[str, np.ndarray] = {}
     for port in compiled.inputs:
         array, q = feeds[port.name], port.type.quant
-        if port.type.dtype == "int8" and array.dtype == np.float32:
+        if port.type.dtype in ("int8", "int16") and array.dtype == np.float32:
             assert q is not None
             scale, zero_point = q.per_tensor
             # NaN compares false with the lower end, so it takes it, as in ORT.
+            ends = np.iinfo(port.type.dtype)
+            low, high = ends.min - zero_point, ends.max - zero_point
             scaled = np.rint(array / scale)
-            bounded = np.where(scaled > -128 - zero_point, np.minimum(scaled, 127 - zero_point), -128 - zero_point)
-            array = (bounded + zero_point).astype(np.int8)
+            array = (np.where(scaled > low, np.minimum(scaled, high), low) + zero_point).astype(port.type.dtype)
         result[port.name] = np.ascontiguousarray(from_native(compiled, array))
     return result
 
@@ -103,7 +104,7 @@ def to_model(compiled: Compiled, outputs: Mapping[str, np.ndarray]) -> dict[str,
     result: dict[str, np.ndarray] = {}
     for port in compiled.outputs:
         array, q = outputs[port.name], port.type.quant
-        if dtypes[port.name] == np.float32 and array.dtype == np.int8:
+        if dtypes[port.name] == np.float32 and array.dtype in (np.int8, np.int16):
             assert q is not None
             scale, zero_point = q.per_tensor
             array = (array.astype(np.int32) - zero_point).astype(np.float32) * scale

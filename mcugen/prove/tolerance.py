@@ -1,7 +1,8 @@
 """How far a tensor may be from ONNX Runtime's: nowhere, unless a float step stands before it.
 
 Every float step states an error relative to the largest magnitude in its output; along the graph they add up. A
-quantizing step behind one may round such a value to the neighbouring code.
+quantizing step behind one may round such a value to the neighbouring code. An integer step equals the canonical graph;
+against the model itself, which ONNX Runtime runs in float there, it states steps of its output, which add up too.
 """
 
 from __future__ import annotations
@@ -42,13 +43,15 @@ def distance(got: np.ndarray, wanted: np.ndarray) -> np.ndarray:
     return np.where(same, 0.0, np.where(np.isnan(gap), np.inf, gap))
 
 
-def tolerances(compiled: Compiled) -> Mapping[str, Tolerance]:
-    """Of every activation that is not promised to be exact."""
+def tolerances(compiled: Compiled, *, canonical: bool = False) -> Mapping[str, Tolerance]:
+    """Of every activation that is not promised to equal the model's (or the canonical graph's) in every byte."""
     graph = compiled.graph
     stated: dict[str, float] = {}
+    integer: dict[str, int] = {}
     for step in compiled.steps:
         for name in step.outputs if step.rows is None else (step.rows.tensor,):
             stated[name] = max(stated.get(name, 0.0), step.tolerance)
+            integer[name] = 0 if canonical else step.codes
     found: dict[str, Tolerance] = {}
     for node in graph.nodes:
         before = [found.get(name, EXACT) for name in node.inputs]
@@ -60,7 +63,7 @@ def tolerances(compiled: Compiled) -> Mapping[str, Tolerance]:
             if node.op == "reshape":
                 total = before[0]
             elif type.dtype != "float32":
-                inexact = relative or absolute or codes
+                inexact = relative or absolute or codes or integer.get(name, 0)
                 total = Tolerance(codes=codes + 1) if inexact else EXACT
             elif codes:
                 q = graph.type(node.inputs[0]).quant

@@ -29,7 +29,7 @@ class Verification:
     mismatches: int
     max_lsb: int  # largest difference, in steps of the output's scale
     max_abs_difference: float  # the same in the output's own numbers
-    within_tolerance: bool  # every difference is one that the float steps before it allow
+    within_tolerance: bool  # every difference is one that the float and integer steps before it allow
     default_mismatches: int  # values in which ORT's plain default session differs from the pinned one
     first_difference: str  # "" or the first step that differs from the canonical graph
     outputs: Mapping[str, np.ndarray]  # what the C produced, as the ONNX model types it
@@ -40,7 +40,7 @@ class Verification:
 
     @property
     def passed(self) -> bool:
-        """Equal, or as near as the float steps state. Without float steps, nothing but equality passes."""
+        """Equal, or as near as float and integer steps state. Without such steps, nothing but equality passes."""
         return self.within_tolerance and not self.first_difference
 
 
@@ -111,7 +111,7 @@ def first_difference(compiled: Compiled, samples: Samples, cmsis_nn: Path | None
     model = HostModel(compiled, cmsis_nn, trace=True)
     session = oracle.plain_session(canonical_model(compiled, every_step=True))
     count = min(samples.count, _TRACED_SAMPLES)
-    allowed = tolerances(compiled)
+    allowed = tolerances(compiled, canonical=True)
     final = {step.tensor: index for index, step in enumerate(compiled.steps) if step.rows is None}
     with progress("each step against the canonical graph", count) as advance:
         for sample in range(count):

@@ -1,0 +1,233 @@
+"""Convolution and fully connected of 16-bit activations and weights of 8 or 4 bits.
+
+x int16[N,H,W,C] (or [...,K]), w int8[O,KH,KW,C/groups] (OHWI after to_nhwc; or [O,K]), bias int64[O] -> y int16.
+
+ONNX Runtime has no integer kernel for these types: it dequantizes, computes in float32 and quantizes. The integer form
+is defined here: y = clamp(rne(sum * factor) + zero point), the sum exact in int64, the factor as
+`requant.wide_multiplier` has it. Both round the same real number; a float32 sum is off by a few 2^-24 of its largest
+terms, so that the results differ where the real number lies that near to a tie.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+import numpy as np
+from onnx import TensorProto
+
+from .. import requant
+from ..ir import Graph, Node, attrs
+from ..step import INTEGER, Buffer, Scratch, Step, Struct, Table
+from .base import Canonical, Lowering, OpDef, Unit, activation
+from .conv import CONV, dims, tile
+from .fully_connected import FULLY_CONNECTED
+from .packed import fits, pack
+
+_OFFSET = 2**62  # makes a product positive: ORT shifts unsigned integers only
+
+
+def _recognise(narrow: OpDef) -> Callable[[Unit], Node]:
+    """As the 8-bit operator does, and always in the integer form."""
+
+    def recognise(unit: Unit) -> Node:
+        assert narrow.recognise is not None
+        node = narrow.recognise(unit)
+        return replace(node, op=f"{node.op}_16", attrs=attrs(**{**node.attrs, "integer_form": True}))
+
+    return recognise
+
+
+def _weights(graph: Graph, node: Node) -> np.ndarray:
+    """int16[O,KH,KW,C/groups]: the weights without their zero points; a fully connected layer is a 1x1 convolution."""
+    data, q = graph.data(node.inputs[1]), graph.type(node.inputs[1]).quant
+    assert data is not None and q is not None
+    shaped = data.reshape(len(data), 1, 1, -1) if data.ndim == 2 else data
+    return shaped.astype(np.int16) - q.zero_point.astype(np.int16).reshape(-1, 1, 1, 1)
+
+
+def _bias(graph: Graph, node: Node, outputs: int) -> np.ndarray:
+    data = graph.data(node.inputs[2])
+    return np.zeros(outputs, np.int64) if data is None else np.asarray(data, np.int64).reshape(-1)
+
+
+def _factors(graph: Graph, node: Node) -> requant.WideMultiplier:
+    x, w, y = (graph.type(name).quant for name in (*node.inputs[:2], node.output))
+    assert x is not None and w is not None and y is not None
+    weights = _weights(graph, node)
+    outputs = len(weights)
+    (x_scale, x_zero), (y_scale, _) = x.per_tensor, y.per_tensor
+    largest = max(abs(-32768 - x_zero), abs(32767 - x_zero))
+    total = np.abs(weights.astype(np.int64)).reshape(outputs, -1).sum(axis=1)
+    reach = largest * total + np.abs(_bias(graph, node, outputs))
+    return requant.wide_multiplier(x_scale, np.broadcast_to(w.scale, (outputs,)), y_scale, reach)
+
+
+# Meaning
+
+
+def _centred(c: Canonical, node: Node) -> str:
+    """The input less its zero point, int64."""
+    x, key = node.inputs[0], node.output
+    zero = int(c.q_zero(x))
+    value = c.add("Cast", [c.tensor(x)], f"{key}/input", to=TensorProto.INT64)
+    return c.add("Sub", [value, c.constant(f"{key}/input zero", np.int64(zero))], f"{key}/centred")
+
+
+def _requantized(c: Canonical, node: Node, total: str, channels_last: bool) -> str:
+    """rne(total * multiplier / 2^shift) + zero point, clamped: int64, in the layout of `total`."""
+    key = node.output
+    outputs = len(_weights(c.graph, node))
+    factors = _factors(c.graph, node)
+    shape = (outputs,) if channels_last else (outputs, 1)
+
+    def number(name: str, values: np.ndarray) -> str:
+        return c.constant(f"{key}/{name}", values.reshape(shape))
+
+    shift = factors.shift.astype(np.uint64)
+    bias = number("bias", _bias(c.graph, node, outputs))
+    product = c.add("Add", [total, bias], f"{key}/sum")
+    product = c.add("Mul", [product, number("multiplier", factors.multiplier.astype(np.int64))], f"{key}/product")
+    moved = c.add("Add", [product, c.constant(f"{key}/offset", np.int64(_OFFSET))], f"{key}/positive")
+    by = number("shift", shift)
+
+    def shifted(name: str, source: str) -> str:
+        bits = c.add("Cast", [source], f"{key}/{name} bits", to=TensorProto.UINT64)
+        down = c.add("BitShift", [bits, by], f"{key}/{name} shifted", direction="RIGHT")
+        return c.add("Cast", [down], f"{key}/{name}", to=TensorProto.INT64)
+
+    odd = c.add("BitwiseAnd", [shifted("floor", moved), c.constant(f"{key}/one", np.int64(1))], f"{key}/odd")
+    half = number("half", (np.int64(1) << (factors.shift.astype(np.int64) - 1)) - 1)
+    rounded = shifted("rounded", c.add("Add", [c.add("Add", [moved, half], f"{key}/up"), odd], f"{key}/to even"))
+    zero = int(c.q_zero(key)) - (np.int64(_OFFSET) >> factors.shift.astype(np.int64))
+    value = c.add("Add", [rounded, number("zero", zero)], f"{key}/code")
+    low, high = (int(c.native(end, "int16")) for end in node.attrs["clamp"])
+    ends = [c.constant(f"{key}/{name}", np.int64(end)) for name, end in (("low", low), ("high", high))]
+    return c.add("Clip", [value, *ends], f"{key}/clamped")
+
+
+def _canonical_fully_connected(c: Canonical, node: Node) -> None:
+    weights = _weights(c.graph, node)
+    matrix = c.constant(f"{node.output}/weights", weights.reshape(len(weights), -1).T.astype(np.int64))
+    total = c.add("MatMul", [_centred(c, node), matrix], f"{node.output}/products")
+    c.narrow(_requantized(c, node, total, channels_last=True), node.output)
+
+
+def _canonical_conv(c: Canonical, node: Node) -> None:
+    """The taps of every window gathered, then one matrix product a group."""
+    key, groups = node.output, node.attrs["group"]
+    weights = _weights(c.graph, node)
+    outputs, *kernel, depth = weights.shape
+    batch, *_, channels = c.graph.type(node.inputs[0]).shape
+    planes = c.add("Transpose", [_centred(c, node)], f"{key}/planes", perm=[0, 3, 1, 2])
+    top, left, bottom, right = node.attrs["pads"]
+    pads = c.constant(f"{key}/pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
+    _, height, width, _ = c.graph.type(node.inputs[0]).shape
+    height, width = height + top + bottom, width + left + right
+    framed = c.add("Pad", [planes, pads, c.constant(f"{key}/nothing", np.int64(0))], f"{key}/framed")
+    flat = c.reshaped(framed, (batch, channels, height * width), f"{key}/flat")
+    out_h, out_w = c.graph.type(key).shape[1:3]
+    taps = _positions(kernel, (out_h, out_w), node.attrs["strides"], node.attrs["dilations"], width)
+    seen = c.add("Gather", [flat, c.constant(f"{key}/taps", taps.reshape(-1))], f"{key}/seen", axis=2)
+    pixels, size = out_h * out_w, depth * len(taps)
+    columns = c.reshaped(seen, (batch, groups, size, pixels), f"{key}/columns")
+    filters = np.transpose(weights, (0, 3, 1, 2)).reshape(1, groups, outputs // groups, size).astype(np.int64)
+    products = c.add("MatMul", [c.constant(f"{key}/weights", filters), columns], f"{key}/products")
+    total = c.reshaped(products, (batch, outputs, pixels), f"{key}/totals")
+    codes = _requantized(c, node, total, channels_last=False)
+    image = c.reshaped(codes, (batch, outputs, out_h, out_w), f"{key}/nchw")
+    c.narrow(c.from_nchw(image, f"{key}/nhwc"), key)
+
+
+def _positions(
+    kernel: Sequence[int], output: Sequence[int], strides: Sequence[int], dilations: Sequence[int], width: int
+) -> np.ndarray:
+    """int64[KH*KW, OH*OW]: which pixel of the padded image each tap of each window sees."""
+    rows, columns = (
+        np.arange(kernel[axis])[:, None] * dilations[axis] + np.arange(output[axis])[None, :] * strides[axis]
+        for axis in (0, 1)
+    )
+    return (rows[:, None, :, None] * width + columns[None, :, None, :]).reshape(kernel[0] * kernel[1], -1)
+
+
+# Calls
+
+
+def _lower(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    graph = lowering.graph
+    weights = _weights(graph, node)
+    outputs, _, _, depth = weights.shape
+    x_shape, y_shape = lowering.type(x).shape, lowering.type(node.output).shape
+    if node.op == "fully_connected_16":
+        rows = int(np.prod(x_shape[:-1], dtype=np.int64))
+        x_shape, y_shape = (rows, 1, 1, depth), (rows, 1, 1, outputs)
+    x_zero, y_zero = lowering.quant(x)[1], lowering.quant(node.output)[1]
+    factors = _factors(graph, node)
+    groups = node.attrs.get("group", 1)
+    offset = _bias(graph, node, outputs) - x_zero * weights.astype(np.int64).reshape(outputs, -1).sum(axis=1)
+    fields = {
+        "input_zero_point": x_zero,
+        "output_zero_point": y_zero,
+        "groups": groups,
+        "stride": tile(node.attrs.get("strides", (1, 1))),
+        "padding": tile(node.attrs.get("pads", (0, 0))[:2]),
+        "dilation": tile(node.attrs.get("dilations", (1, 1))),
+        "activation": activation(node.attrs["clamp"]),
+        "multiplier": Table("multiplier", factors.multiplier),
+        "shift": Table("shift", factors.shift),
+        "offset": Table("offset", offset),
+    }
+    filters = weights.astype(np.int8)
+    depthwise = depth == 1 and groups == x_shape[3] > 1
+    packed = node.attrs.get("weight_bits") == 4 and not depthwise and fits(filters)
+    kernel_name = "mcugen_depthwise_s16" if depthwise else "mcugen_convolve_s16_s4" if packed else "mcugen_convolve_s16"
+    stored = np.transpose(filters, (3, 1, 2, 0)) if depthwise else filters
+    return Step(
+        name=lowering.name,
+        kernel=kernel_name,
+        args=(
+            *((("context", Scratch()),) if packed else ()),
+            ("params", Struct("mcugen_conv_s16_params", fields)),
+            ("input_dims", dims(x_shape)),
+            ("input", Buffer(x)),
+            ("filter_dims", dims(stored.shape)),
+            ("filter", Table("weights", pack(stored) if packed else stored)),
+            ("output_dims", dims(y_shape)),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=INTEGER,
+        codes=1,
+        origin=node.origin,
+        scratch_bytes=filters[0].size if packed else 0,
+        macs=int(np.prod(y_shape)) * filters[0].size,
+    )
+
+
+def _narrow_weights(graph: Graph, node: Node) -> str | None:
+    """Weights less their zero point must fit int8. Quantize them symmetrically (QInt8, or WeightSymmetric)."""
+    weights = _weights(graph, node)
+    low, high = int(weights.min()), int(weights.max())
+    return None if low >= -128 and high <= 127 else f"they reach {low} to {high}"
+
+
+def _definition(narrow: OpDef, canonical: Callable[[Canonical, Node], None], about: str) -> OpDef:
+    return replace(
+        narrow,
+        name=f"{narrow.name}_16",
+        onnx=tuple(op for op in narrow.onnx if op in ("Conv", "Gemm")),
+        recognise=_recognise(narrow),
+        canonical=canonical,
+        lower=_lower,
+        exactness=INTEGER,
+        limits=(_narrow_weights,),
+        bits=(16,),
+        about=about,
+    )
+
+
+_ABOUT = "16-bit activations, weights of 8 or 4 bits, int64 sums; ONNX Runtime computes it in float"
+CONV_16 = _definition(CONV, _canonical_conv, f"1-D and 2-D; any padding, stride, dilation, groups; {_ABOUT}")
+FULLY_CONNECTED_16 = _definition(FULLY_CONNECTED, _canonical_fully_connected, f"constant weights; {_ABOUT}")

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Sums of products of int16 values and int8 weights, and their requantization; not for users. */
+#ifndef MCUGEN_DOT_S16_H
+#define MCUGEN_DOT_S16_H
+
+#include "mcugen_arithmetic_s16.h"
+
+#if defined(__ARM_FEATURE_MVE)
+#include <arm_mve.h>
+#elif defined(__ARM_FEATURE_DSP)
+#include <arm_acle.h>
+#endif
+
+/* So many products, each at most 2^22, that int32 holds their sum. */
+#define MCUGEN_DOT_S16_RUN 504
+
+#if defined(__ARM_FEATURE_MVE)
+static inline int64_t mcugen_dot_s16(const int16_t *x, const int8_t *w, int32_t count)
+{
+    int64_t sum = 0;
+    for (int32_t i = 0; i < count; i += 8) {
+        const mve_pred16_t inside = vctp16q((uint32_t)(count - i));
+        sum = vmlaldavaq_p_s16(sum, vldrhq_z_s16(x + i, inside), vldrbq_z_s16(w + i, inside), inside);
+    }
+    return sum;
+}
+#else
+static inline int32_t mcugen_dot_run_s16(const int16_t *x, const int8_t *w, int32_t count)
+{
+    int32_t sum = 0, i = 0;
+#if defined(__ARM_FEATURE_DSP)
+    for (; i + 4 <= count; i += 4) {
+        uint32_t four, low, high;
+        memcpy(&four, w + i, 4);
+        memcpy(&low, x + i, 4);
+        memcpy(&high, x + i + 2, 4);
+        /* Weights 0 and 2, then 1 and 3; the values likewise. */
+        sum = __smlad((int16x2_t)__sxtb16(four), (int16x2_t)((low & 0xFFFFu) | high << 16), sum);
+        sum = __smlad((int16x2_t)__sxtb16(four >> 8 | four << 24), (int16x2_t)(low >> 16 | (high & 0xFFFF0000u)), sum);
+    }
+#endif
+    for (; i < count; i++) {
+        sum += x[i] * w[i];
+    }
+    return sum;
+}
+
+static inline int64_t mcugen_dot_s16(const int16_t *x, const int8_t *w, int32_t count)
+{
+    int64_t sum = 0;
+    for (; count > MCUGEN_DOT_S16_RUN; count -= MCUGEN_DOT_S16_RUN) {
+        sum += mcugen_dot_run_s16(x, w, MCUGEN_DOT_S16_RUN);
+        x += MCUGEN_DOT_S16_RUN;
+        w += MCUGEN_DOT_S16_RUN;
+    }
+    return sum + mcugen_dot_run_s16(x, w, count);
+}
+#endif
+
+/* acc * multiplier / 2^shift, halves to even, plus zero_point, clamped; |acc * multiplier| <= 2^61, shift in [1, 61]. */
+static inline int16_t mcugen_requant_s16(int64_t acc, int32_t multiplier, int32_t shift, int32_t zero_point,
+                                         const cmsis_nn_activation *activation)
+{
+    const int64_t product = acc * multiplier, odd = (product >> shift) & 1;
+    const int64_t real = ((product + (INT64_C(1) << (shift - 1)) - 1 + odd) >> shift) + zero_point;
+    return (int16_t)(real < activation->min ? activation->min : (real > activation->max ? activation->max : real));
+}
+
+#endif

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernels on int16 tensors, NHWC, aligned to 2 bytes; filters are OHWI. Compile them as mcugen_kernels.h asks. A uint16
+ * tensor of the model is stored shifted down by 32768. */
+#ifndef MCUGEN_KERNELS_S16_H
+#define MCUGEN_KERNELS_S16_H
+
+#include "mcugen_kernels.h"
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/* Nearest to input / scale, halves to even, plus zero_point, saturated; NaN gives INT16_MIN. */
+void mcugen_quantize_f32_s16(const float *input, int16_t *output, int32_t count, float scale, int32_t zero_point);
+
+/* (input - zero_point) * scale; the two arrays do not overlap. */
+void mcugen_dequantize_s16_f32(const int16_t *input, float *output, int32_t count, float scale, int32_t zero_point);
+
+/* output[i] = table[input[i] + 128]; the two arrays do not overlap. */
+void mcugen_lut_s8_s16(const int16_t *table, const int8_t *input, int16_t *output, int32_t count);
+
+/* A function of u = input + 32768. Piece p = u >> shift holds, with t = u - (p << shift),
+ *     (c0 * 2^16 + c1 * t * 2^8 + c2 * t * t) >> 30, clamped,
+ * coefficients being c0, c1, c2 of each piece; but where u is one of at[first[p]..first[p + 1] - 1], value beside it. */
+typedef struct {
+    int32_t shift;
+    const int32_t *coefficients;
+    const uint16_t *first, *at;
+    const int16_t *value;
+    cmsis_nn_activation activation;
+} mcugen_pieces;
+
+/* output may be input. */
+void mcugen_lut_s16(const mcugen_pieces *params, const int16_t *input, int16_t *output, int32_t count);
+void mcugen_lut_s16_s8(const mcugen_pieces *params, const int16_t *input, int8_t *output, int32_t count);
+
+/* Up to four dimensions, pre_pad before and post_pad behind each. */
+void mcugen_pad_s16(const int16_t *input,
+                    int16_t *output,
+                    int32_t pad_value,
+                    const cmsis_nn_dims *input_size,
+                    const cmsis_nn_dims *pre_pad,
+                    const cmsis_nn_dims *post_pad);
+
+/* Taps outside the input do not count; every window meets it. */
+void mcugen_max_pool_s16(const mcugen_max_pool_dilated_params *params,
+                         const cmsis_nn_dims *input_dims,
+                         const int16_t *input,
+                         const cmsis_nn_dims *filter_dims,
+                         const cmsis_nn_dims *output_dims,
+                         int16_t *output);
+
+/* offset[c] is the bias less input_zero_point times the sum of the filter; multiplier[c] and shift[c] make a sum an output
+ * by acc * multiplier / 2^shift, halves to even. Padding is that of the top and left. */
+typedef struct {
+    int32_t input_zero_point, output_zero_point, groups;
+    cmsis_nn_tile stride, padding, dilation;
+    cmsis_nn_activation activation;
+    const int32_t *multiplier, *shift;
+    const int64_t *offset;
+} mcugen_conv_s16_params;
+
+/* Convolution of any kind (fully connected as 1x1), summed in int64. filter_dims->c is the number of input channels of
+ * one group. */
+void mcugen_convolve_s16(const mcugen_conv_s16_params *params,
+                         const cmsis_nn_dims *input_dims,
+                         const int16_t *input,
+                         const cmsis_nn_dims *filter_dims,
+                         const int8_t *filter,
+                         const cmsis_nn_dims *output_dims,
+                         int16_t *output);
+
+/* The same with weights of 4 bits, two a byte, the first in the low half; each filter begins a new byte. The context holds
+ * one filter as int8. */
+void mcugen_convolve_s16_s4(const cmsis_nn_context *context,
+                            const mcugen_conv_s16_params *params,
+                            const cmsis_nn_dims *input_dims,
+                            const int16_t *input,
+                            const cmsis_nn_dims *filter_dims,
+                            const int8_t *filter,
+                            const cmsis_nn_dims *output_dims,
+                            int16_t *output);
+
+/* Depthwise: filter [1, KH, KW, outputs]. */
+void mcugen_depthwise_s16(const mcugen_conv_s16_params *params,
+                          const cmsis_nn_dims *input_dims,
+                          const int16_t *input,
+                          const cmsis_nn_dims *filter_dims,
+                          const int8_t *filter,
+                          const cmsis_nn_dims *output_dims,
+                          int16_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,249 @@
+"""Activations of 16 bits. ONNX Runtime runs Conv and Gemm of such models in float32, all else element by element.
+
+So layers are held against the canonical integer graph, in every byte, and against the session within one step of their
+output; everything else against the session in every byte.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from checking import assert_exact, compile_model, exact, exact_integer_form, kernels
+from small_models import Net, Tensor
+
+from mcugen.emit.artefact import Compiled
+from mcugen.errors import UserError
+from mcugen.prove.board import run_on_board
+from mcugen.prove.host import HostModel
+from mcugen.prove.samples import random_samples
+from mcugen.prove.toolchain import available
+from mcugen.prove.verify import verify
+from mcugen.target import core
+
+DTYPES = ("uint16", "int16")
+
+
+def net(dtype: str = "int16", **options: Any) -> Net:
+    return Net(dtype, opset=21, **options)
+
+
+def layer(model: onnx.ModelProto, folder: Path) -> Compiled:
+    """Every step equals the canonical graph; the outputs are within one step of the session's, and most are equal."""
+    compiled = exact_integer_form(model, folder)
+    result = verify(compiled, random_samples(compiled, 16, seed=1))
+    assert result.passed and result.max_lsb <= 1, result
+    assert result.mismatches <= result.values // 20
+    assert {"integer"} <= {step.exactness for step in compiled.steps}
+    return compiled
+
+
+# name -> (input shape, weight shape, options of Net.conv)
+CONVS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
+    "3x3": ((1, 5, 7, 6), (4, 5, 3, 3), {"pads": [1, 1, 1, 1]}),
+    "1x1": ((1, 13, 4, 4), (6, 13, 1, 1), {}),
+    "strides and uneven pads": ((1, 3, 9, 8), (5, 3, 3, 4), {"pads": [0, 2, 1, 1], "strides": [2, 3]}),
+    "dilated": ((1, 3, 9, 9), (4, 3, 3, 3), {"dilations": [2, 3], "pads": [2, 3, 2, 3]}),
+    "grouped": ((1, 6, 5, 5), (4, 3, 3, 3), {"group": 2, "pads": [1, 1, 1, 1]}),
+    "depthwise": ((1, 6, 6, 5), (6, 1, 3, 3), {"group": 6, "pads": [1, 1, 1, 1]}),
+    "depthwise with a multiplier": ((1, 3, 5, 5), (6, 1, 2, 3), {"group": 3, "strides": [2, 1], "dilations": [1, 2]}),
+    "per tensor": ((1, 4, 5, 5), (3, 4, 2, 2), {"axis": None}),
+    "no bias": ((1, 4, 5, 5), (3, 4, 2, 2), {"bias": False}),
+    "one dimension": ((1, 4, 9), (3, 4, 3), {"pads": [1, 1]}),
+    "two images": ((2, 4, 4, 4), (3, 4, 3, 3), {"pads": [1, 1, 1, 1]}),
+    "long sums": ((1, 600, 2, 2), (2, 600, 2, 2), {"pads": [1, 0, 0, 0]}),
+    "weights with a zero point": ((1, 4, 4, 4), (3, 4, 2, 2), {"axis": None, "w_zero": 1}),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", CONVS)
+def test_conv(case: str, dtype: str, tmp_path: Path) -> None:
+    x_shape, w_shape, options = CONVS[case]
+    n = net(dtype)
+    n.output(n.conv(n.input(x_shape, zero_point=-1234), w_shape, **options))
+    used = kernels(layer(n.model(), tmp_path))
+    assert ("mcugen_depthwise_s16" in used) == case.startswith("depthwise")
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_conv_at_the_ends_of_the_range(dtype: str, tmp_path: Path) -> None:
+    """Zero points at the ends, as the quantizer writes them behind a Relu; and a clamp."""
+    n = net(dtype)
+    y = n.conv(n.input((1, 4, 6, 6), zero_point=-32768), (5, 4, 3, 3), pads=[1, 1, 1, 1], zero_point=32767)
+    n.output(n.conv(y, (3, 5, 3, 3), pads=[1, 1, 1, 1], zero_point=100, then="Clip", clip=(-9000.0, 12000.0)))
+    compiled = exact_integer_form(n.model(), tmp_path)
+    assert_near(compiled)
+
+
+def assert_near(compiled: Compiled) -> None:
+    """The tolerance that the integer steps state holds."""
+    result = verify(compiled, random_samples(compiled, 16, seed=1))
+    assert result.passed, result
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("rows, depth, outputs", [(1, 21, 10), (3, 1, 5), (2, 1100, 3)])
+def test_gemm(rows: int, depth: int, outputs: int, dtype: str, tmp_path: Path) -> None:
+    n = net(dtype)
+    n.output(n.gemm(n.input((rows, depth), zero_point=500), outputs, depth))
+    layer(n.model(), tmp_path)
+
+
+def test_matmul_with_bias_of_higher_rank(tmp_path: Path) -> None:
+    n = net()
+    x = n.input((2, 3, 12))
+    weights, scales = n.weights((12, 5), axis=1)
+    real = n.node("Add", n.node("MatMul", n.real(x), weights), n.bias(np.arange(5, dtype=np.int32), scales * x.scale))
+    n.output(n.quantize(real, 0.3, 7))
+    layer(n.model(), tmp_path)
+
+
+@pytest.mark.parametrize("is_float", [False, True])
+def test_large_bias(is_float: bool, tmp_path: Path) -> None:
+    """A bias is added in real numbers: beyond int32 in steps of a tiny scale, or with a scale of its own."""
+    n = net()
+    x = n.input((1, 16), scale=1e-6)
+    weights, scales = n.weights((4, 16), 1e-3)
+    data = np.array([30000, -29999, 7, 0], np.int32)
+    bias = n.constant(data.astype(np.float32) * np.float32(1e-3)) if is_float else n.bias(data, np.full(4, 1e-3))
+    n.output(n.quantize(n.node("Gemm", n.real(x), weights, bias, transB=1), 0.001, 0))
+    del scales
+    layer(n.model(), tmp_path)
+
+
+def test_weights_are_permuted_behind_a_flatten(tmp_path: Path) -> None:
+    n = net()
+    y = n.conv(n.input((1, 3, 5, 4)), (6, 3, 3, 3), pads=[1, 1, 1, 1])
+    n.output(n.gemm(n.copy("Flatten", y, axis=1), 7, 120))
+    compiled = exact_integer_form(n.model(), tmp_path)
+    assert_near(compiled)
+    assert sum("take" in kernel or "transpose" in kernel for kernel in kernels(compiled)) == 1  # of the input
+
+
+# Everything but layers: equal to the session in every byte
+
+ELEMENTWISE: dict[str, Callable[[Net, Tensor], Tensor]] = {
+    "sigmoid": lambda n, x: n.op("Sigmoid", x, scale=1 / 65536, zero_point=-32768),
+    "tanh": lambda n, x: n.op("Tanh", x, scale=1 / 32768, zero_point=0),
+    "leaky relu": lambda n, x: n.op("LeakyRelu", x, scale=0.0003, alpha=0.07),
+    "hard swish": lambda n, x: n.op("HardSwish", x, scale=0.00021, zero_point=-30000),
+    "relu": lambda n, x: n.op("Relu", x, scale=0.00015, zero_point=-32768),
+    "clip": lambda n, x: n.op("Clip", x, n.constant(np.float32(0)), n.constant(np.float32(6)), scale=0.0002),
+    "chain": lambda n, x: n.quantize(n.node("Exp", n.node("Neg", n.real(x))), 0.001, -32000),
+    "requantized": lambda n, x: n.quantize(n.real(x), 0.00037, 77),
+    "swish of two": lambda n, x: n.quantize(n.node("Mul", r := n.real(x), n.node("Sigmoid", r)), 0.0002, -32000),
+    "add": lambda n, x: n.op("Add", x, n.op("Neg", x, scale=0.0001), scale=0.0003),
+    "add of an image and channels": lambda n, x: n.op("Add", x, n.op("ReduceMean", x, n.axes(2, 3), keepdims=1)),
+    "sub": lambda n, x: n.op("Sub", x, n.op("Abs", x, scale=0.0002), scale=0.0004),
+    "mul": lambda n, x: n.op("Mul", x, n.op("Tanh", x, scale=0.00003), scale=0.0002),
+    "div": lambda n, x: n.op("Div", x, n.op("Exp", x, scale=0.05), scale=0.001),
+    "max": lambda n, x: n.op("Max", x, n.op("Neg", x, scale=0.0003), scale=0.0002),
+    "add then relu": lambda n, x: n.quantize(
+        n.node("Relu", n.node("Add", n.real(x), n.real(n.op("Neg", x, scale=0.0001)))), 0.0002, -32768
+    ),
+    "max pool": lambda n, x: n.copy("MaxPool", x, kernel_shape=[3, 2], strides=[2, 1], pads=[1, 0, 0, 1]),
+    "dilated max pool": lambda n, x: n.copy("MaxPool", x, kernel_shape=[2, 2], dilations=[2, 3]),
+    "average pool": lambda n, x: n.op("AveragePool", x, scale=0.0002, kernel_shape=[3, 3], pads=[1, 1, 1, 1]),
+    "global average pool": lambda n, x: n.op("GlobalAveragePool", x, scale=0.0001),
+    "concat": lambda n, x: n.copy("Concat", x, n.real(x), axis=1),
+    "transpose": lambda n, x: n.copy("Transpose", x, perm=[0, 2, 1, 3]),
+    "slice": lambda n, x: n.copy("Slice", x, n.shape(1, 1), n.shape(3, 6), n.shape(1, 2)),
+    "pad": lambda n, x: n.copy("Pad", x, n.shape(0, 1, 0, 2, 0, 0, 1, 1), n.constant(np.float32(1.5))),
+    "upsample": lambda n, x: n.copy("Resize", x, "", n.constant(np.float32([1, 1, 2, 2])), mode="nearest"),
+    "softmax": lambda n, x: n.op("Softmax", n.copy("Flatten", x, axis=2), scale=1 / 65536, zero_point=-32768, axis=-1),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", ELEMENTWISE)
+def test_equal_to_the_session(case: str, dtype: str, tmp_path: Path) -> None:
+    n = net(dtype)
+    n.output(ELEMENTWISE[case](n, n.input((1, 3, 6, 5), scale=0.00025)))
+    compiled = exact(n.model(), tmp_path, samples=8)
+    assert any("s16" in kernel for kernel in kernels(compiled)) or case in ("concat", "transpose", "slice", "upsample")
+
+
+def test_every_value_of_a_function(tmp_path: Path) -> None:
+    """All 65,536 inputs of a table, through the C."""
+    n = net()
+    n.output(n.op("Sigmoid", n.input((1, 65536), scale=0.0003, zero_point=0), scale=1 / 65536, zero_point=-32768))
+    compiled = compile_model(n.model(), tmp_path)
+    assert kernels(compiled) == ["mcugen_lut_s16"]
+    codes = np.arange(-32768, 32768).astype(np.int16).reshape(1, 65536)
+    (table,) = [d for name, d in ((name, compiled.graph.data(name)) for name in compiled.graph.values) if d is not None and d.dtype == np.int16]
+    assert np.array_equal(HostModel(compiled).run({"x": codes})["y"][0], table)
+
+
+# Both widths in one model
+
+
+def mixed(first: str, second: str) -> Net:
+    """A convolution in 8 bits, a requantization, a convolution in 16 bits, back to 8."""
+    n = Net(first, opset=21)
+    y = n.conv(n.input((1, 3, 6, 6)), (5, 3, 3, 3), pads=[1, 1, 1, 1])
+    origin = n.dtype, n.origin
+    n.dtype, n.origin = np.dtype(second), 32768 if second == "uint16" else 0
+    wide = n.quantize(n.real(y), float(y.scale) / 200, 100)
+    z = n.conv(wide, (4, 5, 3, 3), then="Relu", zero_point=-32768)
+    n.dtype, n.origin = origin
+    n.output(n.quantize(n.real_of(z, second), float(z.scale) * 256, -100))
+    return n
+
+
+@pytest.mark.parametrize("first", ["uint8", "int8"])
+@pytest.mark.parametrize("second", DTYPES)
+def test_mixed_precision(first: str, second: str, tmp_path: Path) -> None:
+    compiled = exact_integer_form(mixed(first, second).model(), tmp_path)
+    assert_near(compiled)
+    assert {"mcugen_lut_s8_s16", "mcugen_lut_s16_s8", "mcugen_convolve_s16"} <= set(kernels(compiled))
+
+
+# On the boards
+
+
+@pytest.mark.parametrize("name", ["cortex-m0", "cortex-m4", "cortex-m55"])
+def test_on_a_board(name: str, tmp_path: Path) -> None:
+    """The C on an emulated core gives the bytes it gives on the host."""
+    if available(core(name)):
+        pytest.skip(available(core(name)))
+    n = net("uint16")
+    x = n.input((1, 5, 6, 6), zero_point=-2000)
+    y = n.conv(x, (6, 5, 3, 3), pads=[1, 1, 1, 1], then="Relu", zero_point=-32768)
+    z = n.conv(y, (6, 1, 3, 3), group=6, pads=[1, 1, 1, 1])
+    z = n.op("Add", y, z, scale=float(y.scale) + float(z.scale))
+    z = n.copy("MaxPool", n.op("Tanh", z, scale=1 / 32768, zero_point=0), kernel_shape=[2, 2])
+    n.output(n.gemm(n.copy("Flatten", z, axis=1), 7, 150))
+    compiled = compile_model(n.model(), tmp_path, core=name)
+    samples = random_samples(compiled, 4, seed=1)
+    board, host = run_on_board(compiled, samples.firmware).outputs, HostModel(compiled).run_all(samples.firmware)
+    assert np.array_equal(board["y"], host["y"]) and len(np.unique(host["y"])) > 8
+
+
+def test_io_float(tmp_path: Path) -> None:
+    n = net()
+    n.output(n.op("Tanh", n.input((1, 40)), scale=1 / 32768, zero_point=0))
+    assert_exact(compile_model(n.model(), tmp_path, io="float"))
+
+
+def test_contributed_quantization_operators(tmp_path: Path) -> None:
+    """com.microsoft.QuantizeLinear: 16 bits before opset 21."""
+    n = Net("int16", opset=13)
+    n.output(n.op("ReduceMean", n.op("Tanh", n.input((1, 4, 9)), scale=0.0001), axes=[2]))
+    for node in n.nodes:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear"):
+            node.domain = "com.microsoft"
+    exact(n.model(), tmp_path)
+
+
+def test_sums_beyond_the_multiplier(tmp_path: Path) -> None:
+    n = net()
+    x = n.input((1, 4), scale=1e-12)
+    weights, _ = n.weights((2, 4), 1e-4)
+    n.output(n.quantize(n.node("Gemm", n.real(x), weights, n.constant(np.float32([1, 2])), transB=1, name="fc"), 0.1))
+    with pytest.raises(UserError, match="fc.*2\\^37"):
+        compile_model(n.model(), tmp_path)
