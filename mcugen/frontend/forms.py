@@ -24,6 +24,8 @@ _MOVED: dict[str, tuple[tuple[str, int, type], ...]] = {
 }
 
 _OUTPUTS = {"LSTM": 3, "DynamicQuantizeLSTM": 3, "GRU": 2}
+_SINCE_21 = (onnx.TensorProto.INT16, onnx.TensorProto.UINT16, onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
+_REDUCTIONS = ("ReduceMean", "ReduceMax", "ReduceMin")  # axes are an input since opset 18
 
 
 def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -31,6 +33,9 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     opset = next(e.version for e in copy.opset_import if e.domain in ("", "ai.onnx"))
+    # The oldest opset that has all the forms made here, and LayerNormalization, which ONNX Runtime has in every one.
+    # Before 21, only Q and DQ of com.microsoft take 16 and 4 bits.
+    target = 21 if any(tensor.data_type in _SINCE_21 for tensor in copy.graph.initializer) else 17
     taken = {name for node in copy.graph.node for name in (*node.input, *node.output)}
     constants = [node for node in copy.graph.node if node.op_type == "Constant"]
     for node in constants:
@@ -49,9 +54,11 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
             _softmax(node, opset)
         if node.op_type == "MeanVarianceNormalization" and not node.attribute:
             node.attribute.append(helper.make_attribute("axes", [0, 2, 3]))  # onnx infers no shape without
+        if node.op_type == "Split" and opset < 18 <= target:
+            _split(node)
         if node.op_type == "Resize" and opset == 10:
             _resize(node)
-        for name, slot, dtype in _MOVED.get(node.op_type, ()):
+        for name, slot, dtype in _moved(node, opset, target):
             found = [a for a in node.attribute if a.name == name]
             if not found:
                 continue
@@ -64,11 +71,22 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
             node.input[slot] = initializer
             node.attribute.remove(found[0])
     for entry in copy.opset_import:
-        # Shape inference must see the forms just made. 17 is the oldest opset that has them all, and
-        # LayerNormalization, which ONNX Runtime has in every one.
-        if entry.domain in ("", "ai.onnx") and entry.version < 17:
-            entry.version = 17
+        # Shape inference must see the forms just made.
+        if entry.domain in ("", "ai.onnx"):
+            entry.version = max(entry.version, target)
     return copy
+
+
+def _split(node: onnx.NodeProto) -> None:
+    """Parts without sizes are counted since opset 18."""
+    if len(node.input) < 2 and all(attribute.name != "split" for attribute in node.attribute):
+        node.attribute.append(helper.make_attribute("num_outputs", len(node.output)))
+
+
+def _moved(node: onnx.NodeProto, opset: int, target: int) -> tuple[tuple[str, int, type], ...]:
+    if opset < 18 <= target and node.op_type in _REDUCTIONS:
+        return (("axes", 1, np.int64),)
+    return _MOVED.get(node.op_type, ())
 
 
 def _softmax(node: onnx.NodeProto, opset: int) -> None:

@@ -95,7 +95,7 @@ def _chain(
     positions: dict[str, int],
     end: Node,
 ) -> tuple[str, list[Node]] | None:
-    """(a quantized tensor, the nodes between in order) if `end` quantizes an element-wise function of that tensor alone.
+    """(a quantized tensor, the nodes between in order) if `end` quantizes an element-wise function of it alone.
 
     The function reaches back through quantized tensors that nothing else reads; not to one of 16 bits, whose roundings
     between would make the function hard to store.
@@ -191,7 +191,10 @@ def _one_value(graph: Graph, producers: dict[str, Node], name: str) -> bool:
 def _table(
     graph: Graph, producers: dict[str, Node], source: str, nodes: list[Node], shape: tuple[int, ...] | None
 ) -> np.ndarray:
-    """256 or 65,536 outputs of the last node, lowest `source` first; with `shape` (N,C,...) one row a channel: [C,256]."""
+    """256 or 65,536 outputs of the last node, lowest `source` first.
+
+    With `shape` (N,C,...) one row a channel: [C,256].
+    """
     end = nodes[-1]
     dtype = graph.type(source).dtype
     info = np.iinfo(dtype)

@@ -1,7 +1,7 @@
 """uint8 and uint16 tensors become int8 and int16: half their range is subtracted from values and zero points.
 
-The kernels are signed. graph.unsigned and graph.unsigned16 remember it: ORT's roundings of sums that hold the zero point
-depend on the original numbers.
+The kernels are signed. graph.unsigned and graph.unsigned16 remember it: ORT's roundings of sums that hold the zero
+point depend on the original numbers.
 """
 
 from __future__ import annotations
