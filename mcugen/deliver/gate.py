@@ -11,6 +11,7 @@ from onnxruntime import InferenceSession
 
 from .. import oracle
 from ..errors import UserError
+from ..frontend.fold import fold_shapes
 from ..frontend.load import load
 from ..frontend.shapes import fix_shapes
 
@@ -43,7 +44,7 @@ def gate(path: Path, shapes: Mapping[str, tuple[int, ...]], *, prequantized: boo
             origin=path.name,
             hint="Save the model with onnx.helper.make_model(..., ir_version=10).",
         )
-    model = strip(named(fix_shapes(loaded, shapes)))
+    model = strip(named(fold_shapes(fix_shapes(loaded, shapes))))
     form = quantization_form(model)
     if form != FLOAT and not prequantized:
         raise UserError(

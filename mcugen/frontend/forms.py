@@ -8,7 +8,6 @@ from __future__ import annotations
 import numpy as np
 import onnx
 from onnx import helper, numpy_helper
-from onnx.reference import ReferenceEvaluator
 
 from ..errors import UserError
 from ..ir import unique
@@ -41,7 +40,6 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in constants:
         copy.graph.initializer.append(numpy_helper.from_array(_constant(node), node.output[0]))
         copy.graph.node.remove(node)
-    _fold_integers(copy.graph)
     for node in copy.graph.node:
         for slot in range(_OUTPUTS.get(node.op_type, 0)):  # an output left out gets a name, and so a type
             name = unique(f"{node.name or node.op_type}/output{slot}", taken)
@@ -101,19 +99,6 @@ def _resize(node: onnx.NodeProto) -> None:
     node.input.insert(1, "")
     rules = {"coordinate_transformation_mode": "asymmetric", "nearest_mode": "floor"}
     node.attribute.extend(helper.make_attribute(k, v) for k, v in rules.items())
-
-
-def _fold_integers(graph: onnx.GraphProto) -> None:
-    """Axes and shapes that exporters put together from constants: shape inference follows only initializers."""
-    known = {i.name: i for i in graph.initializer if i.data_type == onnx.TensorProto.INT64}
-    for node in [node for node in graph.node if node.op_type in ("Reshape", "Concat", "Squeeze", "Unsqueeze")]:
-        if not all(name in known for name in node.input):
-            continue
-        feeds = {name: numpy_helper.to_array(known[name]) for name in node.input}
-        (result,) = ReferenceEvaluator(node).run(None, feeds)
-        known[node.output[0]] = numpy_helper.from_array(np.asarray(result), node.output[0])
-        graph.initializer.append(known[node.output[0]])
-        graph.node.remove(node)
 
 
 def _constant(node: onnx.NodeProto) -> np.ndarray:
