@@ -2,6 +2,7 @@
 /* Order: output pixel by output pixel, in raster order. */
 #include "arm_nnfunctions.h"
 #include "mcugen_nn.h"
+#include "mcugen_nn_dense.h"
 
 /* The taps of one output pixel that lie inside the input: rows of runs of adjacent bytes. A run is
  * one tap's channels, or a whole kernel row where taps and groups leave no gaps. */
@@ -50,76 +51,12 @@ MCUGEN_OUT_OF_LINE static void convolve_block(const layer *conv, const window *t
                        conv->params->output_offset, &conv->params->activation);
 }
 
-#if defined(MCUGEN_NN_DENSE)
-/* The longest window that is made a column; of whole vectors. */
-#define COLUMN_BYTES 640
-
-/* Whole blocks of output channels of one pixel, its window in one piece: as it lies in the input, or copied, with the
- * input's zero point where it leaves the input. skipped = bytes of the filter before the first valid tap. Returns the
- * number of channels done. */
-MCUGEN_OUT_OF_LINE static int32_t convolve_blocks(const layer *conv, const window *taps, const int8_t *input,
-                                                  const int8_t *filter, int32_t skipped, int8_t *output)
-{
-    const int32_t valid = taps->rows * taps->runs * taps->run_bytes;
-    int8_t column[COLUMN_BYTES];
-    mcugen_dense dense = {.weights = filter,
-                          .columns = conv->filter_step,
-                          .bias = conv->bias,
-                          .input = input,
-                          .input_offset = conv->params->input_offset,
-                          .multiplier = conv->quant->multiplier,
-                          .multiplier_bytes = 16,
-                          .output_offset = conv->params->output_offset,
-                          .low = conv->params->activation.min,
-                          .high = conv->params->activation.max,
-                          .output = output,
-                          .blocks = conv->group_outputs / 4};
-
-    if (conv->groups != 1 || conv->bias == NULL || dense.blocks == 0 || conv->filter_step > COLUMN_BYTES)
-    {
-        return 0;
-    }
-    if (valid != conv->filter_step || taps->rows * taps->runs != 1)
-    {
-        for (int32_t at = 0; valid != conv->filter_step && at < conv->filter_step; at += 16)
-        {
-            vstrbq_s8(column + at, vdupq_n_s8((int8_t)-conv->params->input_offset));
-        }
-        for (int32_t row = 0; row < taps->rows; ++row)
-        {
-            for (int32_t run = 0; run < taps->runs; ++run)
-            {
-                mcugen_copy_mve(column + skipped + row * taps->filter_row_step + run * taps->filter_run_step,
-                                input + row * taps->input_row_step + run * taps->input_run_step, taps->run_bytes);
-            }
-        }
-        dense.input = column;
-    }
-    mcugen_dense_mve(&dense);
-    return conv->group_outputs & ~3;
-}
-#else
-static int32_t convolve_blocks(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
-                               int32_t skipped, int8_t *output)
-{
-    (void)conv;
-    (void)taps;
-    (void)input;
-    (void)filter;
-    (void)skipped;
-    (void)output;
-    return 0;
-}
-#endif
-
-/* Output channels from ch on. input points at the first valid tap of group 0, filter at the first tap of output channel
- * 0, skipped bytes before its first valid one. */
+/* Any window. input points at the first valid tap of group 0, filter at that of output channel 0. */
 static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
-                           int32_t skipped, int8_t *output)
+                           int8_t *output)
 {
-    int32_t ch = convolve_blocks(conv, taps, input, filter, skipped, output);
+    int32_t ch = 0;
     int32_t end = 0;
-    filter += skipped;
     for (int32_t group = 0; group < conv->groups; ++group)
     {
         end += conv->group_outputs;
@@ -132,6 +69,174 @@ static void convolve_pixel(const layer *conv, const window *taps, const int8_t *
         input += conv->group_inputs;
     }
 }
+
+#if defined(MCUGEN_NN_DENSE)
+/* The window of one pixel as a column, in one group; skipped = bytes of the filter before the first valid tap. */
+static void fill_column(const layer *conv, const window *taps, const int8_t *input, int32_t skipped,
+                        mcugen_columns *columns, int32_t which)
+{
+    const int32_t depth = conv->filter_step;
+    const int32_t valid = taps->rows * taps->runs * taps->run_bytes;
+    const int8_t *bytes = input;
+    if (valid != depth || taps->rows * taps->runs != 1)
+    {
+        int8_t *const copy = mcugen_column_bytes(columns, which, depth);
+        if (valid != depth)
+        {
+            memset(copy, -conv->params->input_offset, (size_t)depth);
+        }
+        for (int32_t row = 0; row < taps->rows; ++row)
+        {
+            for (int32_t run = 0; run < taps->runs; ++run)
+            {
+                mcugen_copy(copy + skipped + row * taps->filter_row_step + run * taps->filter_run_step,
+                            input + row * taps->input_row_step + run * taps->input_run_step, taps->run_bytes);
+            }
+        }
+        bytes = copy;
+    }
+    mcugen_fill_column(columns, which, bytes, depth, conv->params->input_offset);
+}
+
+/* Pixels whose windows wait as columns. */
+typedef struct
+{
+    mcugen_columns columns;
+    int32_t held;
+    int8_t *output; /* of the first of them */
+} waiting;
+
+static void finish_pixels(const mcugen_dense *dense, waiting *pixels)
+{
+    if (pixels->held > 0)
+    {
+        mcugen_dense_outputs(dense, &pixels->columns, pixels->held, pixels->output);
+        pixels->held = 0;
+    }
+}
+
+static void convolve_groups(const layer *conv, mcugen_dense dense, const window *taps, const int8_t *input,
+                            int32_t skipped, mcugen_columns *columns, int8_t *output)
+{
+    for (int32_t group = 0; group < conv->groups; ++group)
+    {
+        fill_column(conv, taps, input, skipped, columns, 0);
+        mcugen_dense_outputs(&dense, columns, 1, output);
+        input += conv->group_inputs;
+        output += dense.rows;
+        dense.weights += dense.rows * dense.depth;
+        dense.bias = dense.bias != NULL ? dense.bias + dense.rows : NULL;
+        dense.multiplier += dense.rows;
+        dense.shift += dense.rows;
+    }
+}
+#endif
+
+/* The windows of all pixels, in raster order; with `dense` as columns, a few at a time. */
+static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const cmsis_nn_dims *input_dims,
+                            const int8_t *input_data, const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
+                            const cmsis_nn_dims *output_dims, int8_t *output_data)
+{
+    const cmsis_nn_conv_params *const params = conv->params;
+    const cmsis_nn_tile dilation = params->dilation;
+    const int32_t kernel_ch = filter_dims->c;
+    const int32_t input_row = input_dims->w * input_dims->c;
+    const int adjacent = conv->groups == 1 && dilation.w == 1;
+#if defined(MCUGEN_NN_DENSE)
+    waiting pixels;
+    pixels.held = 0;
+#endif
+
+    for (int32_t batch = 0; batch < input_dims->n; ++batch)
+    {
+        for (int32_t y = 0; y < output_dims->h; ++y)
+        {
+            const int32_t origin_y = y * params->stride.h - params->padding.h;
+            const mcugen_taps rows = mcugen_valid_taps(origin_y, input_dims->h, filter_dims->h, dilation.h);
+            for (int32_t x = 0; x < output_dims->w; ++x)
+            {
+                const int32_t origin_x = x * params->stride.w - params->padding.w;
+                const mcugen_taps columns = mcugen_valid_taps(origin_x, input_dims->w, filter_dims->w, dilation.w);
+                const int32_t width = columns.end - columns.begin;
+                const window taps = {.rows = width > 0 ? rows.end - rows.begin : 0,
+                                     .runs = adjacent ? 1 : width,
+                                     .run_bytes = adjacent ? width * kernel_ch : kernel_ch,
+                                     .input_row_step = dilation.h * input_row,
+                                     .input_run_step = dilation.w * input_dims->c,
+                                     .filter_row_step = filter_dims->w * kernel_ch,
+                                     .filter_run_step = kernel_ch};
+                const int32_t first_row = origin_y + rows.begin * dilation.h;
+                const int32_t first_column = origin_x + columns.begin * dilation.w;
+                const int8_t *const input =
+                    input_data + (taps.rows > 0 ? first_row * input_row + first_column * input_dims->c : 0);
+                const int32_t skipped = (rows.begin * filter_dims->w + columns.begin) * kernel_ch;
+
+#if defined(MCUGEN_NN_DENSE)
+                if (dense != NULL && conv->groups > 1)
+                {
+                    convolve_groups(conv, *dense, &taps, input, skipped, &pixels.columns, output_data);
+                }
+                else if (dense != NULL)
+                {
+                    pixels.output = pixels.held == 0 ? output_data : pixels.output;
+                    fill_column(conv, &taps, input, skipped, &pixels.columns, pixels.held++);
+                    if (pixels.held == mcugen_columns_at_once(conv->filter_step))
+                    {
+                        finish_pixels(dense, &pixels);
+                    }
+                }
+                else
+#endif
+                {
+                    convolve_pixel(conv, &taps, input, filter_data + skipped, output_data);
+                }
+                output_data += output_dims->c;
+            }
+        }
+        input_data += input_dims->h * input_row;
+    }
+#if defined(MCUGEN_NN_DENSE)
+    finish_pixels(dense, &pixels);
+#else
+    (void)dense;
+#endif
+}
+
+#if defined(MCUGEN_NN_DENSE)
+/* Rows of weights, as many as one mcugen_dense holds, times the windows of all pixels; false if windows or groups
+ * do not suit it. */
+static int convolve_dense(const layer *conv, const cmsis_nn_dims *input_dims, const int8_t *input_data,
+                          const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
+                          const cmsis_nn_dims *output_dims, int8_t *output_data)
+{
+    const int32_t rows = conv->group_outputs;
+    const int32_t most = mcugen_min(rows, MCUGEN_DENSE_ROWS);
+    const int grouped = conv->groups > 1 && MCUGEN_DENSE_ROWS < INT32_MAX; /* too much to prepare for each group */
+    if (rows < 4 || mcugen_columns_at_once(conv->filter_step) == 0 || grouped)
+    {
+        return 0;
+    }
+    for (int32_t done = 0; done < rows; done += most)
+    {
+        const int32_t first = mcugen_min(done, rows - 4);
+        mcugen_dense dense = {.weights = filter_data + first * conv->filter_step,
+                              .depth = conv->filter_step,
+                              .rows = mcugen_min(most, rows - first),
+                              .channels = output_dims->c,
+                              .bias = conv->bias != NULL ? conv->bias + first : NULL,
+                              .multiplier = conv->quant->multiplier + first,
+                              .shift = conv->quant->shift + first,
+                              .quant_step = 1,
+                              .output_offset = conv->params->output_offset,
+                              .clamp = conv->params->activation};
+        int32_t sums[MCUGEN_DENSE_SUMS];
+        mcugen_dense_prepare(&dense, conv->params->input_offset, sums);
+        convolve_pixels(conv, &dense, input_dims, input_data, filter_dims, filter_data, output_dims,
+                        output_data + first);
+    }
+    return 1;
+}
+#endif
 
 arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                                             const cmsis_nn_conv_params *conv_params,
@@ -155,9 +260,6 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
     }
 
     const int32_t groups = input_dims->c / kernel_ch;
-    const int32_t input_row = input_dims->w * input_dims->c;
-    const cmsis_nn_tile dilation = conv_params->dilation;
-    const int dense = groups == 1 && dilation.w == 1;
     const layer conv = {.params = conv_params,
                         .quant = quant_params,
                         .bias = bias_data,
@@ -166,35 +268,13 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                         .group_outputs = output_dims->c / groups,
                         .filter_step = filter_dims->h * filter_dims->w * kernel_ch};
 
-    for (int32_t batch = 0; batch < input_dims->n; ++batch)
+#if defined(MCUGEN_NN_DENSE)
+    if (convolve_dense(&conv, input_dims, input_data, filter_dims, filter_data, output_dims, output_data))
     {
-        for (int32_t y = 0; y < output_dims->h; ++y)
-        {
-            const int32_t origin_y = y * conv_params->stride.h - conv_params->padding.h;
-            const mcugen_taps rows = mcugen_valid_taps(origin_y, input_dims->h, filter_dims->h, dilation.h);
-            for (int32_t x = 0; x < output_dims->w; ++x)
-            {
-                const int32_t origin_x = x * conv_params->stride.w - conv_params->padding.w;
-                const mcugen_taps columns = mcugen_valid_taps(origin_x, input_dims->w, filter_dims->w, dilation.w);
-                const int32_t width = columns.end - columns.begin;
-                const window taps = {.rows = width > 0 ? rows.end - rows.begin : 0,
-                                     .runs = dense ? 1 : width,
-                                     .run_bytes = dense ? width * kernel_ch : kernel_ch,
-                                     .input_row_step = dilation.h * input_row,
-                                     .input_run_step = dilation.w * input_dims->c,
-                                     .filter_row_step = filter_dims->w * kernel_ch,
-                                     .filter_run_step = kernel_ch};
-                const int32_t first_row = origin_y + rows.begin * dilation.h;
-                const int32_t first_column = origin_x + columns.begin * dilation.w;
-                const int32_t first = taps.rows > 0 ? first_row * input_row + first_column * input_dims->c : 0;
-
-                convolve_pixel(&conv, &taps, input_data + first, filter_data,
-                               (rows.begin * filter_dims->w + columns.begin) * kernel_ch, output_data);
-                output_data += output_dims->c;
-            }
-        }
-        input_data += input_dims->h * input_row;
+        return ARM_CMSIS_NN_SUCCESS;
     }
+#endif
+    convolve_pixels(&conv, NULL, input_dims, input_data, filter_dims, filter_data, output_dims, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }
 

@@ -23,6 +23,54 @@ typedef struct
     int32_t input_ch;
 } layer;
 
+#if defined(MCUGEN_NN_DSP)
+/* Four channels of one tap, that read four inputs. */
+MCUGEN_INLINE void add_tap(mcugen_acc4 *acc, int16x2_t offsets, const int8_t *values, const int8_t *weights)
+{
+    const uint32_t x = mcugen_load4(values);
+    const uint32_t w = mcugen_load4(weights);
+    const int32_t even = (int32_t)__sxtab16(offsets, (int8x4_t)x);
+    const int32_t odd = (int32_t)mcugen_odd_bytes_plus(offsets, x);
+    const int32_t even_weights = (int32_t)__sxtb16((int8x4_t)w);
+    const int32_t odd_weights = (int32_t)mcugen_odd_bytes(w);
+    acc->a = __smlabb(even, even_weights, acc->a);
+    acc->b = __smlabb(odd, odd_weights, acc->b);
+    acc->c = __smlatt(even, even_weights, acc->c);
+    acc->d = __smlatt(odd, odd_weights, acc->d);
+}
+
+/* All taps. */
+MCUGEN_INLINE void add_window(mcugen_acc4 *acc, const window *taps, int32_t input_offset, const int8_t *input,
+                              const int8_t *filter)
+{
+    const int16x2_t offsets = (int16x2_t)(((uint32_t)input_offset << 16) | ((uint32_t)input_offset & 0xFFFFu));
+    const int32_t step = taps->input_column_step;
+    const int32_t weight_step = taps->filter_column_step;
+    for (int32_t row = taps->rows; row > 0; --row)
+    {
+        const int8_t *values = input;
+        const int8_t *weights = filter;
+        int32_t left = taps->columns;
+        for (; left >= 3; left -= 3)
+        {
+            add_tap(acc, offsets, values, weights);
+            add_tap(acc, offsets, values + step, weights + weight_step);
+            add_tap(acc, offsets, values + 2 * step, weights + 2 * weight_step);
+            values += 3 * step;
+            weights += 3 * weight_step;
+        }
+        for (; left > 0; --left)
+        {
+            add_tap(acc, offsets, values, weights);
+            values += step;
+            weights += weight_step;
+        }
+        input += taps->input_row_step;
+        filter += taps->filter_row_step;
+    }
+}
+#endif
+
 /* Output channels ch to ch + 3 of one pixel. They read adjacent input channels (input_step 1) or the
  * same one (0). */
 MCUGEN_INLINE void convolve_block(const layer *conv, const window *taps, int32_t ch, int32_t input_step,
@@ -35,6 +83,15 @@ MCUGEN_INLINE void convolve_block(const layer *conv, const window *taps, int32_t
     mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, MCUGEN_NN_BLOCK - 1);
 #endif
 
+#if defined(MCUGEN_NN_DSP)
+    if (input_step != 0)
+    {
+        add_window(&acc, taps, input_offset, input, filter + ch);
+        mcugen_block_store(output + ch, &acc, MCUGEN_NN_BLOCK - 1, conv->quant->multiplier + ch,
+                           conv->quant->shift + ch, 1, conv->params->output_offset, &conv->params->activation);
+        return;
+    }
+#endif
     for (int32_t row = 0; row < taps->rows; ++row)
     {
         const int8_t *values = input + row * taps->input_row_step;
@@ -82,11 +139,54 @@ static void convolve_one(const layer *conv, const window *taps, int32_t ch, cons
                        conv->params->output_offset, &conv->params->activation);
 }
 
+#if defined(MCUGEN_REQUANT_MVE)
+/* Output channels ch to ch + 7 of one pixel, that read adjacent input channels, with a bias. No product exceeds
+ * 16 bits: 255 * 128. Sums in two vectors: even lanes and odd ones. */
+MCUGEN_INLINE void convolve_eight(const layer *conv, const window *taps, int32_t ch, const int8_t *input,
+                                  const int8_t *filter, int8_t *output)
+{
+    const int16_t input_offset = (int16_t)conv->params->input_offset;
+    int32x4x2_t sums = vld2q_s32(conv->bias + ch);
+    const int8_t *values = input;
+    const int8_t *weights = filter + ch;
+    const int32_t row_step = taps->input_row_step - taps->columns * taps->input_column_step;
+    const int32_t weight_row_step = taps->filter_row_step - taps->columns * taps->filter_column_step;
+
+    for (int32_t row = taps->rows; row > 0; --row)
+    {
+        for (int32_t left = taps->columns; left > 0; --left)
+        {
+            const int16x8_t products = vmulq_s16(vaddq_n_s16(vldrbq_s16(values), input_offset), vldrbq_s16(weights));
+            sums.val[0] = vaddq_s32(sums.val[0], vmovlbq_s16(products));
+            sums.val[1] = vaddq_s32(sums.val[1], vmovltq_s16(products));
+            values += taps->input_column_step;
+            weights += taps->filter_column_step;
+        }
+        values += row_step;
+        weights += weight_row_step;
+    }
+    const int32x4x2_t multiplier = vld2q_s32(conv->quant->multiplier + ch);
+    /* Saturation to 16 bits comes before the zero point, and changes nothing beyond 8 bits. */
+    int16x8_t result = vqmovnbq_s32(vdupq_n_s16(0), mcugen_requant_mve(sums.val[0], multiplier.val[0]));
+    result = vqmovntq_s32(result, mcugen_requant_mve(sums.val[1], multiplier.val[1]));
+    result = vqaddq_n_s16(result, (int16_t)conv->params->output_offset);
+    result = vmaxq_s16(result, vdupq_n_s16((int16_t)conv->params->activation.min));
+    result = vminq_s16(result, vdupq_n_s16((int16_t)conv->params->activation.max));
+    vstrbq_s16(output + ch, result);
+}
+#endif
+
 /* One output channel per input channel: adjacent channels together. */
 MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input,
                                               const int8_t *filter, int8_t *output)
 {
     int32_t ch = 0;
+#if defined(MCUGEN_REQUANT_MVE)
+    for (; conv->bias != NULL && ch + 8 <= conv->input_ch; ch += 8)
+    {
+        convolve_eight(conv, taps, ch, input + ch, filter, output);
+    }
+#endif
     for (; ch + MCUGEN_NN_BLOCK <= conv->input_ch; ch += MCUGEN_NN_BLOCK)
     {
         convolve_block(conv, taps, ch, 1, input + ch, filter, output);

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arm_nnfunctions.h"
 #include "mcugen_nn.h"
+#include "mcugen_nn_dense.h"
 
 /* quant_step: 1 = the quant tables have an entry per output channel, 0 = one for all. */
 typedef struct
@@ -44,12 +45,12 @@ static int32_t filter_offset_term(const layer *fc, const int8_t *input)
     return sum * fc->params->filter_offset;
 }
 
-#if defined(MCUGEN_NN_DENSE)
+#if defined(MCUGEN_NN_DENSE) && defined(MCUGEN_NN_MVE)
 /* As many outputs of one vector as make whole blocks of four; returns their number. */
-static int32_t multiply_blocks(const layer *fc, const int8_t *input, int8_t *output, int32_t rows)
+static int32_t multiply_blocks(const layer *fc, const int8_t *input, int32_t extra, int8_t *output, int32_t rows)
 {
     const int32_t same[4] = {*fc->multiplier, *fc->multiplier, *fc->multiplier, *fc->multiplier};
-    mcugen_dense dense = {.weights = fc->filter,
+    mcugen_vector dense = {.weights = fc->filter,
                           .columns = fc->columns,
                           .bias = fc->bias,
                           .input = input,
@@ -61,18 +62,44 @@ static int32_t multiply_blocks(const layer *fc, const int8_t *input, int8_t *out
                           .high = fc->params->activation.max,
                           .output = output,
                           .blocks = rows / 4};
+    (void)extra;
     if (fc->bias == NULL || fc->params->filter_offset != 0 || dense.blocks == 0)
     {
         return 0;
     }
-    mcugen_dense_mve(&dense);
+    mcugen_vector_mve(&dense);
     return rows & ~3;
 }
+#elif defined(MCUGEN_NN_DENSE)
+/* All outputs of one vector, or none; returns their number. */
+static int32_t multiply_blocks(const layer *fc, const int8_t *input, int32_t extra, int8_t *output, int32_t rows)
+{
+    const mcugen_dense dense = {.weights = fc->filter,
+                                .depth = fc->columns,
+                                .rows = rows,
+                                .channels = rows,
+                                .bias = fc->bias,
+                                .extra = extra,
+                                .multiplier = fc->multiplier,
+                                .shift = fc->shift,
+                                .quant_step = fc->quant_step,
+                                .output_offset = fc->params->output_offset,
+                                .clamp = fc->params->activation};
+    mcugen_columns columns;
+    if (rows < 4 || mcugen_columns_at_once(fc->columns) == 0)
+    {
+        return 0;
+    }
+    mcugen_fill_column(&columns, 0, input, fc->columns, fc->params->input_offset);
+    mcugen_dense_outputs(&dense, &columns, 1, output);
+    return rows;
+}
 #else
-static int32_t multiply_blocks(const layer *fc, const int8_t *input, int8_t *output, int32_t rows)
+static int32_t multiply_blocks(const layer *fc, const int8_t *input, int32_t extra, int8_t *output, int32_t rows)
 {
     (void)fc;
     (void)input;
+    (void)extra;
     (void)output;
     (void)rows;
     return 0;
@@ -84,7 +111,7 @@ static void multiply(const layer *fc, const int8_t *input, int32_t vectors, int8
     for (int32_t vector = 0; vector < vectors; ++vector)
     {
         const int32_t extra = filter_offset_term(fc, input);
-        for (int32_t ch = multiply_blocks(fc, input, output, rows); ch < rows; ch += MCUGEN_NN_BLOCK)
+        for (int32_t ch = multiply_blocks(fc, input, extra, output, rows); ch < rows; ch += MCUGEN_NN_BLOCK)
         {
             multiply_block(fc, ch, mcugen_min(MCUGEN_NN_BLOCK, rows - ch) - 1, input, extra, output);
         }

@@ -287,6 +287,23 @@ MCUGEN_INLINE void mcugen_block_mac(mcugen_acc4 *acc, const int8_t *input, int32
 #endif
 }
 
+#if defined(MCUGEN_NN_DSP) && !MCUGEN_REQUANT_STOCK
+#define MCUGEN_NN_PACK 1
+/* Four requantized values, which fit 16 bits, as bytes of a word: with the zero point, clamped. */
+MCUGEN_INLINE uint32_t mcugen_pack4(const int32_t values[4], int32_t offset, const cmsis_nn_activation *clamp)
+{
+    const uint32_t offsets = ((uint32_t)offset << 16) | ((uint32_t)offset & 0xFFFFu);
+    uint32_t even;
+    uint32_t odd;
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(even) : "r"(values[0]), "r"(values[2]));
+    __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(odd) : "r"(values[1]), "r"(values[3]));
+    __asm__("qadd16 %0, %0, %1\n\tssat16 %0, #8, %0\n\tuxtb16 %0, %0" : "+r"(even) : "r"(offsets) : "cc");
+    __asm__("qadd16 %0, %0, %1\n\tssat16 %0, #8, %0\n\tuxtb16 %0, %0" : "+r"(odd) : "r"(offsets) : "cc");
+    return mcugen_smaller4(mcugen_larger4(even | odd << 8, (uint32_t)(uint8_t)clamp->min * 0x01010101u),
+                           (uint32_t)(uint8_t)clamp->max * 0x01010101u);
+}
+#endif
+
 /* Requantizes, adds the zero point, clamps: outputs 0 to `last` of a block. Each has an entry in the
  * tables, or all share the first one (quant_step 0). */
 static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, int32_t last, const int32_t *multiplier,
@@ -303,6 +320,18 @@ static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, in
     vstrbq_p_s32(output, clamped, lanes);
 #else
     const int32_t sums[MCUGEN_NN_BLOCK] = {acc->a, acc->b, acc->c, acc->d};
+#if defined(MCUGEN_NN_PACK)
+    if (last == MCUGEN_NN_BLOCK - 1)
+    {
+        const int32_t values[] = {mcugen_requantize(sums[0], multiplier[0], shift[0]),
+                                  mcugen_requantize(sums[1], multiplier[quant_step], shift[quant_step]),
+                                  mcugen_requantize(sums[2], multiplier[2 * quant_step], shift[2 * quant_step]),
+                                  mcugen_requantize(sums[3], multiplier[3 * quant_step], shift[3 * quant_step])};
+        const uint32_t word = mcugen_pack4(values, offset, clamp);
+        memcpy(output, &word, sizeof word);
+        return;
+    }
+#endif
     for (int32_t j = 0; j <= last; ++j)
     {
         const int32_t value = mcugen_requantize(sums[j], *multiplier, *shift) + offset;
@@ -312,93 +341,5 @@ static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, in
     }
 #endif
 }
-
-#if defined(MCUGEN_NN_MVE_ASM) && defined(MCUGEN_REQUANT_MVE)
-#define MCUGEN_NN_DENSE 1
-
-/* Few bytes, which a function of the C library may copy one by one. */
-MCUGEN_INLINE void mcugen_copy_mve(int8_t *to, const int8_t *from, int32_t bytes)
-{
-    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
-                     "1:\n"
-                     "vldrb.u8 q0, [%[from]], #16\n"
-                     "vstrb.8 q0, [%[to]], #16\n"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : [to] "+r"(to), [from] "+r"(from)
-                     : [bytes] "r"(bytes)
-                     : "lr", "q0", "memory");
-}
-
-/* A vector times blocks of four rows of weights. The function finds the members by number, and moves what it must. */
-typedef struct
-{
-    const int8_t *weights;     /*  0 */
-    int32_t columns;           /*  4: values of a row, and of the vector */
-    const int32_t *bias;       /*  8 */
-    const int8_t *input;       /* 12 */
-    int32_t input_offset;      /* 16 */
-    const int32_t *multiplier; /* 20: of four outputs */
-    int32_t multiplier_bytes;  /* 24: to the next four */
-    int32_t output_offset;     /* 28 */
-    int32_t low;               /* 32 */
-    int32_t high;              /* 36 */
-    int8_t *output;            /* 40 */
-    int32_t blocks;            /* 44: at least one */
-} mcugen_dense;
-
-/* The registers are those of mcugen_mac4_mve. */
-__attribute__((naked, noinline, unused)) static void mcugen_dense_mve(mcugen_dense *dense __attribute__((unused)))
-{
-    __asm__(".syntax unified\n"
-            "push {r0, r4-r11, lr}\n"
-            "1:\n"
-            "ldr r11, [sp]\n"
-            "ldrd r1, r8, [r11]\n"
-            "ldrd r2, r9, [r11, #8]\n"
-            "add r3, r1, r8\n"
-            "add r5, r3, r8\n"
-            "add r7, r5, r8\n"
-            "add r10, r7, r8\n"
-            "str r10, [r11]\n"
-            "add r12, r2, #16\n"
-            "str r12, [r11, #8]\n"
-            "ldm r2, {r0, r2, r4, r6}\n"
-            "mov r11, r8\n"
-            "mov r8, #0\n"
-            "mov r10, #0\n"
-            "mov r12, #0\n"
-            "mov lr, #0\n"
-            "2:\n" MCUGEN_MAC4_CHUNK
-            "bgt 2b\n"
-            "ldr r11, [sp]\n"
-            "ldrd r3, r1, [r11, #16]\n"
-            "ldrd r5, r7, [r11, #24]\n"
-            "mla r0, r8, r3, r0\n"
-            "mla r2, r10, r3, r2\n"
-            "mla r4, r12, r3, r4\n"
-            "mla r6, lr, r3, r6\n"
-            "vldrw.u32 q1, [r1]\n"
-            "add r1, r1, r5\n"
-            "str r1, [r11, #20]\n"
-            "vmov d0, r0, r2\n"
-            "vmov d1, r4, r6\n"
-            "ldrd r0, r2, [r11, #32]\n"
-            "ldrd r4, r6, [r11, #40]\n"
-            "vcvt.f32.s32 q0, q0\n"
-            "vmul.f32 q0, q0, q1\n"
-            "vdup.32 q1, r0\n"
-            "vcvtn.s32.f32 q0, q0\n"
-            "vdup.32 q2, r2\n"
-            "vadd.i32 q0, q0, r7\n"
-            "vmax.s32 q0, q0, q1\n"
-            "vmin.s32 q0, q0, q2\n"
-            "vstrb.32 q0, [r4], #4\n"
-            "subs r6, r6, #1\n"
-            "strd r4, r6, [r11, #40]\n"
-            "bne 1b\n"
-            "pop {r0, r4-r11, pc}\n");
-}
-#endif
 
 #endif

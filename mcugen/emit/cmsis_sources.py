@@ -42,6 +42,7 @@ BUNDLED_HEADERS: tuple[str, ...] = (
     "Include/arm_nn_types.h",
     "Include/arm_nnfunctions.h",
     "Source/mcugen_nn.h",
+    "Source/mcugen_nn_dense.h",
     "exact/mcugen_requant.h",
 )
 """What every bundled file may include, below cmsis/."""

@@ -1,0 +1,698 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Columns times rows of weights: what convolution and fully connected have in common.
+ *
+ * The window of a pixel, or a vector, becomes a column: values that are adjacent, whatever the window's shape, with
+ * the input's zero point where it leaves the input. One or two columns meet rows of weights. Without MVE a column
+ * holds int16 with the input offset added; with SMLAD its groups of four are in the order that SXTB16 takes bytes out
+ * of a word (0, 2, 1, 3), and what is left over is in its own order. With MVE it holds bytes, the vectors of two
+ * columns in turns. */
+#ifndef MCUGEN_NN_DENSE_H
+#define MCUGEN_NN_DENSE_H
+
+#include "mcugen_nn.h"
+
+/* The outputs of one or two columns: of `rows` >= 4 rows of weights, each `depth` values. */
+typedef struct
+{
+    const int8_t *weights;
+    int32_t depth;
+    int32_t rows;
+    int32_t channels;    /* of an output pixel */
+    const int32_t *bias; /* or NULL; with MVE of mcugen_dense_prepare */
+    int32_t extra;       /* added to every bias */
+    const int32_t *multiplier;
+    const int32_t *shift;
+    int32_t quant_step; /* 1, or 0: the first entry of both for all rows */
+    int32_t output_offset;
+    cmsis_nn_activation clamp;
+} mcugen_dense;
+
+/* The longest column; it lies on the stack. */
+#if defined(MCUGEN_NN_MVE)
+#define MCUGEN_COLUMN 640
+#else
+#define MCUGEN_COLUMN 320
+#endif
+
+#if defined(MCUGEN_NN_MVE_ASM) && defined(MCUGEN_REQUANT_MVE)
+#define MCUGEN_NN_DENSE 1
+
+/* The most rows of weights of one mcugen_dense. */
+#define MCUGEN_DENSE_ROWS 64
+#define MCUGEN_DENSE_SUMS MCUGEN_DENSE_ROWS /* that mcugen_dense_prepare makes */
+
+typedef struct
+{
+    int8_t pairs[2 * MCUGEN_COLUMN]; /* a vector of the one column, a vector of the other */
+    int8_t copy[MCUGEN_COLUMN];
+} mcugen_columns;
+
+MCUGEN_INLINE int32_t mcugen_columns_at_once(int32_t depth) { return depth <= MCUGEN_COLUMN ? 2 : 0; }
+
+MCUGEN_INLINE int8_t *mcugen_column_bytes(mcugen_columns *columns, int32_t which, int32_t depth)
+{
+    (void)which;
+    (void)depth;
+    return columns->copy;
+}
+
+/* Few bytes, which a function of the C library may copy one by one. */
+static inline void mcugen_copy(int8_t *to, const int8_t *from, int32_t bytes)
+{
+    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
+                     "1:\n"
+                     "vldrb.u8 q0, [%[from]], #16\n"
+                     "vstrb.8 q0, [%[to]], #16\n"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to), [from] "+r"(from)
+                     : [bytes] "r"(bytes)
+                     : "lr", "q0", "memory");
+}
+
+
+static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, const int8_t *bytes, int32_t depth,
+                                      int32_t offset)
+{
+    int8_t *to = columns->pairs + 16 * which;
+    (void)offset;
+    __asm__ volatile("wlstp.8 lr, %[depth], 2f\n"
+                     "1:\n"
+                     "vldrb.u8 q0, [%[bytes]], #16\n"
+                     "vstrb.8 q0, [%[to]], #32\n"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to), [bytes] "+r"(bytes)
+                     : [depth] "r"(depth)
+                     : "lr", "q0", "memory");
+}
+
+/* Bias and input offset times the weights, for each row. */
+static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offset, int32_t *sums)
+{
+    const int8_t *row = dense->weights;
+    for (int32_t i = 0; i < dense->rows; ++i)
+    {
+        int32_t sum = 0;
+        for (int32_t left = dense->depth; left > 0; left -= 16)
+        {
+            sum = vaddvaq_s8(sum, vldrbq_z_s8(row + dense->depth - left, vctp8q((uint32_t)left)));
+        }
+        sums[i] = sum * input_offset + (dense->bias != NULL ? dense->bias[i] : 0);
+        row += dense->depth;
+    }
+    dense->bias = sums;
+}
+
+/* Blocks of four rows times two columns. The function finds the members by number, and moves what it must. */
+typedef struct
+{
+    const int8_t *weights;     /*  0 */
+    int32_t depth;             /*  4 */
+    const int8_t *columns;     /*  8 */
+    const int32_t *sums;       /* 12 */
+    const int32_t *multiplier; /* 16 */
+    int32_t output_offset;     /* 20 */
+    int32_t low;               /* 24 */
+    int32_t high;              /* 28 */
+    int8_t *output;            /* 32 */
+    int8_t *output2;           /* 36 */
+    int32_t blocks;            /* 40: at least one */
+} mcugen_pair;
+
+/* Sums of the first column in r0, r2, r4, r6, of the second in r8, r10, r12, lr; rows r1, r3, r5, r7. */
+__attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair *pair __attribute__((unused)))
+{
+    __asm__(".syntax unified\n"
+            "push {r0, r4-r11, lr}\n"
+            "1:\n"
+            "ldr r11, [sp]\n"
+            "ldrd r1, r8, [r11]\n"
+            "ldrd r9, r12, [r11, #8]\n"
+            "add r3, r1, r8\n"
+            "add r5, r3, r8\n"
+            "add r7, r5, r8\n"
+            "add r10, r7, r8\n"
+            "str r10, [r11]\n"
+            "ldm r12!, {r0, r2, r4, r6}\n"
+            "str r12, [r11, #12]\n"
+            "mov r11, r8\n"
+            "mov r8, r0\n"
+            "mov r10, r2\n"
+            "mov r12, r4\n"
+            "mov lr, r6\n"
+            "2:\n"
+            "vctp.8 r11\n"
+            "vpstt\n"
+            "vldrbt.u8 q2, [r1], #16\n"
+            "vldrbt.u8 q3, [r3], #16\n"
+            "vldrb.u8 q1, [r9, #16]\n"
+            "vldrb.u8 q0, [r9], #32\n"
+            "vmladava.s8 r0, q0, q2\n"
+            "vmladava.s8 r8, q1, q2\n"
+            "vmladava.s8 r2, q0, q3\n"
+            "vmladava.s8 r10, q1, q3\n"
+            "vpstt\n"
+            "vldrbt.u8 q2, [r5], #16\n"
+            "vldrbt.u8 q3, [r7], #16\n"
+            "vmladava.s8 r4, q0, q2\n"
+            "vmladava.s8 r12, q1, q2\n"
+            "vmladava.s8 r6, q0, q3\n"
+            "vmladava.s8 lr, q1, q3\n"
+            "subs r11, r11, #16\n"
+            "bgt 2b\n"
+            "ldr r11, [sp]\n"
+            "vmov d0, r0, r2\n"
+            "vmov d1, r4, r6\n"
+            "vmov d2, r8, r10\n"
+            "vmov d3, r12, lr\n"
+            "ldrd r1, r3, [r11, #16]\n"
+            "ldrd r5, r7, [r11, #24]\n"
+            "vldrw.u32 q2, [r1], #16\n"
+            "str r1, [r11, #16]\n"
+            "vcvt.f32.s32 q0, q0\n"
+            "vcvt.f32.s32 q1, q1\n"
+            "vmul.f32 q0, q0, q2\n"
+            "vmul.f32 q1, q1, q2\n"
+            "vdup.32 q2, r5\n"
+            "vdup.32 q3, r7\n"
+            "vcvtn.s32.f32 q0, q0\n"
+            "vcvtn.s32.f32 q1, q1\n"
+            "vadd.i32 q0, q0, r3\n"
+            "vadd.i32 q1, q1, r3\n"
+            "vmax.s32 q0, q0, q2\n"
+            "vmax.s32 q1, q1, q2\n"
+            "vmin.s32 q0, q0, q3\n"
+            "vmin.s32 q1, q1, q3\n"
+            "ldrd r0, r2, [r11, #32]\n"
+            "ldr r4, [r11, #40]\n"
+            "vstrb.32 q0, [r0], #4\n"
+            "vstrb.32 q1, [r2], #4\n"
+            "strd r0, r2, [r11, #32]\n"
+            "subs r4, r4, #1\n"
+            "str r4, [r11, #40]\n"
+            "bne 1b\n"
+            "pop {r0, r4-r11, pc}\n");
+}
+
+/* `blocks` blocks of four rows from `row` on; of one column, the copy takes what the other would be. */
+static inline void mcugen_dense_blocks(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
+                                       int8_t *output, int32_t row, int32_t blocks)
+{
+    mcugen_pair pair = {.weights = dense->weights + row * dense->depth,
+                        .depth = dense->depth,
+                        .columns = columns->pairs,
+                        .sums = dense->bias + row,
+                        .multiplier = dense->multiplier + row,
+                        .output_offset = dense->output_offset,
+                        .low = dense->clamp.min,
+                        .high = dense->clamp.max,
+                        .output = output + row,
+                        .output2 = held == 2 ? output + dense->channels + row : columns->copy,
+                        .blocks = blocks};
+    mcugen_pair_mve(&pair);
+}
+
+/* All outputs of the columns; the last four rows again, if rows are left over. */
+static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
+                                        int8_t *output)
+{
+    mcugen_dense_blocks(dense, columns, held, output, 0, dense->rows / 4);
+    if (dense->rows % 4 != 0)
+    {
+        mcugen_dense_blocks(dense, columns, held, output, dense->rows - 4, 1);
+    }
+}
+
+/* A vector times blocks of four rows of weights. The function finds the members by number, and moves what it must. */
+typedef struct
+{
+    const int8_t *weights;     /*  0 */
+    int32_t columns;           /*  4: values of a row, and of the vector */
+    const int32_t *bias;       /*  8 */
+    const int8_t *input;       /* 12 */
+    int32_t input_offset;      /* 16 */
+    const int32_t *multiplier; /* 20: of four outputs */
+    int32_t multiplier_bytes;  /* 24: to the next four */
+    int32_t output_offset;     /* 28 */
+    int32_t low;               /* 32 */
+    int32_t high;              /* 36 */
+    int8_t *output;            /* 40 */
+    int32_t blocks;            /* 44: at least one */
+} mcugen_vector;
+
+/* The registers are those of mcugen_mac4_mve. */
+__attribute__((naked, noinline, unused)) static void mcugen_vector_mve(mcugen_vector *vector __attribute__((unused)))
+{
+    __asm__(".syntax unified\n"
+            "push {r0, r4-r11, lr}\n"
+            "1:\n"
+            "ldr r11, [sp]\n"
+            "ldrd r1, r8, [r11]\n"
+            "ldrd r2, r9, [r11, #8]\n"
+            "add r3, r1, r8\n"
+            "add r5, r3, r8\n"
+            "add r7, r5, r8\n"
+            "add r10, r7, r8\n"
+            "str r10, [r11]\n"
+            "add r12, r2, #16\n"
+            "str r12, [r11, #8]\n"
+            "ldm r2, {r0, r2, r4, r6}\n"
+            "mov r11, r8\n"
+            "mov r8, #0\n"
+            "mov r10, #0\n"
+            "mov r12, #0\n"
+            "mov lr, #0\n"
+            "2:\n" MCUGEN_MAC4_CHUNK
+            "bgt 2b\n"
+            "ldr r11, [sp]\n"
+            "ldrd r3, r1, [r11, #16]\n"
+            "ldrd r5, r7, [r11, #24]\n"
+            "mla r0, r8, r3, r0\n"
+            "mla r2, r10, r3, r2\n"
+            "mla r4, r12, r3, r4\n"
+            "mla r6, lr, r3, r6\n"
+            "vldrw.u32 q1, [r1]\n"
+            "add r1, r1, r5\n"
+            "str r1, [r11, #20]\n"
+            "vmov d0, r0, r2\n"
+            "vmov d1, r4, r6\n"
+            "ldrd r0, r2, [r11, #32]\n"
+            "ldrd r4, r6, [r11, #40]\n"
+            "vcvt.f32.s32 q0, q0\n"
+            "vmul.f32 q0, q0, q1\n"
+            "vdup.32 q1, r0\n"
+            "vcvtn.s32.f32 q0, q0\n"
+            "vdup.32 q2, r2\n"
+            "vadd.i32 q0, q0, r7\n"
+            "vmax.s32 q0, q0, q1\n"
+            "vmin.s32 q0, q0, q2\n"
+            "vstrb.32 q0, [r4], #4\n"
+            "subs r6, r6, #1\n"
+            "strd r4, r6, [r11, #40]\n"
+            "bne 1b\n"
+            "pop {r0, r4-r11, pc}\n");
+}
+
+#elif !defined(MCUGEN_NN_MVE)
+#define MCUGEN_NN_DENSE 1
+#define MCUGEN_DENSE_ROWS INT32_MAX
+#define MCUGEN_DENSE_SUMS 1 /* none */
+
+/* Where the second of two columns begins, of int16; the assembly knows the distance. */
+#define MCUGEN_COLUMN_PAIR (MCUGEN_COLUMN / 2)
+
+typedef struct
+{
+    uint32_t words[MCUGEN_COLUMN / 2];
+} mcugen_columns;
+
+#if defined(MCUGEN_NN_DSP)
+#define MCUGEN_PAIR_ROWS 2 /* that two columns meet at a time */
+#elif defined(__GNUC__) && defined(__ARM_ARCH_7M__)
+#define MCUGEN_PAIR_ROWS 3
+#endif
+
+/* How many columns of a length are made at once; 0: it is too long. */
+MCUGEN_INLINE int32_t mcugen_columns_at_once(int32_t depth)
+{
+#if defined(MCUGEN_PAIR_ROWS)
+    return depth <= MCUGEN_COLUMN_PAIR ? 2 : depth <= MCUGEN_COLUMN ? 1 : 0;
+#else
+    return depth <= MCUGEN_COLUMN ? 1 : 0;
+#endif
+}
+
+/* May a word be loaded from, or stored at, this address? */
+MCUGEN_INLINE int mcugen_word_access(const int8_t *bytes)
+{
+#if defined(__ARM_ARCH_6M__) || !defined(__GNUC__)
+    return ((uintptr_t)bytes & 3u) == 0;
+#else
+    (void)bytes;
+    return 1;
+#endif
+}
+
+/* Few bytes, which a function of the C library may copy one by one. */
+static inline void mcugen_copy(int8_t *to, const int8_t *from, int32_t count)
+{
+    if (mcugen_word_access(to) && mcugen_word_access(from))
+    {
+        for (; count >= 4; count -= 4)
+        {
+#if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
+            memcpy(__builtin_assume_aligned(to, 4), __builtin_assume_aligned(from, 4), 4);
+#else
+            memcpy(to, from, 4);
+#endif
+            to += 4;
+            from += 4;
+        }
+    }
+    for (; count > 0; --count)
+    {
+        *to++ = *from++;
+    }
+}
+
+/* Where the bytes of column `which` may lie until it is filled: no value is overwritten before it is read. */
+MCUGEN_INLINE int8_t *mcugen_column_bytes(mcugen_columns *columns, int32_t which, int32_t depth)
+{
+    return (int8_t *)columns->words + 2 * which * MCUGEN_COLUMN_PAIR + depth;
+}
+
+static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, const int8_t *bytes, int32_t depth,
+                                      int32_t offset)
+{
+    int16_t *const column = (int16_t *)(void *)columns->words + which * MCUGEN_COLUMN_PAIR;
+    int32_t i = 0;
+#if defined(MCUGEN_NN_DSP)
+    const int16x2_t offsets = (int16x2_t)(((uint32_t)offset << 16) | ((uint32_t)offset & 0xFFFFu));
+    int16x2_t *pairs = (int16x2_t *)(void *)column;
+    for (; i + 4 <= depth; i += 4)
+    {
+        const uint32_t word = mcugen_load4(bytes + i);
+        *pairs++ = __sxtab16(offsets, (int8x4_t)word);
+        *pairs++ = mcugen_odd_bytes_plus(offsets, word);
+    }
+#endif
+    for (; i < depth; ++i)
+    {
+        column[i] = (int16_t)(bytes[i] + offset);
+    }
+}
+
+/* Rows of weights, `step` bytes apart, times a column, or two: the sums of the first one, then those of the second. The
+ * functions below find the members by number. */
+typedef struct
+{
+    const int16_t *column; /*  0 */
+    const int8_t *weights; /*  4 */
+    int32_t groups;        /*  8: of four values, at least one */
+    int32_t step;          /* 12 */
+    int32_t sums[6];       /* 16 */
+} mcugen_dot;
+
+#if defined(MCUGEN_PAIR_ROWS)
+#define MCUGEN_DOT_ASM 1
+
+/* Sums in r5, r6, r8, r9; column r0 to r4, weights r1, step r2. */
+#define MCUGEN_DOT_BEGIN                                                                                         \
+    ".syntax unified\n"                                                                                          \
+    "push {r0, r4-r11, lr}\n"                                                                                    \
+    "ldrd r12, r1, [r0]\n"                                                                                       \
+    "ldrd r4, r2, [r0, #8]\n"                                                                                    \
+    "ldrd r5, r6, [r0, #16]\n"                                                                                   \
+    "ldrd r8, r9, [r0, #24]\n"                                                                                   \
+    "tst r4, #1\n"                                                                                               \
+    "mov r0, r12\n"                                                                                              \
+    "add lr, r2, r2, lsl #1\n"                                                                                   \
+    "add r4, r0, r4, lsl #3\n"                                                                                   \
+    "bne 2f\n"
+
+/* Two groups at a time; of an odd number the first one alone. */
+#define MCUGEN_DOT_LOOP(group)                                                                                   \
+    MCUGEN_DOT_BEGIN                                                                                             \
+    "1:\n" group "2:\n" group "cmp r0, r4\n"                                                                     \
+    "bne 1b\n"                                                                                                   \
+    "pop {r12}\n"                                                                                                \
+    "strd r5, r6, [r12, #16]\n"                                                                                  \
+    "strd r8, r9, [r12, #24]\n"                                                                                  \
+    "pop {r4-r11, pc}\n"
+
+#if defined(MCUGEN_NN_DSP)
+#define MCUGEN_DOT_ROW(from, sum)                                                                                \
+    "ldr r12, [r1" from "\n"                                                                                     \
+    "sxtb16 r7, r12\n"                                                                                           \
+    "sxtb16 r12, r12, ror #8\n"                                                                                  \
+    "smlad " sum ", r10, r7, " sum "\n"                                                                          \
+    "smlad " sum ", r11, r12, " sum "\n"
+#define MCUGEN_DOT_GROUP                                                                                         \
+    "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_ROW(", r2]", "r6") MCUGEN_DOT_ROW(", r2, lsl #1]", "r8")              \
+        MCUGEN_DOT_ROW(", lr]", "r9") MCUGEN_DOT_ROW("], #4", "r5")
+#else
+#define MCUGEN_DOT_TAP                                                                                           \
+    "ldrsh r10, [r0], #2\n"                                                                                      \
+    "ldrsb r11, [r1, r2]\n"                                                                                      \
+    "ldrsb r12, [r1, r2, lsl #1]\n"                                                                              \
+    "mla r6, r10, r11, r6\n"                                                                                     \
+    "ldrsb r11, [r1, lr]\n"                                                                                      \
+    "mla r8, r10, r12, r8\n"                                                                                     \
+    "ldrsb r12, [r1], #1\n"                                                                                      \
+    "mla r9, r10, r11, r9\n"                                                                                     \
+    "mla r5, r10, r12, r5\n"
+#define MCUGEN_DOT_GROUP MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP
+#endif
+
+__attribute__((naked, noinline, unused)) static void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
+{
+    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP));
+}
+
+#if defined(MCUGEN_NN_DSP)
+/* Two rows times two columns: sums of rows 0 and 1 with the first column, then with the second. */
+#define MCUGEN_DOT_PAIR(from, first, second)                                                                     \
+    "ldr lr, [r1" from "\n"                                                                                      \
+    "sxtb16 r7, lr\n"                                                                                            \
+    "sxtb16 lr, lr, ror #8\n"                                                                                    \
+    "smlad " first ", r10, r7, " first "\n"                                                                      \
+    "smlad " second ", r3, r7, " second "\n"                                                                     \
+    "smlad " first ", r11, lr, " first "\n"                                                                      \
+    "smlad " second ", r12, lr, " second "\n"
+#define MCUGEN_DOT_PAIRS                                                                                         \
+    "ldrd r3, r12, [r0, #320]\n"                                                                                 \
+    "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_PAIR(", r2]", "r6", "r9") MCUGEN_DOT_PAIR("], #4", "r5", "r8")
+
+__attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot *dot __attribute__((unused)))
+{
+    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_PAIRS));
+}
+#else
+/* Three rows times two columns. */
+#define MCUGEN_DOT_PAIR(from, first, second)                                                                     \
+    "ldrsb lr, [r1" from "\n"                                                                                    \
+    "mla " first ", r11, lr, " first "\n"                                                                        \
+    "mla " second ", r12, lr, " second "\n"
+#define MCUGEN_DOT_PAIRS                                                                                         \
+    "ldrsh r12, [r0, #320]\n"                                                                                    \
+    "ldrsh r11, [r0], #2\n" MCUGEN_DOT_PAIR(", r2]", "r5", "r9") MCUGEN_DOT_PAIR(", r2, lsl #1]", "r6", "r10")   \
+        MCUGEN_DOT_PAIR("], #1", "r4", "r8")
+
+__attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot *dot __attribute__((unused)))
+{
+    __asm__(".syntax unified\n"
+            "push {r0, r4-r11, lr}\n"
+            "add r12, r0, #16\n"
+            "ldrd r3, r2, [r0, #8]\n"
+            "ldrd r0, r1, [r0]\n"
+            "ldmia r12, {r4, r5, r6, r8, r9, r10}\n"
+            "add r3, r0, r3, lsl #3\n"
+            "1:\n" MCUGEN_DOT_PAIRS MCUGEN_DOT_PAIRS MCUGEN_DOT_PAIRS MCUGEN_DOT_PAIRS "cmp r0, r3\n"
+            "bne 1b\n"
+            "pop {r12}\n"
+            "adds r12, #16\n"
+            "stmia r12, {r4, r5, r6, r8, r9, r10}\n"
+            "pop {r4-r11, pc}\n");
+}
+#endif
+
+#elif defined(__GNUC__) && defined(__ARM_ARCH_6M__)
+#define MCUGEN_DOT_ASM 1
+
+/* Sums in r8 to r11; rows r1, r2, r4, r5 end where the index r3 becomes 0; the column r0 moves with it. */
+#define MCUGEN_DOT_ROW(row, sum)                                                                                 \
+    "ldrsb r7, [" row ", r3]\n"                                                                                  \
+    "muls r7, r6\n"                                                                                              \
+    "add " sum ", r7\n"
+#define MCUGEN_DOT_TAP                                                                                           \
+    "ldrsh r6, [r0, r3]\n" MCUGEN_DOT_ROW("r1", "r8") MCUGEN_DOT_ROW("r2", "r9") MCUGEN_DOT_ROW("r4", "r10")     \
+        MCUGEN_DOT_ROW("r5", "r11") "adds r0, #1\n"                                                              \
+                                    "adds r3, #1\n"
+
+__attribute__((naked, noinline, unused)) static void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
+{
+    __asm__(".syntax unified\n"
+            "push {r0, r4-r7, lr}\n"
+            "mov r4, r8\n"
+            "mov r5, r9\n"
+            "mov r6, r10\n"
+            "mov r7, r11\n"
+            "push {r4-r7}\n"
+            "ldr r4, [r0, #16]\n"
+            "ldr r5, [r0, #20]\n"
+            "ldr r6, [r0, #24]\n"
+            "ldr r7, [r0, #28]\n"
+            "mov r8, r4\n"
+            "mov r9, r5\n"
+            "mov r10, r6\n"
+            "mov r11, r7\n"
+            "ldr r6, [r0, #12]\n"
+            "ldr r3, [r0, #8]\n"
+            "ldr r1, [r0, #4]\n"
+            "ldr r0, [r0]\n"
+            "lsls r3, #2\n"
+            "adds r0, r3\n"
+            "adds r1, r3\n"
+            "adds r2, r1, r6\n"
+            "adds r4, r2, r6\n"
+            "adds r5, r4, r6\n"
+            "rsbs r3, r3, #0\n"
+            "1:\n" MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP
+            "bne 1b\n"
+            "ldr r0, [sp, #16]\n"
+            "mov r4, r8\n"
+            "mov r5, r9\n"
+            "mov r6, r10\n"
+            "mov r7, r11\n"
+            "adds r0, #16\n"
+            "stmia r0!, {r4-r7}\n"
+            "pop {r4-r7}\n"
+            "mov r8, r4\n"
+            "mov r9, r5\n"
+            "mov r10, r6\n"
+            "mov r11, r7\n"
+            "pop {r0, r4-r7, pc}\n");
+}
+#endif
+
+/* Four rows times one column of `depth` values, upon the sums. */
+static inline void mcugen_dot_1x4(mcugen_dot *dot, int32_t depth)
+{
+    int32_t i = 0;
+#if defined(MCUGEN_DOT_ASM)
+    if (dot->groups > 0)
+    {
+        mcugen_dot_groups(dot);
+    }
+    i = 4 * dot->groups;
+#endif
+    if (i == depth)
+    {
+        return;
+    }
+    for (; i < depth; ++i)
+    {
+        const int32_t value = dot->column[i];
+        dot->sums[0] += value * dot->weights[i];
+        dot->sums[1] += value * dot->weights[dot->step + i];
+        dot->sums[2] += value * dot->weights[2 * dot->step + i];
+        dot->sums[3] += value * dot->weights[3 * dot->step + i];
+    }
+}
+
+static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offset, int32_t *sums)
+{
+    (void)dense;
+    (void)input_offset;
+    (void)sums;
+}
+
+/* The bias of row `row`, and what goes with it. */
+MCUGEN_INLINE int32_t mcugen_dense_bias(const mcugen_dense *dense, int32_t row)
+{
+    return dense->extra + (dense->bias != NULL ? dense->bias[row] : 0);
+}
+
+/* All outputs of the first column. */
+MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, const mcugen_columns *columns,
+                                                   int8_t *output)
+{
+    mcugen_dense d = *dense; /* a copy: output cannot alias it */
+    mcugen_dot dot = {.column = (const int16_t *)(const void *)columns->words, .groups = d.depth / 4, .step = d.depth};
+    for (int32_t next = 0; next < d.rows; next += 4)
+    {
+        const int32_t row = mcugen_min(next, d.rows - 4); /* the last four again, if rows are left over */
+        dot.weights = d.weights + row * d.depth;
+        for (int32_t i = 0; i < 4; ++i)
+        {
+            dot.sums[i] = mcugen_dense_bias(&d, row + i);
+        }
+        mcugen_dot_1x4(&dot, d.depth);
+        d.multiplier = dense->multiplier + row * d.quant_step;
+        d.shift = dense->shift + row * d.quant_step;
+        const mcugen_acc4 sums = {dot.sums[0], dot.sums[1], dot.sums[2], dot.sums[3]};
+        mcugen_block_store(output + row, &sums, 3, d.multiplier, d.shift, d.quant_step, d.output_offset, &d.clamp);
+    }
+}
+
+#if defined(MCUGEN_PAIR_ROWS)
+/* The outputs of MCUGEN_PAIR_ROWS rows and two columns. */
+MCUGEN_INLINE void mcugen_dense_store(const mcugen_dense *d, const int32_t *sums, int8_t *output)
+{
+#if defined(MCUGEN_NN_PACK)
+    const int32_t *const m = d->multiplier;
+    const int32_t *const s = d->shift;
+    const int32_t step = d->quant_step;
+    const int32_t values[] = {mcugen_requantize(sums[0], m[0], s[0]), mcugen_requantize(sums[1], m[step], s[step]),
+                              mcugen_requantize(sums[2], m[0], s[0]), mcugen_requantize(sums[3], m[step], s[step])};
+    const uint32_t word = mcugen_pack4(values, d->output_offset, &d->clamp);
+    const uint16_t first = (uint16_t)word;
+    const uint16_t second = (uint16_t)(word >> 16);
+    memcpy(output, &first, sizeof first);
+    memcpy(output + d->channels, &second, sizeof second);
+#else
+    for (int32_t i = 0; i < MCUGEN_PAIR_ROWS; ++i)
+    {
+        for (int32_t which = 0; which < 2; ++which)
+        {
+            const int32_t entry = i * d->quant_step;
+            const int32_t value =
+                mcugen_requantize(sums[which * MCUGEN_PAIR_ROWS + i], d->multiplier[entry], d->shift[entry]);
+            output[which * d->channels + i] =
+                (int8_t)mcugen_clamp(value + d->output_offset, d->clamp.min, d->clamp.max);
+        }
+    }
+#endif
+}
+
+/* All outputs of two columns; those of the second are `channels` behind. */
+MCUGEN_OUT_OF_LINE static void mcugen_dense_pair(const mcugen_dense *dense, const mcugen_columns *columns,
+                                                 int8_t *output)
+{
+    mcugen_dense d = *dense;
+    mcugen_dot dot = {.column = (const int16_t *)(const void *)columns->words, .groups = d.depth / 4, .step = d.depth};
+    for (int32_t next = 0; next < d.rows; next += MCUGEN_PAIR_ROWS)
+    {
+        const int32_t row = mcugen_min(next, d.rows - MCUGEN_PAIR_ROWS);
+        dot.weights = d.weights + row * d.depth;
+        for (int32_t i = 0; i < MCUGEN_PAIR_ROWS; ++i)
+        {
+            dot.sums[i] = dot.sums[MCUGEN_PAIR_ROWS + i] = mcugen_dense_bias(&d, row + i);
+        }
+        if (dot.groups > 0)
+        {
+            mcugen_dot_pairs(&dot);
+        }
+        for (int32_t k = 4 * dot.groups; k < d.depth; ++k)
+        {
+            for (int32_t i = 0; i < MCUGEN_PAIR_ROWS; ++i)
+            {
+                dot.sums[i] += dot.column[k] * dot.weights[i * d.depth + k];
+                dot.sums[MCUGEN_PAIR_ROWS + i] += dot.column[MCUGEN_COLUMN_PAIR + k] * dot.weights[i * d.depth + k];
+            }
+        }
+        d.multiplier = dense->multiplier + row * d.quant_step;
+        d.shift = dense->shift + row * d.quant_step;
+        mcugen_dense_store(&d, dot.sums, output + row);
+    }
+}
+#endif
+
+/* All outputs of the first `held` columns. */
+static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
+                                        int8_t *output)
+{
+#if defined(MCUGEN_PAIR_ROWS)
+    if (held == 2)
+    {
+        mcugen_dense_pair(dense, columns, output);
+        return;
+    }
+#endif
+    (void)held;
+    mcugen_dense_column(dense, columns, output);
+}
+
+#endif
+#endif
