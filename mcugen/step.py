@@ -17,6 +17,7 @@ FLOAT = "float"  # float32 arithmetic in an order of our own; the step states it
 
 
 MOVE = "mcugen_move_s8"  # the kernel whose input and output may overlap in any way
+SUM = "mcugen_sum_pixels_s8"  # the kernel that sums up a tensor whose rows come one after the other
 
 
 @dataclass(frozen=True)
@@ -116,8 +117,8 @@ class Step:
 
     @property
     def tensor(self) -> str | None:
-        """The tensor of the graph that the step makes, or makes some rows of; None if it only moves bytes."""
-        if self.kernel == MOVE:
+        """The tensor of the graph that the step makes, or makes some rows of; None if it moves bytes, or sums them."""
+        if self.kernel in (MOVE, SUM):
             return None
         return self.outputs[0] if self.rows is None else self.rows.tensor
 

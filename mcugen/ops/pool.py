@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -10,7 +11,7 @@ import onnx
 from .. import requant
 from ..errors import UserError
 from ..ir import Graph, Node
-from ..step import COPY, PROVED, REPLICATED, Buffer, Requant, Scratch, Step, Struct
+from ..step import COPY, PROVED, REPLICATED, SUM, Buffer, Requant, Scratch, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, activation, members
 from .conv import dims, tile, window
 from .one_dimension import with_height
@@ -197,6 +198,30 @@ def _lower_global(lowering: Lowering, node: Node) -> Step:
         exactness=PROVED,
         origin=node.origin,
     )
+
+
+def sum_rows(whole: Step, part: str, sums: str, pixels: int, *, first: bool) -> Step:
+    """Adds the pixels of the tensor `part`, some rows of the input of the global average pool `whole`, to its sums."""
+    return replace(
+        whole,
+        name=f"{whole.name}_sum",
+        kernel=SUM,
+        args=(
+            ("input", Buffer(part)),
+            ("sums", Buffer(sums)),
+            ("pixels", pixels),
+            ("channels", dict(whole.args)["channels"]),
+            ("first", int(first)),
+        ),
+        inputs=(part,) if first else (part, sums),
+        outputs=(sums,),
+    )
+
+
+def average_sums(whole: Step, sums: str) -> Step:
+    """The output of the global average pool `whole`, from the sums of its channels, int32."""
+    args = {"sums" if role == "input" else role: arg for role, arg in whole.args} | {"sums": Buffer(sums)}
+    return replace(whole, kernel="mcugen_average_sums_s8", args=tuple(args.items()), inputs=(sums,))
 
 
 def _within_precondition(graph: Graph, node: Node) -> str | None:

@@ -4,16 +4,18 @@ A group is a range of steps whose operators make each output row from a few inpu
 element). It runs in turns: in turn k its last tensors get the k-th part of their rows, and every tensor before them the
 rows that are still missing for that. Nothing is computed twice: a tensor inside the group keeps, in a small window, the
 rows that later turns read again, and they are moved to the window's start between turns. The kernels are the same; each
-call sees a tensor of fewer rows, with padding only where the whole tensor has it.
+call sees a tensor of fewer rows, with padding only where the whole tensor has it. A global average pool may close the
+group: it sums up the rows as they come.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from ..ir import Graph, Node, TensorType, Value, attrs
+from ..ops.pool import average_sums, sum_rows
 from ..step import COPY, MOVE, Buffer, Rows, Step
 from .lifetimes import Places
 
@@ -61,6 +63,19 @@ def divisible(graph: Graph, node: Node | None, step: Step) -> bool:
     if node.op == "transpose":
         return _from_planes(node) and node.inputs[0] in graph.inputs
     return bool(step.in_place) and all(t.shape == types[-1].shape for t in types)
+
+
+def closing(graph: Graph, node: Node | None, step: Step) -> bool:
+    """Can the step end a group though its output has no rows?"""
+    if node is None or node.op != "global_average_pool" or step.outputs != node.outputs:
+        return False
+    return graph.type(node.inputs[0]).shape[0] == 1 and graph.data(node.inputs[0]) is None
+
+
+def rows(graph: Graph, nodes: Mapping[str, Node], step: Step) -> int:
+    """How many rows the step, last of a group, makes or sums up: the most turns of the group."""
+    node = nodes[step.outputs[0]]
+    return graph.type(node.inputs[0] if closing(graph, node, step) else node.output).shape[1]
 
 
 def _from_planes(node: Node) -> bool:
@@ -119,24 +134,38 @@ class _Work:
 
     def run(self, group: Group) -> None:
         inside = range(group.first, group.last + 1)
-        nodes = [self.nodes[self.whole[index].outputs[0]] for index in inside]
+        closes = group.last if closing(self.graph, self._node(group.last), self.whole[group.last]) else None
+        self._run(group.turns, inside if closes is None else inside[:-1], closes)
+        if closes is not None:
+            self.steps.append(average_sums(self.whole[closes], self._sums(closes)))
+            self.origin.append(closes)
+
+    def _node(self, index: int) -> Node:
+        return self.nodes[self.whole[index].outputs[0]]
+
+    def _run(self, turns: int, inside: range, closes: int | None) -> None:
+        """The steps `inside`, and the sums of the last one's rows for the step `closes`."""
+        nodes = [self._node(index) for index in inside]
         inputs = [self.whole[index].inputs for index in inside]
         made = {node.output for node in nodes}
         readers = {name: [n for n, names in zip(nodes, inputs, strict=True) if name in names] for name in made}
-        leaving = {name for name in made if self._is_read_outside(name, inside)}
+        known = inside if closes is None else range(inside.start, closes + 1)
+        leaving = {name for name in made if self._is_read_outside(name, known)}
         heights = {name: self.graph.type(name).shape[1] for name in made}
         done = dict.fromkeys(made, 0)
         start = dict.fromkeys(made - leaving, 0)  # first row in the window
-        for turn in range(1, group.turns + 1):
+        for turn in range(1, turns + 1):
             target: dict[str, int] = {}
             for node in reversed(nodes):
                 wanted = [_needs(self.graph, r, 0, target[r.output])[1] for r in readers[node.output]]
-                last_turn = turn == group.turns or not wanted
-                share = -(-heights[node.output] * turn // group.turns) if last_turn else 0
+                last_turn = turn == turns or not wanted
+                share = -(-heights[node.output] * turn // turns) if last_turn else 0
                 target[node.output] = max([done[node.output], share, *wanted])
             for index, node, names in zip(inside, nodes, inputs, strict=True):
                 if target[node.output] > done[node.output]:
                     self._band(index, node, names, done[node.output], target[node.output], start)
+                    if closes is not None and node.output in self.whole[closes].inputs:
+                        self._sum(closes, node.output, done[node.output], target[node.output], start)
                     done[node.output] = target[node.output]
             for name in sorted(start):
                 wanted_from = [
@@ -145,6 +174,20 @@ class _Work:
                     if done[r.output] < heights[r.output]
                 ]
                 self._carry(name, start, min(wanted_from, default=done[name]), done[name], inside)
+
+    def _sums(self, closes: int) -> str:
+        """The sums of the channels that the step `closes` averages."""
+        name = f"{self.whole[closes].outputs[0]} (sums)"
+        shape = self.graph.type(self.whole[closes].outputs[0]).shape
+        self.values[name] = Value(name, TensorType("int32", shape))
+        return name
+
+    def _sum(self, closes: int, name: str, first: int, last: int, start: dict[str, int]) -> None:
+        """Adds rows [first, last) of a tensor to its sums."""
+        part = self._part(name, first, last, start)
+        pixels = (last - first) * self.graph.type(name).shape[2]
+        self.steps.append(sum_rows(self.whole[closes], part, self._sums(closes), pixels, first=first == 0))
+        self.origin.append(closes)
 
     def _is_read_outside(self, name: str, inside: range) -> bool:
         views = any(name in node.inputs for node in self.graph.nodes if node.op == "reshape")

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from ..ir import Graph
 from ..step import Step
 from .allocate import Plan, allocate
-from .bands import Banded, Group, LowerBand, band, divisible, unlowered
+from .bands import Banded, Group, LowerBand, band, closing, divisible, rows, unlowered
 from .drift import against_drift
 from .fuse import Merge, fuse
 from .schedule import schedule
@@ -136,16 +136,19 @@ def _options(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...], pea
     """The groups, and one more that contains the step `peak` and replaces those it meets."""
     nodes = graph.producers()
     possible = [divisible(graph, nodes.get(step.outputs[0]), step) for step in steps]
-    if not possible[peak]:
+    ends = [may or closing(graph, nodes.get(step.outputs[0]), step) for may, step in zip(possible, steps, strict=True)]
+    if not ends[peak]:
         return
     low = high = peak
     while low > 0 and possible[low - 1]:
         low -= 1
-    while high + 1 < len(steps) and possible[high + 1]:
+    while high + 1 < len(steps) and possible[high] and ends[high + 1]:
         high += 1
     for first in range(low, peak + 1):
         for last in range(peak, high + 1):
-            height = graph.type(steps[last].outputs[0]).shape[1]
+            if not possible[first]:
+                continue
+            height = rows(graph, nodes, steps[last])
             rest = tuple(g for g in groups if g.last < first or last < g.first)
             for turns in sorted({*(t for t in _TURNS if t < height), height} - {1}):
                 yield (*rest, Group(first, last, turns))

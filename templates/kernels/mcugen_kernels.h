@@ -174,6 +174,15 @@ void mcugen_global_average_pool_s8(const mcugen_global_average_pool_params *para
                                    int32_t pixels,
                                    int32_t channels);
 
+/* The same in parts: sums [channels] of the pixels [pixels, channels] and, unless they are the first ones, of those
+ * before; then the average of all of them. */
+void mcugen_sum_pixels_s8(const int8_t *input, int32_t *sums, int32_t pixels, int32_t channels, int32_t first);
+void mcugen_average_sums_s8(const mcugen_global_average_pool_params *params,
+                            const int32_t *sums,
+                            int8_t *output,
+                            int32_t pixels,
+                            int32_t channels);
+
 /* Nearest to input / scale, halves to even, plus zero_point, saturated; NaN gives -128. */
 void mcugen_quantize_f32_s8(const float *input, int8_t *output, int32_t count, float scale, int32_t zero_point);
 

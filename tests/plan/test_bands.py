@@ -14,6 +14,7 @@ from mcugen.emit.artefact import Compiled
 from mcugen.emit.codegen import c_sources
 from mcugen.errors import CheckFailed
 from mcugen.project import check_budgets
+from mcugen.step import SUM
 
 
 def smallest(net: Net, folder: Path, **options: object) -> tuple[Compiled, Compiled]:
@@ -84,6 +85,27 @@ def residual() -> Net:
 def test_half_the_memory_on_an_emulated_core(core: str, tmp_path: Path) -> None:
     whole, banded = smallest(residual(), tmp_path, core=core)
     assert banded.plan.arena_bytes < 0.6 * whole.plan.arena_bytes
+    assert_exact(banded, samples=2, on=core)
+
+
+def separable() -> Net:
+    """Layers of one size down to a global average pool: without it, the last tensor would stand whole."""
+    net = Net("int8", seed=7)
+    x = net.conv(net.integer_input([1, 1, 21, 5]), (16, 1, 3, 3), pads=[1, 1, 1, 1], then="Relu")
+    for _ in range(2):
+        x = net.conv(x, (16, 1, 3, 3), group=16, pads=[1, 1, 1, 1])
+        x = net.conv(x, (16, 16, 1, 1), then="Relu")
+    x = net.op("GlobalAveragePool", x, scale=float(x.scale) / 4)
+    net.integer_output(net.conv(x, (12, 16, 1, 1)))
+    return net
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4", "cortex-m55"])
+def test_a_global_average_pool_closes_the_bands(core: str, tmp_path: Path) -> None:
+    whole, banded = smallest(separable(), tmp_path, core=core)
+    assert whole.plan.arena_bytes >= 16 * 21 * 5 > banded.plan.arena_bytes
+    assert any(step.kernel == SUM for step in banded.steps)
+    assert_exact(banded, samples=8)
     assert_exact(banded, samples=2, on=core)
 
 
