@@ -23,7 +23,7 @@ from ..errors import UserError
 from ..prove.feeds import Input
 from .calibration import Data, Reader, inputs_of
 from .gate import runtime
-from .reference import sqnr_db
+from .reference import gives_classes, sqnr_db
 
 MIN_SQNR_DB = 20.0
 """The gate where outputs are no classes: noise at a hundredth of the signal's power."""
@@ -244,8 +244,7 @@ def score(reference: Answers, variant: Answers, labels: np.ndarray | None, task:
 def task_of(model_inputs: tuple[Input, ...], answers: Answers) -> str:
     """classify if the first output is one row of scores, unless it has an input's shape (an autoencoder)."""
     shape = answers.outputs[0].shape[1:]
-    one_row = len(shape) > 0 and shape[-1] >= 2 and int(np.prod(shape)) == shape[-1]
-    return "classify" if one_row and shape not in [i.shape for i in model_inputs] else "regress"
+    return "classify" if gives_classes(shape, [i.shape for i in model_inputs]) else "regress"
 
 
 def layer_sqnr(float_model: Path, qdq_model: Path, data: Data) -> dict[str, float]:

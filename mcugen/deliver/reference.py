@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -127,12 +127,18 @@ def sqnr_db(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> fl
     return worst
 
 
-def agreement(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray]) -> float | None:
-    """Share of samples whose largest element is a largest of `want`, worst output; None if all are scalars."""
+def gives_classes(shape: tuple[int, ...], inputs: Collection[tuple[int, ...]]) -> bool:
+    """Is an output of this shape one row of class scores? One shaped like an input (an autoencoder's) is not."""
+    return len(shape) > 0 and shape[-1] >= 2 and int(np.prod(shape)) == shape[-1] and shape not in inputs
+
+
+def agreement(got: Mapping[str, np.ndarray], want: Mapping[str, np.ndarray], feeds: Arrays) -> float | None:
+    """Share of samples whose largest score is a largest of `want`, worst output; None if none gives classes."""
+    inputs = [array.shape[1:] for array in feeds.values()]
     shares = []
     for name, wanted in want.items():
-        rows = wanted.reshape(len(wanted), -1)
-        if rows.shape[1] > 1:
+        if gives_classes(wanted.shape[1:], inputs):
+            rows = wanted.reshape(len(wanted), -1)
             chosen = got[name].reshape(rows.shape).argmax(1)
             shares.append(float(np.mean(rows[np.arange(len(rows)), chosen] == rows.max(1))))
     return min(shares, default=None)

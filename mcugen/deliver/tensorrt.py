@@ -152,7 +152,7 @@ def _numbers(job: Job, expected: Arrays) -> Check:
             f"the outputs are {', '.join(expected)}, those of the float model {', '.join(wanted)}",
             hint="Give the float model this one was quantized from.",
         )
-    same, ratio = agreement(expected, wanted), sqnr_db(expected, wanted)
+    same, ratio = agreement(expected, wanted, job.feeds), sqnr_db(expected, wanted)
     detail = f"SQNR {ratio:.1f} dB" + ("" if same is None else f", same class in {same:.1%}")
     return Check("numeric", what, ratio >= MIN_SQNR_DB, detail)
 
