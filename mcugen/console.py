@@ -18,8 +18,9 @@ from rich.progress import Progress as Bars
 from .errors import CheckFailed, UserError
 from .prove.progress import Advance
 
-out = Console(highlight=False, soft_wrap=True)
-err = Console(stderr=True, highlight=False)
+# No markup: names from models and files may hold what looks like it.
+out = Console(highlight=False, soft_wrap=True, markup=False)
+err = Console(stderr=True, highlight=False, markup=False)
 
 
 def fail(message: str, code: int) -> NoReturn:
@@ -49,7 +50,7 @@ def progress(label: str, total: int) -> Iterator[Advance]:
     """A bar on stderr; a spinner where the amount is not known."""
     columns = (
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        TextColumn("{task.description}", markup=False),
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import wraps
 from pathlib import Path
+from typing import Any
 
 import click
 from rich.table import Column, Table
@@ -33,6 +36,28 @@ def _override(text: str) -> tuple[str, str]:
     if not separator or not name or kind not in TYPES:
         raise UserError(f"{text!r} is not an override", hint=f"Write --override NAME=TYPE, of {', '.join(TYPES)}.")
     return name, kind
+
+
+def _image_options(command: Callable[..., None]) -> Callable[..., None]:
+    """How a folder of images becomes samples; the command gets `images`."""
+
+    @guarded
+    @wraps(command)
+    def run(mean: str, std: str, pixels: str, layout: str, **others: Any) -> None:
+        command(images=Images(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, float(pixels)), **others)
+
+    for option in (
+        click.option(
+            "--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="Of an image input."
+        ),
+        click.option(
+            "--pixels", type=click.Choice(["1", "255"]), default="1", show_default=True, help="What 255 becomes."
+        ),
+        click.option("--std", default="1", show_default=True, help="Of images, per channel or one."),
+        click.option("--mean", default="0", show_default=True, help="Of images, per channel or one."),
+    ):
+        run = option(run)
+    return run
 
 
 @click.command()
@@ -80,10 +105,7 @@ def _override(text: str) -> tuple[str, str]:
     "--calibration-cache", "cache", type=click.Path(path_type=Path), metavar="FILE", help="Keep the ranges found."
 )
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
-@click.option("--mean", default="0", show_default=True, help="Of images, per channel or one.")
-@click.option("--std", default="1", show_default=True, help="Of images, per channel or one.")
-@click.option("--pixels", type=click.Choice(["1", "255"]), default="1", show_default=True, help="What 255 becomes.")
-@click.option("--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="Of the image input.")
+@_image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @guarded
 def quantize(
@@ -106,10 +128,7 @@ def quantize(
     labels: Path | None,
     cache: Path | None,
     shapes: tuple[str, ...],
-    mean: str,
-    std: str,
-    pixels: str,
-    layout: str,
+    images: Images,
     as_json: bool,
 ) -> None:
     """Quantize a float MODEL.onnx for a target, with ONNX Runtime's own tools.
@@ -140,7 +159,6 @@ def quantize(
     if labels is not None and data is None:
         raise UserError("--labels need the samples they belong to", hint="Pass --data X.npz.")
     inputs = inputs_of(read_float(model, options.shapes))
-    images = Images(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, float(pixels))
     samples_in = None if calibration is None else load_data(calibration, inputs, images, samples)
     judged_on = None if data is None else load_data(data, inputs, images)
     classes = None if labels is None or judged_on is None else load_labels(labels, judged_on.count)
@@ -205,7 +223,7 @@ def _report(result: Quantized, options: Options) -> None:
     type=click.Path(path_type=Path),
     required=True,
     metavar="X.npz|FOLDER",
-    help="Samples: one array per input of the float model, first axis = samples; or a folder of .npy.",
+    help="Samples: one array per input of the float model, first axis = samples; or a folder of .npy or images.",
 )
 @click.option("--labels", type=click.Path(path_type=Path), metavar="Y.npz", help="Their class numbers.")
 @click.option("--samples", type=click.IntRange(min=1), help="Use only the first ones [default: all].")
@@ -222,6 +240,7 @@ def _report(result: Quantized, options: Options) -> None:
     "--on", default="cortex-m4", show_default=True, help="Core of the Cortex-M figures; host leaves them out."
 )
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
+@_image_options
 @click.option("--html", type=click.Path(path_type=Path), metavar="R.html", help="Also write a page with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @guarded
@@ -235,6 +254,7 @@ def compare(
     rounds: int,
     on: str,
     shapes: tuple[str, ...],
+    images: Images,
     html: Path | None,
     as_json: bool,
 ) -> None:
@@ -245,7 +265,7 @@ def compare(
     """
     fixed = dict(parse_shape(text) for text in shapes)
     wanted = None if on == "host" else core(on).name
-    loaded = load_data(data, inputs_of(read_float(model, fixed)), limit=samples)
+    loaded = load_data(data, inputs_of(read_float(model, fixed)), images, samples)
     check_values(loaded)
     classes = None if labels is None else load_labels(labels, loaded.count)
     result = run_compare(

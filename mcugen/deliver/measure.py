@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -247,8 +247,16 @@ def task_of(model_inputs: tuple[Input, ...], answers: Answers) -> str:
     return "classify" if gives_classes(shape, [i.shape for i in model_inputs]) else "regress"
 
 
+def _comparable(match: Mapping[str, Sequence[np.ndarray]]) -> bool:
+    """A pruned variant has tensors of the same name with fewer channels."""
+    if "float" not in match:
+        return False
+    return [a.shape for a in match["float"]] == [a.shape for a in match["post_qdq"]]
+
+
 def layer_sqnr(float_model: Path, qdq_model: Path, data: Data) -> dict[str, float]:
-    """SQNR in dB of every quantized activation the two models share by name, in the float model's order.
+    """SQNR in dB of every quantized activation the two models share by name and shape, in the float model's
+    order.
 
     Unoptimized sessions: fused kernels have no values between their operators.
     """
@@ -262,6 +270,6 @@ def layer_sqnr(float_model: Path, qdq_model: Path, data: Data) -> dict[str, floa
     matched = qdq_loss_debug.create_activation_matching(in_qdq, in_float)
     model = onnx.load(float_model)
     order = [*(i.name for i in model.graph.input), *(name for node in model.graph.node for name in node.output)]
-    shared = {name: matched[name] for name in order if "float" in matched.get(name, {})}
+    shared = {name: matched[name] for name in order if _comparable(matched.get(name, {}))}
     errors = qdq_loss_debug.compute_activation_error(shared)
     return {name: error["xmodel_err"] for name, error in errors.items()}

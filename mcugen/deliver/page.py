@@ -1,4 +1,5 @@
-"""The comparison as one HTML file: no scripts, no downloads, plots as inline SVG. Geometry is computed here."""
+"""The comparison as one HTML file: no scripts, no downloads, plots as plain boxes. Geometry is computed here,
+in percent, so that a page is as readable on a phone."""
 
 from __future__ import annotations
 
@@ -14,24 +15,18 @@ from .compare import Comparison, Row
 # Okabe and Ito's palette: distinct for colour-blind readers. Grey is the float model.
 _COLOURS = ("#8a8f98", "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442")
 
-# Pixels. A bar plot is as wide as half the page, so that its text keeps its size.
-_BAR_PITCH, _BAR_HEIGHT = 28, 16
-_BAR_START, _BAR_SPAN, _BAR_WIDTH = 140, 270, 500
-_DOT_PITCH, _DOT_AXIS = 20, 34
-_DOT_START, _DOT_SPAN, _DOT_WIDTH = 300, 720, 1060
-_TEXT_GAP, _TEXT_DROP = 10, 5
+_DOT_PITCH, _DOT_EDGE = 5, 9  # pixels between two variants, and to the line's edge
 _TOP_DB = 80  # beyond it a tensor is as good as equal
 
 
 @dataclass(frozen=True)
 class Bar:
+    """width: percent of the longest bar's room."""
+
     label: str
     text: str
     colour: str
-    top: int
     width: float
-    baseline: int
-    text_x: float
 
 
 @dataclass(frozen=True)
@@ -39,11 +34,12 @@ class BarPlot:
     title: str
     note: str
     bars: tuple[Bar, ...]
-    height: int
 
 
 @dataclass(frozen=True)
 class Dot:
+    """x: percent of the axis. y: pixels, so that equal variants do not hide each other."""
+
     x: float
     y: int
     colour: str
@@ -52,14 +48,11 @@ class Dot:
 
 @dataclass(frozen=True)
 class LayerPlot:
-    """labels: (baseline, tensor). ticks: (x, dB)."""
+    """lines: (tensor, its dots). ticks: (percent of the axis, dB)."""
 
-    labels: tuple[tuple[int, str], ...]
+    lines: tuple[tuple[str, tuple[Dot, ...]], ...]
     ticks: tuple[tuple[float, str], ...]
-    dots: tuple[Dot, ...]
-    floor: int
-    tick_baseline: int
-    height: int
+    height: int  # of a line, pixels
 
 
 def page(comparison: Comparison) -> str:
@@ -97,8 +90,7 @@ def page(comparison: Comparison) -> str:
         layers=_layers(rows, colours),
         by_label=by_label,
         by_class=any(row.score is not None and row.score.agreement is not None for row in rows),
-        bar={"x": _BAR_START, "label_x": _BAR_START - _TEXT_GAP, "height": _BAR_HEIGHT, "width": _BAR_WIDTH},
-        dot={"label_x": _DOT_START - _TEXT_GAP, "width": _DOT_WIDTH},
+        board=core,
         finite=math.isfinite,
     )
 
@@ -140,18 +132,10 @@ def _bars(
     ]
     top = max((number for _, _, number in found), default=0.0)
     bars = tuple(
-        Bar(
-            _short(row.name),
-            spelling.format(number),
-            colour,
-            index * _BAR_PITCH + (_BAR_PITCH - _BAR_HEIGHT) // 2,
-            width := max(_BAR_SPAN * max(number, 0.0) / top if top > 0 else 0.0, 1.0),
-            index * _BAR_PITCH + _BAR_PITCH // 2 + _TEXT_DROP,
-            _BAR_START + width + _TEXT_GAP,
-        )
-        for index, (row, colour, number) in enumerate(found)
+        Bar(row.name, spelling.format(number), colour, max(100 * max(number, 0.0) / top if top > 0 else 0.0, 0.4))
+        for row, colour, number in found
     )
-    return BarPlot(title, note, bars, len(bars) * _BAR_PITCH)
+    return BarPlot(title, note, bars)
 
 
 def _layers(rows: Sequence[Row], colours: Sequence[str]) -> LayerPlot | None:
@@ -161,29 +145,26 @@ def _layers(rows: Sequence[Row], colours: Sequence[str]) -> LayerPlot | None:
         return None
     most = max(min(decibel, _TOP_DB) for row in rows for decibel in row.layers.values())
     top = max(10 * math.ceil(most / 10), 10)
-    line = {name: index * _DOT_PITCH + _DOT_PITCH // 2 for index, name in enumerate(names)}
-    dots = tuple(
-        Dot(_dot_x(min(max(decibel, 0.0), top), top), line[name], colour, f"{row.name}: {decibel:.1f} dB")
-        for row, colour in zip(rows, colours, strict=True)
-        for name, decibel in row.layers.items()
-    )
-    floor = len(names) * _DOT_PITCH
-    return LayerPlot(
-        tuple((line[name] + _TEXT_DROP, _short(name, 38)) for name in names),
-        tuple(
-            (_dot_x(tick, top), f"{tick}" if tick < _TOP_DB else f"{tick} and more") for tick in range(0, top + 1, 10)
-        ),
-        dots,
-        floor,
-        floor + _DOT_AXIS - 2 * _TEXT_DROP,
-        floor + _DOT_AXIS,
-    )
+
+    shown = [(row, colour) for row, colour in zip(rows, colours, strict=True) if row.layers]
+
+    def dots(name: str) -> tuple[Dot, ...]:
+        return tuple(
+            Dot(
+                100 * min(max(row.layers[name], 0.0), top) / top,
+                _DOT_EDGE + index * _DOT_PITCH,
+                colour,
+                f"{row.name}: {row.layers[name]:.1f} dB",
+            )
+            for index, (row, colour) in enumerate(shown)
+            if name in row.layers
+        )
+
+    height = 2 * _DOT_EDGE + (len(shown) - 1) * _DOT_PITCH
+    ticks = ((100 * tick / top, f"{tick}" if tick < _TOP_DB else f"{tick}+") for tick in range(0, top + 1, 10))
+    return LayerPlot(tuple((_short(name), dots(name)) for name in names), tuple(ticks), height)
 
 
-def _dot_x(decibel: float, top: int) -> float:
-    return _DOT_START + _DOT_SPAN * decibel / top
-
-
-def _short(name: str, most: int = 18) -> str:
+def _short(name: str, most: int = 48) -> str:
     """The end of a long name tells most."""
     return name if len(name) <= most else "…" + name[1 - most :]

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-import xml.etree.ElementTree as ElementTree
+import math
+import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -129,6 +130,27 @@ def test_layers_are_those_of_the_float_model_in_order(work: Path) -> None:
     assert found["variants"][1]["layers"] == {}  # QOperator: no float tensors to compare
 
 
+def test_layers_of_a_pruned_variant_are_those_of_equal_shape(work: Path, tmp_path: Path) -> None:
+    """Tensor names are those of the float model, but one convolution has fewer channels."""
+    pruned = classifier()
+    tensors = {tensor.name: tensor for tensor in pruned.graph.initializer}
+    last = next(n for n in pruned.graph.node if n.op_type == "Conv" and n.name != "stem")
+    head = next(n for n in pruned.graph.node if n.name == "head")
+    for name, axis in ((last.input[1], 0), (last.input[2], 0), (head.input[1], 1)):
+        kept = onnx.numpy_helper.to_array(tensors[name]).take(range(7), axis)
+        tensors[name].CopyFrom(onnx.numpy_helper.from_array(kept, name))
+    small = saved(pruned, tmp_path, "small.onnx")
+    path = tmp_path / "small_s8.onnx"
+    made = mcugen("quantize", small, "--for", "cortex-m", "--calibration", work / "x.npz", "-o", path)
+    assert made.exit_code == 0, made.stderr
+    arguments = ("--data", work / "x.npz", "--rounds", 2, "--on", "host", "--gate", 101, "--json")
+    result = mcugen("compare", work / "net_float.onnx", path, *arguments)
+    assert result.exit_code == 0, result.stderr
+    layers = json.loads(result.stdout)["variants"][0]["layers"]
+    head_input = head.input[0]
+    assert "x" in layers and "y" in layers and head_input not in layers
+
+
 def test_a_copy_is_equal(work: Path) -> None:
     found = measured(work, variants=("float",))
     score = found["variants"][0]["score"]
@@ -165,6 +187,27 @@ def test_cortex_m_figures_are_those_of_profile(work: Path) -> None:
         assert rows[0]["cortex_m"][key] == wanted[key] > 0
     assert rows[0]["cortex_m"]["core"] == "cortex-m4"
     assert rows[1]["cortex_m"] is None and rows[1]["not_cortex_m"] == "not quantized"
+
+
+def test_a_folder_of_images_is_read_as_quantize_reads_it(work: Path, tmp_path: Path) -> None:
+    """The same pixels, normalized by the options or beforehand, give the same scores."""
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path / "png"
+    folder.mkdir()
+    pixels = np.random.default_rng(0).integers(0, 256, (6, 8, 8, 3), np.uint8)
+    for index, row in enumerate(pixels):
+        image.fromarray(row).save(folder / f"{index}.png")
+    mean, std = np.array([0.4, 0.5, 0.6]), np.array([0.2, 0.25, 0.3])
+    ready = ((pixels / 255 - mean) / std).transpose(0, 3, 1, 2).astype(np.float32)
+    options = ("--mean", "0.4,0.5,0.6", "--std", "0.2,0.25,0.3", "--layout", "nchw", "--pixels", "1")
+    files = (work / "net_float.onnx", work / "net_s8.onnx", "--rounds", 2, "--on", "host", "--gate", 101, "--json")
+    scores = []
+    for arguments in (("--data", folder, *options), ("--data", archive(tmp_path, x=ready)), ("--data", folder)):
+        result = mcugen("compare", *files, *arguments)
+        assert result.exit_code == 0, result.stderr
+        scores.append(json.loads(result.stdout)["variants"][0]["score"])
+    assert scores[0]["sqnr_db"] == pytest.approx(scores[1]["sqnr_db"], abs=0.5)
+    assert scores[2]["sqnr_db"] != scores[1]["sqnr_db"]  # without the options it is other data
 
 
 # The gate
@@ -226,14 +269,25 @@ def test_page_is_complete_and_self_contained(work: Path) -> None:
     parsed = Checked()
     parsed.feed(text)
     assert parsed.links == [] and "script" not in parsed.tags
-    assert parsed.tags.count("svg") == 5  # size, latency, accuracy, fidelity, layers
-    for words in ("Size", "Latency", "Accuracy", "Layer by layer", "dynamic", "90.00 %"):
+    assert parsed.tags.count("table") == 2  # no Cortex-M figures were asked for
+    for words in ("Size", "Latency", "Accuracy", "Fidelity", "Layer by layer", "dynamic", "90.00 %"):
         assert words in text
-    start = 0
-    while (start := text.find("<svg", start)) >= 0:
-        end = text.index("</svg>", start) + len("</svg>")
-        assert len(ElementTree.fromstring(text[start:end])) > 1
-        start = end
+    widths = [float(number) for number in re.findall(r'<i style="width: ([0-9.]+)%', text)]
+    assert len(widths) == 3 + 3 + 3 + 2 and max(widths) == 100  # one bar for each model; the float one has no SQNR
+
+
+def test_dots_of_the_page_are_the_layers_sqnr(work: Path) -> None:
+    page = work / "dots.html"
+    found = measured(work, "--html", page, variants=("s8", "qop"))
+    layers = found["variants"][0]["layers"]
+    top = max(10 * math.ceil(min(max(layers.values()), 80) / 10), 10)
+    shown = re.findall(
+        r'<i style="left: ([0-9.]+)%; top: (\d+)px;[^>]*title="s8: ([0-9.]+) dB"', page.read_text("utf-8")
+    )
+    assert [float(decibel) for *_, decibel in shown] == [round(decibel, 1) for decibel in layers.values()]
+    for (x, _, _), decibel in zip(shown, layers.values(), strict=True):
+        assert float(x) == pytest.approx(100 * min(decibel, top) / top, abs=0.006)
+    assert {y for _, y, _ in shown} == {"9"}  # one line of dots: the QOperator model has none
 
 
 def test_names_in_the_page_are_escaped(work: Path, tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import onnx
 import pytest
-from export_models import check, export
+from export_models import check, export, run
 
 from mcugen.deliver import qnn
 from mcugen.deliver.qnn import SOCS, _context, _float_left
@@ -32,6 +32,13 @@ def test_without_the_package_nothing_is_claimed(net: Path, samples: Path, tmp_pa
     assert not (tmp_path / "out/model_ctx.onnx").exists()
     assert json.loads((tmp_path / "out/assignment.json").read_text()) is None
     assert "**Not compiled and not verified**" in (tmp_path / "out/README.md").read_text()
+
+
+@pytest.mark.usefixtures("without_package")
+def test_the_table_names_the_extra(net: Path, samples: Path, tmp_path: Path) -> None:
+    """Brackets are no markup."""
+    shown = run("export", net, "--target", "qnn", "--calibration", samples, "-o", tmp_path / "out")
+    assert "mcugen[qnn]" in "".join(shown.stdout.split())
 
 
 @pytest.mark.usefixtures("without_package")
