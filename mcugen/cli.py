@@ -53,6 +53,7 @@ class Chosen:
     name: str | None = None
     io: str = "int8"
     io_buffers: str = "arena"
+    feed: str = "whole"
     requant: str = "exact"
     optimize: str = "balanced"
     kernels: str | None = None
@@ -85,6 +86,13 @@ def _model_options(command: Command) -> Command:
             default="arena",
             show_default=True,
             help="Inputs and outputs in the arena, or in the caller's buffers, passed to the run.",
+        ),
+        click.option(
+            "--feed",
+            type=click.Choice(["whole", "rows"]),
+            default="whole",
+            show_default=True,
+            help="rows: the image comes in row by row, and the first layers run meanwhile.",
         ),
         click.option(
             "--requant",
@@ -180,6 +188,7 @@ def _compile(
         name=chosen.name,
         io=chosen.io,
         io_buffers=chosen.io_buffers,
+        feed=chosen.feed,
         requant=chosen.requant,
         library=library,
         kernels=chosen.kernels or ("api" if library == "arm" else "specialised"),
@@ -306,11 +315,8 @@ def _summary(built: project.Built) -> None:
     table = Table(title=f"{data['name']} for {data['target']}", title_justify="left", box=None, show_header=False)
     gap = data["arena_bytes"] - data["arena_bound_bytes"]
     bound = "at its lower bound" if gap == 0 else f"{gap:,} above the lower bound of {data['arena_bound_bytes']:,}"
-    apart = data["io_buffers"] == "apart"
-    table.add_row(
-        "arena", f"{data['arena_bytes']:,} bytes", f"inputs and outputs {'apart' if apart else 'included'}; {bound}"
-    )
-    if apart:
+    table.add_row("arena", f"{data['arena_bytes']:,} bytes", f"{data['arena_includes']}; {bound}")
+    if data["io_buffers"] == "apart":
         table.add_row("buffers", f"{data['io_bytes']:,} bytes", "inputs and outputs, the caller's")
     table.add_row("tables", f"{data['const_bytes']:,} bytes", "weights, biases, multipliers, in flash")
     if data["code_bytes"] is None:

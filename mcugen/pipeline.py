@@ -21,6 +21,7 @@ from .passes.alias_views import alias_views
 from .passes.decompose import decompose
 from .passes.drop_boundary import drop_boundary
 from .passes.dynamic_forms import dynamic_forms
+from .passes.feed_rows import feed_rows
 from .passes.fit_kernels import fit_kernels
 from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_constants import fold_constants
@@ -64,6 +65,7 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (to_nhwc, "on the final operators, so that each transpose meets its partner"),
     (fold_padding, "in NHWC, where conv and pad agree on their axes"),
     (alias_views, "to_nhwc leaves views where transposes moved nothing"),
+    (feed_rows, "with --feed rows; behind to_nhwc, whose transpose of the input it makes needless"),
     (io_apart, "with --io-buffers apart; last: it asks which tensors are views of which"),
 )
 
@@ -80,6 +82,7 @@ class Options:
     name: str | None = None
     io: str = "int8"
     io_buffers: str = "arena"  # or "apart": the caller passes a buffer for each input and output
+    feed: str = "whole"  # or "rows": the image comes in row by row
     requant: str = "exact"
     library: str = "bundled"  # or "arm": the kernels behind the CMSIS-NN calls
     kernels: str = "specialised"  # or "api": CMSIS-NN's calls wherever it has one
@@ -89,10 +92,18 @@ class Options:
 
 
 def run_passes(
-    graph: ir.Graph, io: str = "int8", seen: Seen = lambda name, graph: None, io_buffers: str = "arena"
+    graph: ir.Graph,
+    io: str = "int8",
+    seen: Seen = lambda name, graph: None,
+    io_buffers: str = "arena",
+    feed: str = "whole",
 ) -> ir.Graph:
     """All passes in order; the IR is checked after each, and shown to `seen` (--dump-after)."""
-    skipped: dict[Pass, bool] = {drop_boundary: io != "int8", io_apart: io_buffers != "apart"}
+    skipped: dict[Pass, bool] = {
+        drop_boundary: io != "int8",
+        feed_rows: feed != "rows",
+        io_apart: io_buffers != "apart",
+    }
     ir.check(graph)
     for step, _ in PASSES:
         if skipped.get(step):
@@ -106,8 +117,10 @@ def run_passes(
 def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None) -> Compiled:
     """ONNX file -> Compiled; UserError for whatever cannot be compiled."""
     target = core(options.core)
+    if options.feed == "rows" and options.io_buffers == "apart":
+        raise UserError("--feed rows keeps its outputs in the arena.", hint="Leave --io-buffers apart out.")
     source = read(path, options.shapes, FUNCTIONS)
-    graph = run_passes(source.graph, options.io, seen, options.io_buffers)
+    graph = run_passes(source.graph, options.io, seen, options.io_buffers, options.feed)
     for node in graph.nodes:
         check_limits(OPS[node.op], graph, node)
     nodes = graph.producers()

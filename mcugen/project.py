@@ -63,7 +63,7 @@ def measured_report(compiled: Compiled, measured: Footprint | None) -> dict[str,
 
 def check_budgets(compiled: Compiled, data: dict[str, Any], ram: int | None, flash: int | None) -> None:
     """CheckFailed says what is over, by how much, and what makes the peak."""
-    arena = compiled.plan.arena_bytes
+    arena = compiled.arena_bytes
     if ram is not None and arena > ram:
         peak = compiled.plan.peak_step
         holding = sorted(

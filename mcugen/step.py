@@ -16,6 +16,7 @@ COPY = "copy"  # moves bytes, computes nothing
 FLOAT = "float"  # float32 arithmetic in an order of our own; the step states its tolerance
 
 
+FEED = "feed"  # no kernel: rows of an input that the generated code copies into the arena as they come in
 MOVE = "mcugen_move_s8"  # the kernel whose input and output may overlap in any way
 SUM = "mcugen_sum_pixels_s8"  # the kernel that sums up a tensor whose rows come one after the other
 

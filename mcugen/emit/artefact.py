@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import onnx
 
 from ..ir import Graph, TensorType
-from ..plan import Plan
+from ..plan import ALIGN, Plan
 from ..step import Step
 from ..target import Core
 
@@ -20,6 +20,12 @@ class Port:
     name: str  # ONNX name
     c_name: str  # accessor behind the model's prefix: "input", or "input_image" where there are several
     type: TensorType
+    perm: tuple[int, ...]  # axes of the ONNX tensor, in the firmware's order
+
+    @property
+    def model_shape(self) -> tuple[int, ...]:
+        """The shape of the ONNX tensor."""
+        return tuple(self.type.shape[self.perm.index(axis)] for axis in range(len(self.perm)))
 
 
 @dataclass(frozen=True)
@@ -40,6 +46,17 @@ class Compiled:
     @property
     def macs(self) -> int:
         return sum(step.macs for step in self.steps)
+
+    @property
+    def feed(self) -> Port | None:
+        """The input whose rows come in one after the other."""
+        fed = next((node.inputs[0] for node in self.graph.nodes if node.op == "feed"), None)
+        return next((port for port in self.inputs if port.name == fed), None)
+
+    @property
+    def arena_bytes(self) -> int:
+        """Of the arena's struct: the plan's bytes, and how far a feed has come."""
+        return max(self.plan.arena_bytes, ALIGN) + (ALIGN if self.feed else 0)
 
 
 _KEYWORDS = frozenset(
@@ -87,6 +104,7 @@ _GENERIC = frozenset(
 
 def ports(names: tuple[str, ...], graph: Graph, kind: str) -> tuple[Port, ...]:
     found: list[Port] = []
+    perms = {node.inputs[0]: node.attrs["perm"] for node in graph.nodes if node.op == "feed"}
     taken: set[str] = set()
     for name in names:
         c_name = kind if len(names) == 1 else f"{kind}_{identifier(name, 'tensor')}"
@@ -95,5 +113,6 @@ def ports(names: tuple[str, ...], graph: Graph, kind: str) -> tuple[Port, ...]:
             number += 1
             c_name = f"{base}_{number}"
         taken.add(c_name)
-        found.append(Port(name, c_name, graph.type(name)))
+        type = graph.type(name)
+        found.append(Port(name, c_name, type, perms.get(name, tuple(range(len(type.shape))))))
     return tuple(found)

@@ -17,7 +17,7 @@ import numpy as np
 
 from .. import __version__, resources
 from ..ir import TensorType
-from ..step import MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
+from ..step import FEED, MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port
 from .sources import has_header, header_of
 
@@ -83,12 +83,21 @@ def harness(compiled: Compiled, *, profile: bool) -> str:
     return environment().get_template("harness.c.j2").render(m=view, profile=profile)
 
 
+def includes(compiled: Compiled) -> str:
+    """What of the inputs and outputs the arena holds."""
+    if compiled.feed is not None:
+        return "the outputs included, the input in rows"
+    return "inputs and outputs apart" if compiled.plan.callers else "inputs and outputs included"
+
+
 def size_probe(compiled: Compiled) -> str:
     """main() that calls the model and all its accessors, for the size of an image with it."""
     view = _Context(compiled).view()
-    used = "".join(f" | (uintptr_t){port['pointer']}" for port in view["ports"])
-    declared = "\n".join([f"static {compiled.name}_arena_t arena;", *view["buffers"]])
-    call = f"{view['run']} | (int)(0{used})"
+    name, feed = compiled.name, compiled.feed is not None
+    used = "".join(f" | (uintptr_t){port['pointer']}" for port in view["ports"] if not (feed and port["caller"]))
+    declared = "\n".join([f"static {name}_arena_t arena;", *(view["buffers"] if not feed else ())])
+    run = f"{name}_begin(&arena) | {name}_feed(&arena, (const int8_t *)0, 1)" if feed else view["run"]
+    call = f"{run} | (int)(0{used})"
     return f'#include "{compiled.name}.h"\n{declared}\nint main(void) {{ return {call}; }}\n'
 
 
@@ -153,7 +162,7 @@ class _Context:
     def view(self) -> dict[str, Any]:
         compiled = self.compiled
         steps = [self._step(index, step) for index, step in enumerate(compiled.steps)]
-        functions = _functions(steps)
+        functions = _functions([step for step in steps if step["kernel"] != FEED])
         ports = [self._port(p, "input", i) for i, p in enumerate(compiled.inputs)]
         ports += [self._port(p, "output", i) for i, p in enumerate(compiled.outputs)]
         callers = [port for port in ports if port["caller"]]
@@ -172,6 +181,9 @@ class _Context:
             "isa": compiled.core.isa,
             "requant": compiled.requant,
             "arena_bytes": max(compiled.plan.arena_bytes, 16),
+            "all_bytes": compiled.arena_bytes,
+            "includes": includes(compiled),
+            "feed": self._feed(steps, ports),
             "functions": functions,
             "steps": steps,
             "ports": ports,
@@ -213,6 +225,37 @@ class _Context:
             name = f"caller_{port['c_name']}"
             declared.append((name, f"{const}uint8_t *const {name} = ({const}uint8_t *){port['c_name']};"))
         return [text for name, text in declared if name in used]
+
+    def _feed(self, steps: list[dict[str, Any]], ports: list[dict[str, Any]]) -> dict[str, Any] | None:
+        """The turns of a fed model: the rows each waits for, and the steps it then runs; equal ones run one text."""
+        fed = self.compiled.feed
+        if fed is None:
+            return None
+        port = next(port for port in ports if port["caller"])
+        turns: list[dict[str, Any]] = []
+        runs: dict[tuple[Any, ...], dict[str, Any]] = {}
+        for index, (view, step) in enumerate(zip(steps, self.compiled.steps, strict=True)):
+            if step.kernel == FEED:
+                type = self.compiled.graph.type(step.outputs[0])
+                first = turns[-1]["stop"] if turns else 0
+                at = self.compiled.plan.addresses[step.outputs[0]]
+                turns.append({"at": at, "first": first, "stop": first + type.shape[1], "step": index, "steps": []})
+            else:
+                turns[-1]["steps"].append(view)
+        for number, turn in enumerate(turns):
+            key = tuple((view["invocation"], view["output"], view["output_bytes"]) for view in turn["steps"])
+            run = runs.setdefault(key, {"number": len(runs), "steps": turn["steps"], "turns": []})
+            run["turns"].append(number)
+            turn["run"] = run["number"]
+        _, height, width, channels = fed.type.shape
+        return {
+            "port": port,
+            "rows": height,
+            "row": f"int8[{width}][{channels}]",
+            "row_bytes": width * channels,
+            "turns": turns,
+            "runs": list(runs.values()),
+        }
 
     # Ports
 
@@ -324,6 +367,7 @@ class _Context:
         inputs = ", ".join(describe(graph.type(value)) for value in step.inputs)
         return {
             "name": name,
+            "kernel": step.kernel,
             "comment": ", ".join(comment(text) for text in step.origin),
             "types": f"{inputs} -> {describe(graph.type(output))}",
             "notes": [comment(note) for note in step.notes],

@@ -9,7 +9,7 @@ from .. import __version__, oracle
 from ..plan import Slot, Storage
 from ..step import FLOAT, Step
 from .artefact import Compiled, Port
-from .codegen import const_bytes
+from .codegen import const_bytes, includes
 
 
 def report(
@@ -31,13 +31,15 @@ def report(
         "model_sha256": compiled.model_sha256,
         "target": compiled.core.name,
         "io": compiled.io,
-        "io_buffers": "apart" if plan.callers else "arena",
+        "feed": "whole" if compiled.feed is None else "rows",
+        "io_buffers": "apart" if plan.callers and compiled.feed is None else "arena",
         "io_bytes": sum(port.type.bytes for port in (*compiled.inputs, *compiled.outputs)),
         "requant": compiled.requant,
         "inputs": [_port(compiled, port) for port in compiled.inputs],
         "outputs": [_port(compiled, port) for port in compiled.outputs],
-        "arena_bytes": plan.arena_bytes,
-        "arena_bound_bytes": plan.bound_bytes,
+        "arena_bytes": compiled.arena_bytes,
+        "arena_includes": includes(compiled),
+        "arena_bound_bytes": plan.bound_bytes + compiled.arena_bytes - plan.arena_bytes,
         "arena_peak_step": compiled.steps[plan.peak_step].name if compiled.steps else None,
         "const_bytes": const_bytes(compiled),
         "code_bytes": code_bytes,

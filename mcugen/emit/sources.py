@@ -8,6 +8,7 @@ from pathlib import Path
 
 from .. import resources
 from ..errors import UserError
+from ..step import FEED
 from .artefact import Compiled
 from .cmsis_sources import BUNDLED, BUNDLED_HEADERS
 
@@ -43,7 +44,7 @@ def parts(compiled: Compiled) -> Parts:
     folder, library = resources.templates() / "kernels", resources.cmsis()
     # mcugen_add_broadcast_s8 calls mcugen_add_s8 row by row.
     called = sorted({name for step in compiled.steps for name in (step.kernel, step.kernel.replace("_broadcast", ""))})
-    own = [_kernel(name) for name in called if not name.startswith("arm_")]
+    own = [_kernel(name) for name in called if name != FEED and not name.startswith("arm_")]
     kernels = [path for path in own if path.suffix == ".c"]
     headers = [header for name in called if (header := resources.kernel_file(f"{name}.h")) is not None]
     return Parts(

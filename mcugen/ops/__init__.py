@@ -26,7 +26,7 @@ from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
 from .layer_16 import CONV_16, FULLY_CONNECTED_16
-from .layout import CONCAT, COPY_OF, PAD, RESHAPE, TRANSPOSE
+from .layout import CONCAT, COPY_OF, FEED_ROWS, PAD, RESHAPE, TRANSPOSE
 from .matmul import MATMUL
 from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
 from .real import DIV, MAX, MIN, SUB
@@ -66,6 +66,7 @@ OPS: dict[str, OpDef] = {
         TRANSPOSE,
         RESHAPE,
         COPY_OF,
+        FEED_ROWS,
         QUANTIZE,
         DEQUANTIZE,
         CONV_16,

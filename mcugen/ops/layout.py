@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..ir import Graph, Node
-from ..step import COPY, MOVE, Buffer, Step, Struct
+from ..step import COPY, FEED, MOVE, Buffer, Step, Struct
 from .base import Canonical, Lowering, OpDef
 from .conv import dims
 from .take import MAX_AXES, Axis, take_step
@@ -53,6 +53,10 @@ def _lower_copy(lowering: Lowering, node: Node) -> Step:
         exactness=COPY,
         origin=node.origin,
     )
+
+
+def _lower_feed(lowering: Lowering, node: Node) -> Step:
+    return Step(lowering.name, FEED, (), node.inputs, node.outputs, COPY, node.origin)
 
 
 def _canonical_transpose(c: Canonical, node: Node) -> None:
@@ -221,6 +225,16 @@ COPY_OF = OpDef(
     layout="fixed",
     exactness=COPY,
     bits=(8, 16),
+)
+
+# Made by feed_rows: the rows of an input, copied as they come in.
+FEED_ROWS = OpDef(
+    name="feed",
+    onnx=(),
+    canonical=_canonical_reshape,
+    lower=_lower_feed,
+    layout="fixed",
+    exactness=COPY,
 )
 
 TRANSPOSE = OpDef(

@@ -5,8 +5,8 @@ fuse: layers that add to their output, drift: moves) -> lifetimes -> allocate (w
 and distances).
 """
 
-from .allocate import Plan, Slot
+from .allocate import ALIGN, Plan, Slot
 from .choose import Lowered, plan_steps
 from .lifetimes import Storage
 
-__all__ = ["Lowered", "Plan", "Slot", "Storage", "plan_steps"]
+__all__ = ["ALIGN", "Lowered", "Plan", "Slot", "Storage", "plan_steps"]

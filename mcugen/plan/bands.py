@@ -25,11 +25,15 @@ LowerBand = Callable[[Graph, Node, Step], Step]
 
 @dataclass(frozen=True)
 class Group:
-    """Steps first..last, both included, in `turns` turns."""
+    """Steps first..last, both included, in `turns` turns.
+
+    fed: the first step gets a share of its rows in every turn, and every other runs as far as its inputs reach.
+    """
 
     first: int
     last: int
     turns: int
+    fed: bool = False
 
 
 @dataclass(frozen=True)
@@ -58,7 +62,7 @@ def divisible(graph: Graph, node: Node | None, step: Step) -> bool:
         return False
     if any(graph.data(name) is not None for name in step.inputs):
         return False
-    if _is_window(node):
+    if _is_window(node) or node.op == "feed":
         return len(step.inputs) == 1
     if node.op == "transpose":
         return _from_planes(node) and node.inputs[0] in graph.inputs
@@ -103,6 +107,14 @@ def _needs(graph: Graph, node: Node, first: int, last: int) -> tuple[int, int]:
     return low, max(low + 1, min((last - 1) * stride - padding + extent, height))
 
 
+def _reach(graph: Graph, node: Node, available: int) -> int:
+    """Output rows that can be made from the first `available` input rows."""
+    rows = graph.type(node.output).shape[1]
+    while rows and _needs(graph, node, 0, rows)[1] > available:
+        rows -= 1
+    return rows
+
+
 def band(graph: Graph, steps: Sequence[Step], groups: Sequence[Group], lower: LowerBand = unlowered) -> Banded:
     """The steps with every group in bands; the groups' steps are divisible."""
     work = _Work(graph, steps, lower)
@@ -135,7 +147,7 @@ class _Work:
     def run(self, group: Group) -> None:
         inside = range(group.first, group.last + 1)
         closes = group.last if closing(self.graph, self._node(group.last), self.whole[group.last]) else None
-        self._run(group.turns, inside if closes is None else inside[:-1], closes)
+        self._run(group, inside if closes is None else inside[:-1], closes)
         if closes is not None:
             self.steps.append(average_sums(self.whole[closes], self._sums(closes)))
             self.origin.append(closes)
@@ -143,7 +155,7 @@ class _Work:
     def _node(self, index: int) -> Node:
         return self.nodes[self.whole[index].outputs[0]]
 
-    def _run(self, turns: int, inside: range, closes: int | None) -> None:
+    def _run(self, group: Group, inside: range, closes: int | None) -> None:
         """The steps `inside`, and the sums of the last one's rows for the step `closes`."""
         nodes = [self._node(index) for index in inside]
         inputs = [self.whole[index].inputs for index in inside]
@@ -154,13 +166,11 @@ class _Work:
         heights = {name: self.graph.type(name).shape[1] for name in made}
         done = dict.fromkeys(made, 0)
         start = dict.fromkeys(made - leaving, 0)  # first row in the window
-        for turn in range(1, turns + 1):
-            target: dict[str, int] = {}
-            for node in reversed(nodes):
-                wanted = [_needs(self.graph, r, 0, target[r.output])[1] for r in readers[node.output]]
-                last_turn = turn == turns or not wanted
-                share = -(-heights[node.output] * turn // turns) if last_turn else 0
-                target[node.output] = max([done[node.output], share, *wanted])
+        for turn in range(1, group.turns + 1):
+            if group.fed:
+                target = self._reached(nodes, turn, group.turns)
+            else:
+                target = self._wanted(nodes, readers, done, turn, group.turns)
             for index, node, names in zip(inside, nodes, inputs, strict=True):
                 if target[node.output] > done[node.output]:
                     self._band(index, node, names, done[node.output], target[node.output], start)
@@ -188,6 +198,28 @@ class _Work:
         pixels = (last - first) * self.graph.type(name).shape[2]
         self.steps.append(sum_rows(self.whole[closes], part, self._sums(closes), pixels, first=first == 0))
         self.origin.append(closes)
+
+    def _wanted(
+        self, nodes: Sequence[Node], readers: Mapping[str, list[Node]], done: Mapping[str, int], turn: int, turns: int
+    ) -> dict[str, int]:
+        """How many rows of each node a turn makes: a share of the last ones, and what those need of the others."""
+        target: dict[str, int] = {}
+        for node in reversed(nodes):
+            wanted = [_needs(self.graph, r, 0, target[r.output])[1] for r in readers[node.output]]
+            share = self._share(node, turn, turns) if turn == turns or not wanted else 0
+            target[node.output] = max([done[node.output], share, *wanted])
+        return target
+
+    def _reached(self, nodes: Sequence[Node], turn: int, turns: int) -> dict[str, int]:
+        """How many rows of each node a turn makes: a share of the first one's, and what can be made of them."""
+        target: dict[str, int] = {}
+        for node in nodes:
+            within = [_reach(self.graph, node, target[name]) for name in node.inputs if name in target]
+            target[node.output] = min(within, default=self._share(node, turn, turns))
+        return target
+
+    def _share(self, node: Node, turn: int, turns: int) -> int:
+        return -(-self.graph.type(node.output).shape[1] * turn // turns)
 
     def _is_read_outside(self, name: str, inside: range) -> bool:
         views = any(name in node.inputs for node in self.graph.nodes if node.op == "reshape")

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
+from ..errors import UserError
 from ..ir import Graph
-from ..step import Step
+from ..step import FEED, Step
 from .allocate import Plan, allocate
 from .bands import Banded, Group, LowerBand, band, closing, divisible, rows, unlowered
 from .drift import against_drift
@@ -14,6 +15,7 @@ from .fuse import Merge, fuse
 from .schedule import schedule
 
 _TURNS = (2, 4, 8, 16, 32, 64)
+_SHARES = (1, 2, 4, 8, 16, 32)  # rows of an input that come in before layers run
 _CALL = 60  # instructions of one more call, and of its loops' beginnings
 
 
@@ -43,6 +45,8 @@ def plan_steps(graph: Graph, steps: Sequence[Step], lowered: Lowered, ram: int |
     The cheapest that fits, or the smallest.
     """
     ordered = schedule(graph, steps)
+    if any(step.kernel == FEED for step in steps):
+        return _fed(graph, ordered, lowered, ram)
     best = _finish(graph, ordered, (), lowered)
     if ram is None or best.plan.arena_bytes <= ram:
         return best
@@ -53,6 +57,36 @@ def plan_steps(graph: Graph, steps: Sequence[Step], lowered: Lowered, ram: int |
     else:
         groups = ()
     return _leaner(graph, ordered, groups, lowered, best, ram)
+
+
+def _fed(graph: Graph, steps: Sequence[Step], lowered: Lowered, ram: int | None) -> Planned:
+    """The first layers in bands, as rows of the input come in; the others too, if `ram` asks for it."""
+    groups: tuple[Group, ...] = _feeding(graph, steps, 0 if ram is None else ram)
+    if ram is None:
+        return _finish(graph, steps, groups, lowered)
+    groups = _groups(graph, steps, ram, groups)
+    return _leaner(graph, steps, groups, lowered, _finish(graph, steps, groups, lowered), ram)
+
+
+def _feeding(graph: Graph, steps: Sequence[Step], ram: int) -> tuple[Group]:
+    """The layers that run while the input comes in, and in how many turns: the cheapest that fit, or the smallest."""
+    nodes = graph.producers()
+    first = next(index for index, step in enumerate(steps) if step.kernel == FEED)
+    height = graph.type(steps[first].outputs[0]).shape[1]
+    last = first
+    while last + 1 < len(steps) and divisible(graph, nodes.get(steps[last + 1].outputs[0]), steps[last + 1]):
+        last += 1
+    if last + 1 < len(steps) and closing(graph, nodes.get(steps[last + 1].outputs[0]), steps[last + 1]):
+        last += 1
+    ends = range(first + 1, last + 1)
+    options = [Group(first, end, -(-height // share), fed=True) for end in ends for share in _SHARES]
+    if not options:
+        raise UserError("--feed rows: the first layer needs the whole image", hint="Build it without --feed.")
+    tried = [(_measure(graph, steps, (group,)), group) for group in options if group.turns > 1]
+    fitting = [item for item in tried if item[0].arena <= ram]
+    if fitting:
+        return (min(fitting, key=lambda item: (item[0].cost, item[0].arena))[1],)
+    return (min(tried, key=lambda item: (item[0].arena, item[0].cost))[1],)
 
 
 def _finish(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...], lowered: Lowered) -> Planned:
@@ -98,9 +132,8 @@ def _leaner(
     return best
 
 
-def _groups(graph: Graph, steps: Sequence[Step], ram: int) -> tuple[Group, ...]:
-    """One group after the other around the step that needs most, until the plan fits or nothing helps."""
-    groups: tuple[Group, ...] = ()
+def _groups(graph: Graph, steps: Sequence[Step], ram: int, groups: tuple[Group, ...] = ()) -> tuple[Group, ...]:
+    """One group more after the other, around the step that needs most, until the plan fits or nothing helps."""
     best = _measure(graph, steps, groups)
     while best.arena > ram:
         tried = [(_measure(graph, steps, option), option) for option in _options(graph, steps, groups, best.peak)]
@@ -150,5 +183,7 @@ def _options(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...], pea
                 continue
             height = rows(graph, nodes, steps[last])
             rest = tuple(g for g in groups if g.last < first or last < g.first)
+            if any(g.fed and g not in rest for g in groups):
+                continue  # the input comes in as it does
             for turns in sorted({*(t for t in _TURNS if t < height), height} - {1}):
                 yield (*rest, Group(first, last, turns))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import cffi
 import numpy as np
@@ -43,11 +44,13 @@ class HostModel:
             if port not in self._callers:
                 self.ffi.cdef(f"void *{name}_{port.c_name}(void *arena);")
         self.ffi.cdef(f"int {name}_run(void *arena{', void *' * len(self._callers)});")
+        if compiled.feed is not None:
+            self.ffi.cdef(f"int {name}_begin(void *arena); int {name}_feed(void *arena, void *rows, uint32_t count);")
         if trace:
             self.ffi.cdef("extern void (*mcugen_trace)(int step, const void *output, uint32_t bytes);")
         self.library = self.ffi.dlopen(str(library))
         # 16-byte alignment, as the arena type has it.
-        self._memory = np.zeros(compiled.plan.arena_bytes + 32, np.uint8)
+        self._memory = np.zeros(compiled.arena_bytes + 16, np.uint8)
         start = -self._memory.ctypes.data % 16
         self._arena = self.ffi.cast("void *", self._memory.ctypes.data + start)
 
@@ -63,7 +66,7 @@ class HostModel:
             target = buffers[port.name] if port.name in buffers else self._array(port)
             target[...] = inputs[port.name]
         given = [self.ffi.cast("void *", buffers[port.name].ctypes.data) for port in self._callers]
-        status = getattr(self.library, f"{self.compiled.name}_run")(self._arena, *given)
+        status = self._fed(*given) if self.compiled.feed is not None else self._call("run", *given)
         if status != 0:
             raise RuntimeError(f"{self.compiled.name}_run returned {status}")
         for port in self.compiled.inputs:
@@ -74,6 +77,21 @@ class HostModel:
                 raise RuntimeError(f"{self.compiled.name}_run changed {port.c_name}, which it may only read")
         outputs = self.compiled.outputs
         return {p.name: buffers[p.name] if p.name in buffers else self._array(p).copy() for p in outputs}
+
+    def _call(self, function: str, *arguments: object) -> int:
+        return int(getattr(self.library, f"{self.compiled.name}_{function}")(self._arena, *arguments))
+
+    def _fed(self, image: Any) -> int:
+        """The rows of the image in portions of one to four."""
+        fed = self.compiled.feed
+        assert fed is not None
+        rows, row_bytes = fed.type.shape[1], fed.type.bytes // fed.type.shape[1]
+        status, row = self._call("begin"), 0
+        while status >= 0 and row < rows:
+            count = min(1 + row // 2 % 4, rows - row)
+            status = self._call("feed", self.ffi.cast("char *", image) + row * row_bytes, count)
+            row += count
+        return status
 
     def run_all(
         self, inputs: Mapping[str, np.ndarray], advance: Callable[[], None] = lambda: None

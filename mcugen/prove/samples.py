@@ -38,7 +38,7 @@ def load_samples(compiled: Compiled, path: Path, limit: int | None) -> Samples:
 def given_samples(compiled: Compiled, arrays: Mapping[str, np.ndarray], source: Path, limit: int | None) -> Samples:
     """Arrays that stand for a file `source`, as `load_samples` would read them from it."""
     dtypes = model_dtypes(compiled)
-    inputs = [Input(port.name, dtypes[port.name], port.type.shape) for port in compiled.inputs]
+    inputs = [Input(port.name, dtypes[port.name], port.model_shape) for port in compiled.inputs]
     feeds, count = fit(arrays, inputs, source)
     kept = count if limit is None else min(limit, count)
     feeds = {name: array[:kept] for name, array in feeds.items()}
@@ -51,7 +51,7 @@ def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
     dtypes = model_dtypes(compiled)
     feeds: dict[str, np.ndarray] = {}
     for port in compiled.inputs:
-        shape = (count, *port.type.shape)
+        shape = (count, *port.model_shape)
         dtype = dtypes[port.name]
         if dtype == np.float32:
             low, high = _real_range(compiled, port)
@@ -89,6 +89,7 @@ def _to_firmware(compiled: Compiled, feeds: Mapping[str, np.ndarray]) -> dict[st
             low, high = ends.min - zero_point, ends.max - zero_point
             scaled = np.rint(array / scale)
             array = (np.where(scaled > low, np.minimum(scaled, high), low) + zero_point).astype(port.type.dtype)
+        array = np.transpose(array, (0, *(axis + 1 for axis in port.perm)))
         result[port.name] = np.ascontiguousarray(from_native(compiled, array))
     return result
 

@@ -1,0 +1,58 @@
+"""--feed rows: the image comes in as a camera delivers it, row by row, and never stands in memory as a whole.
+
+The model's input becomes an NHWC tensor of the caller's, and a `feed` node copies its rows into the arena: the plan
+runs it, with the layers behind it, in bands. A row holds all channels of all its pixels.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from types import MappingProxyType
+
+from ..errors import UserError
+from ..ir import Graph, Node, TensorType, Value, attrs
+
+_TO_NHWC = (0, 2, 3, 1)
+_CHANNELS_LAST = ("conv", "max_pool", "average_pool", "global_average_pool")  # what these read is NHWC already
+
+
+def feed_rows(graph: Graph) -> Graph:
+    if len(graph.inputs) != 1:
+        raise UserError(f"--feed rows takes a model with one input, this one has {len(graph.inputs)}.")
+    (name,) = graph.inputs
+    type = graph.type(name)
+    if type.dtype != "int8" or len(type.shape) != 4 or type.shape[0] != 1:
+        raise UserError(
+            f"--feed rows takes one quantized image, this input is {type.dtype}{list(type.shape)}",
+            origin=name,
+            hint="Build with --io int8, and fix the batch to 1 with --shape.",
+        )
+    readers = [node for node in graph.nodes if name in node.inputs]
+    first = readers[0] if len(readers) == 1 and name not in graph.outputs else None
+    values = dict(graph.values)
+    if first is not None and _to_channels_last(graph, first):
+        fed = first.output
+        rest = tuple(node for node in graph.nodes if node is not first)
+        values[name] = Value(name, TensorType(type.dtype, graph.type(fed).shape, type.quant))
+        node = Node("feed", (name,), (fed,), attrs(perm=_TO_NHWC), first.origin)
+    elif first is not None and first.op in _CHANNELS_LAST:
+        fed = f"{name} (fed)"
+        changed = replace(first, inputs=tuple(fed if i == name else i for i in first.inputs))
+        rest = tuple(changed if node is first else node for node in graph.nodes)
+        values[fed] = Value(fed, type)
+        node = Node("feed", (name,), (fed,), attrs(perm=(0, 1, 2, 3)), first.origin)
+    else:
+        raise UserError(
+            "--feed rows takes an image that one convolution or pool reads",
+            origin=name,
+            hint="Build it without --feed.",
+        )
+    return graph.replace(nodes=(node, *rest), values=MappingProxyType(values), apart=frozenset((name,)))
+
+
+def _to_channels_last(graph: Graph, node: Node) -> bool:
+    """NCHW to NHWC, as a transpose or, with one channel, as a view."""
+    if node.op == "transpose":
+        return tuple(node.attrs["perm"]) == _TO_NHWC
+    before, after = graph.type(node.inputs[0]).shape, graph.type(node.output).shape
+    return node.op == "reshape" and after == tuple(before[axis] for axis in _TO_NHWC)
