@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import onnx
 import onnxruntime as ort
+
+from .errors import UserError
 
 Arrays = dict[str, np.ndarray]
 
@@ -81,10 +83,16 @@ def _session(
 def pinned_session(model: onnx.ModelProto, saved: Path | None = None) -> ort.InferenceSession:
     """The reference: `session_options(model)`, every Q/DQ node with initializers of its own.
 
-    saved: where to write the graph that the session runs.
+    saved: where to write the graph that the session runs. UserError if ORT refuses the model.
     """
     config = [(k, v) for k, v in session_options(model).items() if k.startswith("session.")]
-    return _session(unshare_qdq(model), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config, saved)
+    try:
+        return _session(unshare_qdq(model), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config, saved)
+    except Exception as error:  # ORT raises its own types for each failure; all mean the same here
+        raise UserError(
+            f"ONNX Runtime does not run the model, so there is nothing to be equal to: {str(error).splitlines()[0]}",
+            hint="Load it with onnxruntime.InferenceSession, and export it again.",
+        ) from None
 
 
 def executed_graph(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -107,7 +115,8 @@ def plain_session(model: onnx.ModelProto) -> ort.InferenceSession:
 
 def run(session: ort.InferenceSession, feeds: Mapping[str, np.ndarray]) -> Arrays:
     names = [output.name for output in session.get_outputs()]
-    return dict(zip(names, session.run(names, dict(feeds)), strict=True))
+    arrays = {name: np.asarray(array) for name, array in feeds.items()}  # ORT takes no NumPy scalars
+    return dict(zip(names, session.run(names, arrays), strict=True))
 
 
 def run_all(
@@ -125,7 +134,7 @@ def run_all(
 
 
 def unshare_qdq(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in which each Q/DQ node has scale and zero-point initializers of its own.
+    """A copy in which each Q/DQ node has initializers of its own, and each reader of a dequantized constant a node.
 
     ORT 1.31 with session.x64quantprecision=1 refuses graphs that share them ("Attempt to replace the
     existing tensor").
@@ -133,6 +142,7 @@ def unshare_qdq(model: onnx.ModelProto) -> onnx.ModelProto:
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     constants = {i.name: i for i in copy.graph.initializer}
+    _unshare_constants(copy.graph, constants.keys())
     used: set[str] = set()
     for node in copy.graph.node:
         if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
@@ -148,6 +158,28 @@ def unshare_qdq(model: onnx.ModelProto) -> onnx.ModelProto:
                 used.add(twin.name)
             used.add(name)
     return copy
+
+
+def _unshare_constants(graph: onnx.GraphProto, constants: Container[str]) -> None:
+    """Give every reader of a DequantizeLinear of a constant a node of its own, where there are several."""
+    found = [n for n in graph.node if n.op_type == "DequantizeLinear" and n.input[0] in constants]
+    read = {node.output[0]: node for node in found}
+    seen: set[str] = set()
+    twins: list[onnx.NodeProto] = []
+    for node in graph.node:
+        for slot, name in enumerate(node.input):
+            if name in seen:
+                twin = onnx.NodeProto()
+                twin.CopyFrom(read[name])
+                twin.name = ""
+                twin.output[0] = node.input[slot] = f"{name}__mcugen_{len(twins)}"
+                twins.append(twin)
+            elif name in read:
+                seen.add(name)
+    nodes = [*twins, *graph.node]  # they read constants only
+    if twins:
+        del graph.node[:]
+        graph.node.extend(nodes)
 
 
 def make_model(

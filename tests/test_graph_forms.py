@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from checking import assert_exact, compile_model, exact, exact_integer_form, kernels
 from onnx import TensorProto, helper, numpy_helper
-from small_models import DTYPES, Net
+from small_models import DTYPES, Net, Tensor
 
-from mcugen import oracle
+from mcugen import UserError, oracle
+from mcugen.prove.samples import random_samples
+from mcugen.prove.verify import verify
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -51,6 +55,228 @@ def test_an_input_that_is_an_output(io: str, dtype: str, tmp_path: Path) -> None
     net.output(x, "echo")
     net.output(net.op("Neg", x), "negative")
     exact(net.model(), tmp_path, io=io)
+
+
+@pytest.mark.parametrize("io", ["int8", "float"])
+def test_an_input_that_is_an_output_by_name(io: str, tmp_path: Path) -> None:
+    """The board needs it as real numbers, so it quantizes for itself."""
+    net = Net()
+    net.output(net.op("Neg", net.input((1, 60))))
+    model = net.model()
+    model.graph.output.append(model.graph.input[0])
+    assert [port.type.dtype for port in exact(model, tmp_path, io=io).inputs] == ["float32"]
+
+
+def test_the_same_output_twice(tmp_path: Path) -> None:
+    net = Net()
+    net.output(net.op("Neg", net.input((1, 60))))
+    model = net.model()
+    model.graph.output.append(model.graph.output[0])
+    exact(model, tmp_path)
+
+
+def _initializer(net: Net) -> str:
+    return net.constant(np.arange(4, dtype=np.float32))
+
+
+def _identity(net: Net) -> str:
+    return net.node("Identity", _initializer(net))
+
+
+def _quantized(net: Net) -> str:
+    return net.real(net.quantize(_initializer(net)))
+
+
+@pytest.mark.parametrize("make", [_initializer, _identity, _quantized])
+def test_an_output_that_is_a_constant_is_refused(make: Callable[[Net], str], tmp_path: Path) -> None:
+    net = Net()
+    net.output(net.op("Neg", net.input((1, 60))))
+    name = make(net)
+    net._output(name, TensorProto.FLOAT, 1)
+    with pytest.raises(UserError, match="is a constant") as error:
+        compile_model(net.model(), tmp_path)
+    assert error.value.origin == name
+
+
+def test_what_nobody_reads(tmp_path: Path) -> None:
+    """An input, and an initializer of a type that the firmware has not."""
+    net = Net()
+    net.constant(np.zeros((3, 3)))
+    net.float_input((2, 3), "unused")
+    net.output(net.op("Neg", net.input((1, 60))))
+    assert {port.name for port in exact(net.model(), tmp_path).inputs} == {"x", "unused"}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_duplicate_subgraphs(dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    x, twins = net.input((1, 3, 6, 6)), []
+    for _ in range(2):
+        net.rng = np.random.default_rng(4)
+        twins.append(net.conv(x, (4, 3, 3, 3), scale=0.4))
+    net.output(net.op("Add", *twins, scale=0.7))
+    exact(net.model(), tmp_path)
+
+
+def test_only_an_inner_part_is_quantized(tmp_path: Path) -> None:
+    net = Net()
+    weights = net.constant(net.rng.normal(0, 0.3, (4, 3, 3, 3)).astype(np.float32))
+    real = net.node("Relu", net.node("Conv", net.float_input((1, 3, 8, 8)), weights))
+    inner = net.real(net.conv(net.quantize(real, 0.02, -128), (5, 4, 3, 3)))
+    y = net.node("Softmax", net.node("Flatten", net.node("GlobalAveragePool", inner)), axis=-1)
+    net._output(y, TensorProto.FLOAT)
+    compiled = compile_model(net.model(), tmp_path)
+    assert "proved" in {step.exactness for step in compiled.steps if "conv" in step.name}
+    assert verify(compiled, random_samples(compiled, 8, seed=1)).passed
+
+
+def test_a_chain_of_identities_and_dropouts(tmp_path: Path) -> None:
+    net = Net()
+    real = net.real(net.op("Neg", net.input((1, 60))))
+    for op in ("Identity", "Dropout", "Identity"):
+        real = net.node(op, real)
+    net._output(real, TensorProto.FLOAT)
+    assert len(exact(net.model(), tmp_path).steps) == 1
+
+
+def test_a_scalar(tmp_path: Path) -> None:
+    net = Net()
+    net.output(net.op("Neg", net.input(())))
+    exact(net.model(), tmp_path)
+
+
+# Weights that are not written down as they are used. What ONNX Runtime runs in integers is integer here too.
+
+_DATA = np.random.default_rng(5).integers(-127, 127, (6, 8)).astype(np.int8)
+
+
+class Weights(Net):
+    """Real weights [8, 6] of `_DATA`, in the ways that exporters write them."""
+
+    def dq(self, integers: str, scale: Any = 0.01, **attributes: Any) -> str:
+        zeros = np.zeros(np.shape(scale), np.int8)
+        return self.node(
+            "DequantizeLinear", integers, self.constant(np.float32(scale)), self.constant(zeros), **attributes
+        )
+
+    def turned(self, x: str) -> str:
+        return self.node("Transpose", x, perm=[1, 0])
+
+    def reshaped(self, x: str) -> str:
+        return self.node("Reshape", x, self.shape(8, 6))
+
+
+_SCALES = np.random.default_rng(6).uniform(0.005, 0.01, 6)
+# name -> (weights, whether the layer is an integer one)
+WEIGHTS: dict[str, tuple[Callable[[Weights], str], bool]] = {
+    "Transpose of integers": (lambda n: n.dq(n.turned(n.constant(_DATA))), True),
+    "Transpose": (lambda n: n.turned(n.dq(n.constant(_DATA))), True),
+    "Transpose per channel": (lambda n: n.turned(n.dq(n.constant(_DATA), _SCALES, axis=0)), True),
+    "Identity": (lambda n: n.node("Identity", n.dq(n.node("Identity", n.constant(_DATA.T)))), True),
+    "Cast of integers": (
+        lambda n: n.dq(n.node("Cast", n.constant(_DATA.T.astype(np.int32)), to=TensorProto.INT8)),
+        True,
+    ),
+    "Cast": (lambda n: n.node("Cast", n.dq(n.constant(_DATA.T)), to=TensorProto.FLOAT), True),
+    "Reshape of integers": (lambda n: n.dq(n.reshaped(n.constant(_DATA.ravel()))), True),
+    "Reshape": (lambda n: n.reshaped(n.dq(n.constant(_DATA.ravel()))), False),
+    "product": (lambda n: n.node("Mul", n.dq(n.constant(_DATA.T)), n.constant(np.float32(0.5))), False),
+}
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", WEIGHTS)
+def test_weights_through(case: str, dtype: str, tmp_path: Path) -> None:
+    make, integer = WEIGHTS[case]
+    net = Weights(dtype)
+    net.output(net.quantize(net.node("MatMul", net.real(net.input((2, 8))), make(net)), 0.1, 4))
+    model = net.model()
+    assert any(node.op_type == "QLinearMatMul" for node in oracle.executed_graph(model).graph.node) == integer
+    compiled = compile_model(model, tmp_path)
+    assert all(step.exactness != "float" for step in compiled.steps) == integer
+    result = verify(compiled, random_samples(compiled, 16, seed=1))
+    assert result.bit_exact if integer else result.passed
+
+
+def test_weights_that_are_read_both_ways(tmp_path: Path) -> None:
+    """As they are by a layer, and through a Reshape."""
+    net = Weights()
+    x = net.real(net.input((2, 8)))
+    weights = net.dq(net.constant(_DATA.T))
+    a = net.quantize(net.node("MatMul", x, weights), 0.1, 4)
+    b = net.quantize(net.node("MatMul", x, net.reshaped(weights)), 0.1, 4)
+    net.output(a, "y")
+    net.output(b, "z")
+    compiled = compile_model(net.model(), tmp_path)
+    assert verify(compiled, random_samples(compiled, 8, seed=1)).passed
+
+
+# What tf2onnx writes around NHWC layers
+
+
+def channels_first(net: Net, real: str) -> str:
+    return net.node("Transpose", real, perm=[0, 3, 1, 2])
+
+
+def channels_last(net: Net, real: str) -> str:
+    return net.node("Transpose", real, perm=[0, 2, 3, 1])
+
+
+def _transposes(net: Net, x: Tensor, weights: str) -> str:
+    return net.node("Relu", net.node("Conv", channels_first(net, net.real(x)), weights, pads=[0, 0, 1, 1]))
+
+
+def _padded(net: Net, x: Tensor, weights: str) -> str:
+    real = net.node("Pad", channels_first(net, net.real(x)), net.shape(0, 0, 0, 0, 0, 0, 1, 1))
+    return net.node("Conv", real, weights, strides=[2, 2])
+
+
+def _padded_before(net: Net, x: Tensor, weights: str) -> str:
+    real = net.node("Pad", net.real(x), net.shape(0, 0, 0, 0, 0, 1, 1, 0))
+    return net.node("Conv", channels_first(net, real), weights, strides=[2, 2])
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("make", [_transposes, _padded, _padded_before])
+def test_forms_of_tf2onnx(make: Callable[[Net, Tensor, str], str], dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    x = net.input((1, 8, 8, 3))
+    y = make(net, x, net.weights((4, 3, 3, 3))[0])
+    net.output(net.quantize(channels_last(net, y), 0.25, -128 if make is _transposes else 4))
+    compiled = exact(net.model(), tmp_path)
+    assert [step.exactness for step in compiled.steps] == ["proved"]
+
+
+def test_one_dimension_as_two(tmp_path: Path) -> None:
+    """Unsqueeze - Conv - Squeeze, with transposes between."""
+    net = Net()
+    real = channels_first(net, net.node("Unsqueeze", net.real(net.input((1, 12, 3))), net.shape(1)))
+    real = channels_last(net, net.node("Conv", real, net.weights((4, 3, 1, 3))[0]))
+    net.output(net.quantize(net.node("Squeeze", real, net.shape(1)), 0.3, 3))
+    assert len(exact(net.model(), tmp_path).steps) == 1
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_depthwise_weights_in_the_order_of_tensorflow(dtype: str, tmp_path: Path) -> None:
+    net = Weights(dtype)
+    data = net.rng.integers(-127, 127, (3, 3, 3, 1)).astype(np.int8)
+    turned = net.node("Reshape", net.node("Transpose", net.constant(data), perm=[3, 2, 0, 1]), net.shape(3, 1, 3, 3))
+    x = net.input((1, 3, 8, 8))
+    net.output(net.quantize(net.node("Conv", net.real(x), net.dq(turned), group=3), 0.2, 3))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name", ["x" * 10_000, "größe/学习/🙂", "for", "12", " "], ids=["long", "unicode", "for", "12", "space"]
+)
+def test_names(name: str, tmp_path: Path) -> None:
+    net = Net()
+    net.output(net.conv(net.input((1, 3, 6, 6), name=name), (4, 3, 3, 3)), f"{name}o")
+    model = net.model()
+    model.graph.name = name
+    for index, node in enumerate(model.graph.node):
+        node.name = f"{name}{index}"
+    exact(model, tmp_path)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

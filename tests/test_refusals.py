@@ -143,10 +143,10 @@ def _loop() -> onnx.ModelProto:
     branch = helper.make_graph(
         [helper.make_node("Identity", ["x"], ["z"])], "b", [], [helper.make_tensor_value_info("z", 1, [1, 4])]
     )
-    condition = helper.make_tensor("c", TensorProto.BOOL, [], [True])
     node = helper.make_node("If", ["c"], ["y"], name="body/If", then_branch=branch, else_branch=branch)
     ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
-    graph = helper.make_graph([node], "g", ends[:1], ends[1:], [condition])
+    condition = helper.make_tensor_value_info("c", TensorProto.BOOL, [])
+    graph = helper.make_graph([node], "g", [ends[0], condition], ends[1:])
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import onnx
 
 from ..ir import Graph
+from .conditions import take_branches
 from .fold import fold_shapes
 from .forms import modern_forms
 from .fused import to_standard
@@ -41,5 +42,5 @@ def read(
     """
     loaded, sha256 = load(path, functions)
     model = fix_shapes(loaded, shapes or {})
-    graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merge_pairs(model))))), name=path.stem)
+    graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merge_pairs(take_branches(model)))))), name=path.stem)
     return Source(model, graph, sha256)

@@ -38,12 +38,19 @@ def fold_shapes(model: onnx.ModelProto) -> onnx.ModelProto:
 
 def _drop_unread(graph: onnx.GraphProto, given: set[str]) -> None:
     """Take out what only folded nodes read: new initializers and Constant nodes."""
-    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output} | given
+    read = read_names(graph) | given
     initializers = [i for i in graph.initializer if i.name in read]
     nodes = [n for n in graph.node if n.op_type != "Constant" or n.output[0] in read]
     del graph.initializer[:], graph.node[:]
     graph.initializer.extend(initializers)
     graph.node.extend(nodes)
+
+
+def read_names(graph: onnx.GraphProto) -> set[str]:
+    """What the nodes read, and the outputs; in branches and loop bodies too."""
+    inner = [g for node in graph.node for a in node.attribute for g in (a.g, *a.graphs)]
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
+    return read.union(*map(read_names, inner))
 
 
 def _fold_once(model: onnx.ModelProto) -> bool:

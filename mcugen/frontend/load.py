@@ -79,8 +79,11 @@ def _check_opsets(model: onnx.ModelProto) -> None:
 
 
 def _tensors(graph: onnx.GraphProto) -> list[onnx.TensorProto]:
-    constants = [a.t for n in graph.node for a in n.attribute if a.type == onnx.AttributeProto.TENSOR]
-    return [*graph.initializer, *constants]
+    """Every tensor that the file holds, in branches and loop bodies too."""
+    attributes = [attribute for node in graph.node for attribute in node.attribute]
+    constants = [tensor for a in attributes for tensor in (a.t, *a.tensors) if tensor.ByteSize()]
+    inner = [tensor for a in attributes for g in (a.g, *a.graphs) for tensor in _tensors(g)]
+    return [*graph.initializer, *constants, *inner]
 
 
 def _load_external(tensor: onnx.TensorProto, folder: Path) -> bytes:

@@ -90,7 +90,7 @@ class _Merger:
         if any(len(s) != 2 or any(c is None or c.size != 1 or c.ndim > 1 for c in s) for s in said):
             return None
         (scale, zero), *others = [(s.reshape(-1), z.reshape(-1)) for s, z in said if s is not None and z is not None]
-        if scale.dtype != np.float32 or zero.dtype not in (np.uint8, np.int8):
+        if scale.dtype != np.float32 or zero.dtype not in (np.uint8, np.int8, np.uint16, np.int16):
             return None
         same = all(scale == s and zero == z and zero.dtype == z.dtype for s, z in others)
         return (scale[0], zero) if same else None
@@ -134,7 +134,7 @@ def _common(a: _Params, b: _Params, origin: NodeProto) -> _Params:
     with np.errstate(all="ignore"):
         ends = [[np.float32(end - int(zero[0])) * scale for end in (info.min, info.max)] for scale, zero in (a, b)]
         low, high = max(ends[0][0], ends[1][0]), min(ends[0][1], ends[1][1])
-        scale = np.float32(high - low) / np.float32(255)
+        scale = np.float32(high - low) / np.float32(info.max - info.min)
         zero = np.float32(info.min) - low / scale
     if not (np.isfinite(scale) and scale > 0):
         raise UserError(

@@ -37,9 +37,12 @@ def parse(model: onnx.ModelProto, *, name: str) -> Graph:
         ) from None
     graph = inferred.graph
     values: dict[str, Value] = {}
+    read = {name for node in graph.node for name in node.input} | {output.name for output in graph.output}
     for tensor in graph.initializer:
-        values[tensor.name] = constant(tensor.name, _array(tensor))
-    inputs = [i for i in graph.input if i.name not in values]
+        if tensor.name in read:
+            values[tensor.name] = constant(tensor.name, _array(tensor))
+    given = {tensor.name for tensor in graph.initializer}
+    inputs = [i for i in graph.input if i.name not in given]
     for info in (*inputs, *graph.value_info, *graph.output):
         if info.name not in values and _known(info):
             values[info.name] = Value(info.name, _type(info))

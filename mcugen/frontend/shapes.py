@@ -60,5 +60,8 @@ def fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
             dim.dim_value = size
     del fixed.graph.value_info[:]
     for output in fixed.graph.output:
+        if output.name in inputs:
+            output.type.CopyFrom(inputs[output.name].type)
+            continue
         output.type.tensor_type.ClearField("shape")
     return fixed

@@ -1,9 +1,13 @@
 """Compute at compile time what depends on constants only, by running ONNX Runtime on it.
 
-DequantizeLinear of a constant stays: it is how quantized weights are written.
+DequantizeLinear of a constant stays: it is how quantized weights are written. What ONNX Runtime moves before it
+(Transpose) or drops (Identity, Dropout, Cast) is done to the integers.
 """
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
 
 import numpy as np
 import onnx
@@ -11,31 +15,67 @@ from onnx import helper, numpy_helper
 
 from .. import oracle
 from ..errors import UserError
-from ..ir import Graph, Node, constant
-from .rewrite import DQ, Builder, rebuild
+from ..ir import Graph, Node, attrs, constant
+from .rewrite import DQ, Builder, qdq_params, rebuild
+
+_NOTHING = ("Identity", "Dropout", "Cast")
 
 
 def fold_constants(graph: Graph) -> Graph:
-    return rebuild(graph, _fold)
+    weights: dict[str, Node] = {}  # real value -> the DequantizeLinear of a constant that makes it
+
+    def change(builder: Builder, node: Node) -> bool:
+        values = builder.values
+        if node.op == "Shape":
+            data = np.array(values[node.inputs[0]].type.shape, np.int64)
+            results = [data[node.attrs.get("start", 0) : node.attrs.get("end")]]
+        elif not _is_constant(builder, node, weights):
+            return False
+        elif node.op == DQ:
+            weights[node.output] = node
+            return False
+        elif node.inputs and node.inputs[0] in weights and _is_moved(builder, node):
+            weights[node.output] = _moved(builder, weights[node.inputs[0]], node)
+            return True
+        else:
+            real = {name: evaluate(builder, weights[name])[0] for name in node.inputs if name in weights}
+            results = evaluate(builder, node, real)
+        for name, result in zip(node.outputs, results, strict=True):
+            values[name] = constant(name, result)
+        return True
+
+    return rebuild(graph, change)
 
 
-def _fold(builder: Builder, node: Node) -> bool:
-    values = builder.values
-    if node.op == "Shape":
-        data = np.array(values[node.inputs[0]].type.shape, np.int64)
-        results = [data[node.attrs.get("start", 0) : node.attrs.get("end")]]
-    elif node.op == DQ or "." in node.op or not all(values[i].data is not None for i in node.inputs if i):
-        return False
-    else:
-        results = evaluate(builder, node)
-    for name, result in zip(node.outputs, results, strict=True):
-        values[name] = constant(name, result)
-    return True
+def _is_constant(builder: Builder, node: Node, weights: Mapping[str, Node]) -> bool:
+    known = all(name in weights or builder.values[name].data is not None for name in node.inputs if name)
+    return known and "." not in node.op and not node.op.startswith("Random")
 
 
-def evaluate(builder: Builder, node: Node) -> list[np.ndarray]:
-    names = [i for i in node.inputs if i]
-    arrays = {name: builder.values[name].data for name in names}
+def _is_moved(builder: Builder, node: Node) -> bool:
+    same_type = builder.values[node.output].type.dtype == builder.values[node.inputs[0]].type.dtype
+    return node.op == "Transpose" or (node.op in _NOTHING and same_type and len(node.outputs) == 1)
+
+
+def _moved(builder: Builder, dq: Node, node: Node) -> Node:
+    """`node` done to the constant that `dq` dequantizes, and the DequantizeLinear behind it, added."""
+    raw = builder.values[dq.inputs[0]].data
+    assert raw is not None
+    axis = qdq_params(builder.graph.replace(values=builder.values), dq)[0].axis
+    if node.op == "Transpose":
+        perm = tuple(node.attrs.get("perm", reversed(range(raw.ndim))))
+        raw = np.transpose(raw, perm)
+        axis = None if axis is None else perm.index(axis)
+    name = builder.constant(f"{node.output}/quantized", raw)
+    kept = attrs() if axis is None else attrs(axis=axis)
+    moved = Node(DQ, (name, *dq.inputs[1:]), node.outputs, kept, dq.origin + node.origin)
+    builder.add(moved)
+    return moved
+
+
+def evaluate(builder: Builder, node: Node, known: Mapping[str, np.ndarray] = MappingProxyType({})) -> list[np.ndarray]:
+    """The node's outputs, from the constants of the graph and those in `known`, which come first."""
+    arrays = {name: known[name] if name in known else builder.values[name].data for name in node.inputs if name}
     proto = helper.make_node(node.op, list(node.inputs), list(node.outputs))
     for key, value in node.attrs.items():
         proto.attribute.append(

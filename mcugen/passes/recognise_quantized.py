@@ -326,6 +326,13 @@ def _unsigned(graph: Graph, bits: int) -> bool:
 
 
 def _refuse_float(before: Graph, after: Graph) -> None:
+    constant_output = next((name for name in after.outputs if after.data(name) is not None), None)
+    if constant_output is not None:
+        raise UserError(
+            "the output is a constant, whatever the inputs are",
+            origin=constant_output,
+            hint="Take it out of the model's outputs.",
+        )
     known = {name for node in after.nodes for name in node.outputs} | set(after.inputs)
     known |= {name for name, value in after.values.items() if value.data is not None}
     wanted = [*after.outputs, *(name for node in after.nodes for name in node.inputs if name)]
