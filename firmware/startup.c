@@ -23,6 +23,15 @@ extern uint32_t board_zero_start[], board_zero_end[];
 extern void (*const __init_array_start[])(void);
 extern void (*const __init_array_end[])(void);
 
+/* Tables that run from RAM, if the program has any: where they are loaded, where they go. */
+typedef struct {
+    const uint32_t *load;
+    uint32_t *start;
+    uint32_t *end;
+} copy_t;
+extern const copy_t mcugen_copies_start[] __attribute__((weak));
+extern const copy_t mcugen_copies_end[] __attribute__((weak));
+
 int main(void);
 void Reset_Handler(void);
 void Fault_Handler(void);
@@ -35,6 +44,12 @@ static __attribute__((noinline, noreturn)) void start(void)
     const uint32_t *load = board_data_load;
     for (uint32_t *word = board_data_start; word < board_data_end; word++) {
         *word = *load++;
+    }
+    for (const copy_t *copy = mcugen_copies_start; copy < mcugen_copies_end; copy++) {
+        const uint32_t *from = copy->load;
+        for (uint32_t *word = copy->start; word < copy->end; word++) {
+            *word = *from++;
+        }
     }
     for (uint32_t *word = board_zero_start; word < board_zero_end; word++) {
         *word = 0;

@@ -34,7 +34,7 @@ from .prove.samples import Samples, load_samples, random_samples
 from .prove.toolchain import available
 from .prove.verify import reference
 from .prove.verify import verify as run_verify
-from .target import CORES, core, parse_size
+from .target import CORES, core, parse_memories, parse_size
 
 HOST_SAMPLES = 1000
 BOARD_SAMPLES = 8
@@ -59,6 +59,7 @@ class Chosen:
     kernels: str | None = None
     shapes: tuple[str, ...] = ()
     ram: str | None = None
+    memory: str | None = None
     plugins: tuple[Path, ...] = ()
 
 
@@ -127,6 +128,12 @@ def _model_options(command: Command) -> Command:
             help="Budget of the arena, as 256K: layers run in bands of rows where that keeps it, exit 1 if it is "
             "broken. min: the smallest arena.",
         ),
+        click.option(
+            "--memory",
+            metavar="REGIONS",
+            help="The board's regions, fastest first, as dtcm=64K,sram=256K,flash=1M: the arena goes to the first, in "
+            "parts if need be, and tables that are read often where room is left. Exit 1 if one is too small.",
+        ),
         _plugin_option(),
     )
 
@@ -194,6 +201,7 @@ def _compile(
         kernels=chosen.kernels or ("api" if library == "arm" else "specialised"),
         optimize=chosen.optimize,
         ram=_SMALLEST if chosen.ram == "min" else _budget(chosen.ram),
+        memories=() if chosen.memory is None else parse_memories(chosen.memory),
         shapes=dict(parse_shape(text) for text in chosen.shapes),
     )
     compiled = pipeline.compile(chosen.model, options, seen)
@@ -229,7 +237,7 @@ def _library(cmsis_nn: Path | None) -> str:
 
 def _check_ram(compiled: Compiled, ram: str | None) -> None:
     budget = _budget(ram)
-    if budget is not None:
+    if budget is not None or compiled.memories:
         project.check_budgets(compiled, report(compiled), budget, None)
 
 
@@ -316,6 +324,11 @@ def _summary(built: project.Built) -> None:
     gap = data["arena_bytes"] - data["arena_bound_bytes"]
     bound = "at its lower bound" if gap == 0 else f"{gap:,} above the lower bound of {data['arena_bound_bytes']:,}"
     table.add_row("arena", f"{data['arena_bytes']:,} bytes", f"{data['arena_includes']}; {bound}")
+    for row in data["memory"]:
+        held = (f"{what} {row[what + '_bytes']:,}" for what in ("arena", "table", "code") if row[what + "_bytes"])
+        table.add_row(
+            row["region"], f"{row['used_bytes']:,} bytes", f"of {row['bytes']:,}: {', '.join(held) or 'free'}"
+        )
     if data["io_buffers"] == "apart":
         table.add_row("buffers", f"{data['io_bytes']:,} bytes", "inputs and outputs, the caller's")
     table.add_row("tables", f"{data['const_bytes']:,} bytes", "weights, biases, multipliers, in flash")

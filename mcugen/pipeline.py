@@ -35,10 +35,10 @@ from .passes.recognise_quantized import recognise_quantized
 from .passes.to_nhwc import to_nhwc
 from .passes.unary_chains_to_lut import unary_chains_to_lut
 from .passes.unsigned_to_signed import unsigned_to_signed
-from .plan import Lowered, plan_steps
+from .plan import Lowered, place, plan_steps
 from .plan.overlap import overlap
 from .step import Step
-from .target import Core, core
+from .target import Core, Memory, core
 
 Pass = Callable[[ir.Graph], ir.Graph]
 Seen = Callable[[str, ir.Graph], None]
@@ -88,6 +88,7 @@ class Options:
     kernels: str = "specialised"  # or "api": CMSIS-NN's calls wherever it has one
     optimize: str = "balanced"  # "speed", "balanced", "size"
     ram: int | None = None  # bytes the arena should not exceed, if bands of rows can help it
+    memories: tuple[Memory, ...] = ()  # the board's, the fastest first
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
 
 
@@ -141,7 +142,15 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         (found,) = _lower_node(graph, target, options, layer.name, node, added(add, node.output))
         return joined(found, add)
 
-    planned = plan_steps(graph, lower(graph, target, options), Lowered(band, lean, merge), options.ram)
+    planned = plan_steps(graph, lower(graph, target, options), Lowered(band, lean, merge), _budget(options))
+    plan = planned.plan
+    if options.memories:
+        plan = place(planned.graph, planned.steps, plan, options.memories)
+        if options.feed == "rows" and len(plan.parts) > 1:
+            raise UserError(
+                f"--feed rows keeps its arena in one region, it needs {planned.plan.arena_bytes:,} bytes.",
+                hint="Name a region first that is as large, or leave --feed out.",
+            )
     name = identifier(options.name or path.stem)
     return Compiled(
         name=name,
@@ -153,10 +162,18 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         io=options.io,
         graph=planned.graph,
         steps=planned.steps,
-        plan=planned.plan,
+        plan=plan,
+        memories=options.memories,
         inputs=ports(graph.inputs, graph, "input"),
         outputs=ports(graph.outputs, graph, "output"),
     )
+
+
+def _budget(options: Options) -> int | None:
+    """Bytes of RAM that the arena should not exceed."""
+    if options.ram is not None or not options.memories:
+        return options.ram
+    return sum(memory.size_bytes for memory in options.memories if not memory.is_flash)
 
 
 def lower(graph: ir.Graph, target: Core, options: Options) -> tuple[Step, ...]:

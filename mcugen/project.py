@@ -64,22 +64,32 @@ def measured_report(compiled: Compiled, measured: Footprint | None) -> dict[str,
 def check_budgets(compiled: Compiled, data: dict[str, Any], ram: int | None, flash: int | None) -> None:
     """CheckFailed says what is over, by how much, and what makes the peak."""
     arena = compiled.arena_bytes
-    if ram is not None and arena > ram:
-        peak = compiled.plan.peak_step
-        holding = sorted(
-            (-slot.size_bytes, what)
-            for slot, what in zip(compiled.plan.slots, contents(compiled), strict=True)
-            if slot.first_step <= peak <= slot.last_step
-        )
-        parts_text = ", ".join(f"{what} {-size:,}" for size, what in holding[:4])
+    over = next((row for row in data["memory"] if row["over_bytes"]), None)
+    if over is not None:
         raise CheckFailed(
-            f"the arena needs {arena:,} bytes, --ram allows {ram:,}: {arena - ram:,} too many. "
-            f"The peak is at step {compiled.steps[peak].name}: {parts_text}."
+            f"memory region {over['region']} is over by {over['over_bytes']:,} bytes: arena {over['arena_bytes']:,}, "
+            f"tables {over['table_bytes']:,}, code {over['code_bytes']:,}, of {over['bytes']:,}. {_peak(compiled)}"
+        )
+    if ram is not None and arena > ram:
+        raise CheckFailed(
+            f"the arena needs {arena:,} bytes, --ram allows {ram:,}: {arena - ram:,} too many. {_peak(compiled)}"
         )
     used = data["const_bytes"] + (data["code_bytes"] or 0)
     if flash is not None and used > flash:
         what = "tables and code" if data["code_bytes"] is not None else "tables alone"
         raise CheckFailed(f"{what} need {used:,} bytes, --flash allows {flash:,}: {used - flash:,} too many.")
+
+
+def _peak(compiled: Compiled) -> str:
+    """The step that needs most of the arena, and for what."""
+    peak = compiled.plan.peak_step
+    holding = sorted(
+        (-slot.size_bytes, what)
+        for slot, what in zip(compiled.plan.slots, contents(compiled), strict=True)
+        if slot.first_step <= peak <= slot.last_step
+    )
+    parts_text = ", ".join(f"{what} {-size:,}" for size, what in holding[:4])
+    return f"The peak is at step {compiled.steps[peak].name}: {parts_text}."
 
 
 def _files(compiled: Compiled, data: dict[str, Any], optimize: str) -> dict[str, str]:

@@ -33,6 +33,7 @@ class MemoryMap:
     vectors  the vector table, where the core looks for it after reset
     code     instructions and constants (flash on a real board)
     ram      .data, .bss, arena and stack
+    tcm      RAM beside the core, for what a program places there
     data     large buffers of a test; on a real board external memory, or nothing
     """
 
@@ -40,6 +41,7 @@ class MemoryMap:
     code: Region
     ram: Region
     data: Region
+    tcm: Region | None = None
 
     def symbols(self) -> dict[str, int]:
         """The symbols firmware/link.ld reads: NAME_BASE and NAME_SIZE of every region, in bytes."""
@@ -95,6 +97,7 @@ _AN547 = MemoryMap(
     code=Region(0x0100_0000, 2 * _M),
     ram=Region(0x2100_0000, 4 * _M),
     data=Region(0x6000_0000, 16 * _M),
+    tcm=Region(0x2000_0000, 512 * _K),
 )
 
 _MHZ = 1_000_000
@@ -128,6 +131,38 @@ def core(name: str) -> Core:
         if candidate.name == name:
             return candidate
     raise UserError(f"unknown core {name!r}.", hint="Known: " + ", ".join(c.name for c in CORES) + ".")
+
+
+@dataclass(frozen=True)
+class Memory:
+    """A region of a board's memory as the user names it; flash holds what does not change."""
+
+    name: str
+    size_bytes: int
+
+    @property
+    def is_flash(self) -> bool:
+        return self.name.startswith(("flash", "rom", "mram"))
+
+
+_TAKEN = ("arena", "input", "output", "bytes", "rows", "vectors", "code", "data")
+
+
+def parse_memories(text: str) -> tuple[Memory, ...]:
+    """ "dtcm=64K,sram=256K,flash=1M" in the order of preference; UserError if it is anything else."""
+    found: list[Memory] = []
+    hint = "Write name=size, fastest first: dtcm=64K,sram=256K,flash=1M."
+    for item in text.split(","):
+        name, _, size = item.partition("=")
+        name = name.strip().lower()
+        if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
+            raise UserError(f"{item.strip()!r} names no memory region", hint=hint)
+        if name in _TAKEN or any(name == other.name for other in found):
+            raise UserError(f"a memory region cannot be called {name!r}, or not twice", hint=hint)
+        found.append(Memory(name, parse_size(size)))
+    if all(memory.is_flash for memory in found):
+        raise UserError("no memory region is RAM: names that begin with flash, rom or mram are flash", hint=hint)
+    return tuple(found)
 
 
 _SIZE = re.compile(r"([0-9]+)\s*(?:([KM])I?)?B?", re.IGNORECASE)

@@ -10,7 +10,7 @@ import onnx
 from ..ir import Graph, TensorType
 from ..plan import ALIGN, Plan
 from ..step import Step
-from ..target import Core
+from ..target import Core, Memory
 
 
 @dataclass(frozen=True)
@@ -40,6 +40,7 @@ class Compiled:
     graph: Graph
     steps: tuple[Step, ...]
     plan: Plan
+    memories: tuple[Memory, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
 

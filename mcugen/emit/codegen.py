@@ -19,6 +19,7 @@ from .. import __version__, resources
 from ..ir import TensorType
 from ..step import FEED, MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port
+from .memory import ram_section, stage, table_section, usage
 from .sources import has_header, header_of
 
 _CTYPES = {
@@ -74,6 +75,8 @@ def c_sources(compiled: Compiled) -> dict[str, str]:
         f"{compiled.name}_weights.h": "weights.h.j2",
         f"{compiled.name}_weights.c": "weights.c.j2",
     }
+    if compiled.memories:
+        files[f"{compiled.name}_sections.ld"] = "sections.ld.j2"
     return {name: jinja.get_template(template).render(m=view) for name, template in files.items()}
 
 
@@ -95,7 +98,7 @@ def size_probe(compiled: Compiled) -> str:
     view = _Context(compiled).view()
     name, feed = compiled.name, compiled.feed is not None
     used = "".join(f" | (uintptr_t){port['pointer']}" for port in view["ports"] if not (feed and port["caller"]))
-    declared = "\n".join([f"static {name}_arena_t arena;", *(view["buffers"] if not feed else ())])
+    declared = "\n".join([*view["arena"], *(view["buffers"] if not feed else ())])
     run = f"{name}_begin(&arena) | {name}_feed(&arena, (const int8_t *)0, 1)" if feed else view["run"]
     call = f"{run} | (int)(0{used})"
     return f'#include "{compiled.name}.h"\n{declared}\nint main(void) {{ return {call}; }}\n'
@@ -133,6 +136,11 @@ def vector_view(
     ]
 
 
+def memory_usage(compiled: Compiled, code_bytes: int | None) -> list[dict[str, Any]]:
+    """The board's memory regions with what they hold; empty if the user named none."""
+    return usage(compiled, _Context(compiled).view()["tables"], code_bytes)
+
+
 def const_bytes(compiled: Compiled) -> int:
     """Bytes of the constant tables in flash (kernel sums apart, which only Arm's Helium kernels take)."""
     return sum(table["bytes"] for table in _Context(compiled).view()["tables"] if not table["sums"])
@@ -145,9 +153,10 @@ class _Base:
     name: str
     parameter: str
     argument: str
+    member: str = ""  # of the arena's struct
 
 
-_ARENA = _Base("arena", "uint8_t *arena", "bytes")
+_ARENA = _Base("arena", "uint8_t *arena", "bytes", "arena->bytes")
 
 
 class _Context:
@@ -157,6 +166,7 @@ class _Context:
         self.compiled = compiled
         self.prefix = compiled.name
         self.tables: dict[str, dict[str, Any]] = {}
+        self.current: Step | None = None  # whose tables are named
         self.repeated = Counter(step.name for step in compiled.steps)
 
     def view(self) -> dict[str, Any]:
@@ -167,6 +177,8 @@ class _Context:
         ports += [self._port(p, "output", i) for i, p in enumerate(compiled.outputs)]
         callers = [port for port in ports if port["caller"]]
         tables = list(self.tables.values())
+        for name, region in stage(compiled, tables).items():
+            self.tables[name] |= {"region": region, "section": f'MCUGEN_SECTION("{table_section(region)}")'}
         kernels = sorted({step.kernel for step in compiled.steps})
         uses_cmsis = any(kernel.startswith("arm_") for kernel in kernels)
         own = [kernel for kernel in kernels if kernel.startswith("mcugen")]
@@ -189,9 +201,18 @@ class _Context:
             "ports": ports,
             "callers": callers,
             "parameters": ", ".join([f"{compiled.name}_arena_t *arena", *(port["parameter"] for port in callers)]),
-            "missing": " || ".join(f"{name} == NULL" for name in ["arena", *(port["c_name"] for port in callers)]),
+            "missing": " || ".join(
+                f"{name} == NULL" for name in ["arena", *self._members(), *(port["c_name"] for port in callers)]
+            ),
             "bases": self._bases(functions, callers),
+            "parts": self._parts(),
             # What a program around the model declares, and how it runs the model.
+            "arena": self._arena(),
+            "part_sections": ", ".join(ram_section(part) for part in self._split),
+            "regions": [memory.name for memory in compiled.memories],
+            "flash": next((memory.name for memory in compiled.memories if memory.is_flash), ""),
+            "copied": [m.name for m in compiled.memories if any(table["region"] == m.name for table in tables)],
+            "arena_regions": [part.name for part in compiled.plan.parts],
             "buffers": [f"static {port['ctype']} {port['pointer']}[{port['macro']}_COUNT];" for port in callers],
             "run": f"{compiled.name}_run({', '.join(['&arena', *(port['pointer'] for port in callers)])})",
             "headers": headers,
@@ -209,7 +230,7 @@ class _Context:
         upper = self.prefix.upper()
         return [
             {
-                "condition": f"{p['offset']}u + {p['macro']}_BYTES <= {upper}_ARENA_BYTES",
+                "condition": f"{p['offset']}u + {p['macro']}_BYTES <= {upper}_{p['part'].upper()}_BYTES",
                 "name": f"{p['macro'].lower()}_lies_in_the_arena",
             }
             for p in ports
@@ -219,12 +240,45 @@ class _Context:
     def _bases(self, functions: list[dict[str, Any]], callers: list[dict[str, Any]]) -> list[str]:
         """The run's declarations of what its steps take pointers from."""
         used = {base.name for function in functions for base in function["bases"]}
-        declared = [("arena", "uint8_t *const bytes = arena->bytes;")] if self.compiled.steps else []
+        parts = {"arena": _ARENA} | {name: self._part(name) for name in self._split}
+        declared = [(base.name, f"uint8_t *const {base.argument} = {base.member};") for base in parts.values()]
         for port in callers:
             const = "const " if port["kind"] == "input" else ""
             name = f"caller_{port['c_name']}"
             declared.append((name, f"{const}uint8_t *const {name} = ({const}uint8_t *){port['c_name']};"))
         return [text for name, text in declared if name in used]
+
+    # The arena: a struct of bytes, or one for each memory region that holds a part of it
+
+    @property
+    def _split(self) -> list[str]:
+        """The parts of an arena that is split."""
+        parts = self.compiled.plan.parts
+        return [part.name for part in parts] if len(parts) > 1 else []
+
+    def _part(self, name: str) -> _Base:
+        return _Base(f"arena_{name}", f"uint8_t *arena_{name}", f"arena_{name}", f"arena->{name}->bytes")
+
+    def _members(self) -> list[str]:
+        return [f"arena->{name}" for name in self._split]
+
+    def _parts(self) -> list[dict[str, Any]]:
+        sizes = {part.name: part.size_bytes for part in self.compiled.plan.parts}
+        return [
+            {"name": name, "macro": f"{self.prefix.upper()}_{name.upper()}_BYTES", "bytes": sizes[name]}
+            for name in self._split
+        ]
+
+    def _arena(self) -> list[str]:
+        """A program's declaration of the arena, each part in the section of its region."""
+        name = self.prefix
+        if not self._split:
+            part = next((part.name for part in self.compiled.plan.parts), "")
+            section = f'MCUGEN_SECTION("{ram_section(part)}") ' if part else ""
+            return [f"static {section}{name}_arena_t arena;"]
+        lines = [f'static MCUGEN_SECTION("{ram_section(p)}") {name}_{p}_t arena_{p};' for p in self._split]
+        members = ", ".join(f".{part} = &arena_{part}" for part in self._split)
+        return [*lines, f"static {name}_arena_t arena = {{{members}}};"]
 
     def _feed(self, steps: list[dict[str, Any]], ports: list[dict[str, Any]]) -> dict[str, Any] | None:
         """The turns of a fed model: the rows each waits for, and the steps it then runs; equal ones run one text."""
@@ -284,7 +338,8 @@ class _Context:
             "scale": None if q is None else float_literal(q.per_tensor[0]),
             "zero_point": None if q is None else q.per_tensor[1],
             "prototype": f"{const}{ctype} *{accessor}({const}{self.prefix}_arena_t *arena)",
-            "expression": "" if caller else self._pointer(port.name, ctype, const, "arena->bytes"),
+            "part": self.compiled.plan.part_of.get(port.name, "") if self._split else "arena",
+            "expression": "" if caller else self._pointer(port.name, ctype, const, self._base(port.name).member),
             "accessor": accessor,
             "offset": offset,
         }
@@ -305,13 +360,15 @@ class _Context:
         """The memory that holds a tensor."""
         caller = self.compiled.plan.callers.get(value)
         if caller is None:
-            return _ARENA
+            part = self.compiled.plan.part_of.get(value, "") if self._split else ""
+            return self._part(part) if part else _ARENA
         port = next(p for p in (*self.compiled.inputs, *self.compiled.outputs) if p.name == caller)
         const = "const " if caller in self.compiled.graph.inputs else ""
         name = f"caller_{port.c_name}"
         return _Base(name, f"{const}uint8_t *{name}", name)
 
     def _step(self, index: int, step: Step) -> dict[str, Any]:
+        self.current = step
         bases: dict[str, _Base] = {}
         structs: list[str] = []
         arguments: list[str] = []
@@ -343,12 +400,13 @@ class _Context:
                 arguments.append(f"&{role}")
             elif isinstance(arg, Scratch):
                 slot = plan.scratch.get(index)
+                base = self._part(slot.part) if slot is not None and self._split else _ARENA
                 if slot is not None:
-                    bases[_ARENA.name] = _ARENA
-                buffer = "NULL" if slot is None else f"arena + {slot.offset_bytes}"
+                    bases[base.name] = base
+                buffer = "NULL" if slot is None else f"{base.name} + {slot.offset_bytes}"
                 if slot is not None and self.repeated[name] > 1:
                     places[f"{role}_at"] = slot.offset_bytes
-                    buffer = f"arena + {role}_at"
+                    buffer = f"{base.name} + {role}_at"
                 fields = [f".buf = {buffer}", f".size = {0 if slot is None else slot.size_bytes}"]
                 structs.append(_declaration(f"const cmsis_nn_context {role}", fields))
                 arguments.append(f"&{role}")
@@ -418,7 +476,13 @@ class _Context:
                 "lines": _lines(data, table.requant_shift, table.shared_shift),
                 "sums": sums,
                 "multipliers": table.requant_shift is not None,
+                "reads": 0,
+                "region": "",
+                "section": "MCUGEN_WEIGHTS_SECTION",
             }
+        if self.current is not None:
+            output = self.compiled.graph.type(self.current.outputs[0]).count
+            self.tables[name]["reads"] += max(output, self.current.macs if table.role == "weights" else 0)
         return name
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ..plan import Plan
 from ..step import Step
 from .artefact import Compiled
 from .codegen import describe, environment
@@ -64,6 +65,7 @@ def _arena(compiled: Compiled) -> dict[str, Any]:
     """Boxes of the picture: steps from left to right, bytes from bottom to top."""
     plan, count = compiled.plan, max(len(compiled.steps), 1)
     held = contents(compiled)
+    bases = _bases(plan)
     wide, high = (_WIDTH - _LEFT) / count, (_HEIGHT - _TOP - _BOTTOM) / max(plan.arena_bytes, 1)
     floor = _HEIGHT - _BOTTOM
     boxes: list[dict[str, Any]] = []
@@ -76,15 +78,17 @@ def _arena(compiled: Compiled) -> dict[str, Any]:
         for piece in storage.pieces:
             first, last = max(piece.first, 0), max(0, min(piece.last, count - 1))
             x, width = _LEFT + first * wide, (last - first + 1) * wide
-            y, height = floor - (slot.offset_bytes + piece.stop) * high, (piece.stop - piece.start) * high
+            y = floor - (bases[slot.part] + slot.offset_bytes + piece.stop) * high
+            height = (piece.stop - piece.start) * high
+            start, stop = slot.offset_bytes + piece.start, slot.offset_bytes + piece.stop
             title = (
-                f"{label}: bytes {slot.offset_bytes + piece.start:,} to {slot.offset_bytes + piece.stop - 1:,}, "
+                f"{label}: {slot.part} bytes {start:,} to {stop - 1:,}, "
                 f"steps {first} to {last} ({', '.join(slot.names)[:200]})"
             )
             boxes.append({"kind": kind, "x": x, "y": y, "width": width, "height": height, "title": title})
         x, width = _LEFT + slot.first_step * wide, (slot.last_step - slot.first_step + 1) * wide
         half = len(label) * _CHARACTER / 2
-        x, y = x + width / 2, floor - (slot.offset_bytes + slot.size_bytes / 2) * high + 4
+        x, y = x + width / 2, floor - (bases[slot.part] + slot.offset_bytes + slot.size_bytes / 2) * high + 4
         fits = slot.size_bytes * high > _LABEL_HEIGHT and width > half
         apart = all(abs(x - b["x"]) > half + b["half"] or abs(y - b["y"]) > _LABEL_HEIGHT for b in labels)
         if fits and apart:
@@ -93,6 +97,8 @@ def _arena(compiled: Compiled) -> dict[str, Any]:
         {"y": floor - plan.arena_bytes * k / _GRID * high, "text": f"{round(plan.arena_bytes * k / _GRID):,}"}
         for k in range(_GRID + 1)
     ]
+    if len(plan.parts) > 1:  # one above the other, each from its own first byte
+        lines = [{"y": floor - bases[part.name] * high, "text": part.name} for part in plan.parts]
     every = -(-count // 12)
     ticks = [{"x": _LEFT + (k + 0.5) * wide, "text": str(k)} for k in range(0, count, every)]
     return {
@@ -110,11 +116,20 @@ def _arena(compiled: Compiled) -> dict[str, Any]:
     }
 
 
+def _bases(plan: Plan) -> dict[str, int]:
+    """Where each part of the arena begins in the picture, in bytes."""
+    bases, base = {"": 0}, 0
+    for part in plan.parts:
+        bases[part.name] = base
+        base += part.size_bytes
+    return bases
+
+
 def _peak(compiled: Compiled) -> dict[str, Any]:
     """What lives in the step that needs most, largest first."""
     plan, held = compiled.plan, contents(compiled)
     rows = [
-        {"what": held[index], "bytes": slot.size_bytes, "offset": slot.offset_bytes}
+        {"what": held[index], "bytes": slot.size_bytes, "offset": slot.offset_bytes, "region": slot.part}
         for index, slot in enumerate(plan.slots)
         if slot.first_step <= plan.peak_step <= slot.last_step
     ]

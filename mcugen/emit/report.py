@@ -9,7 +9,7 @@ from .. import __version__, oracle
 from ..plan import Slot, Storage
 from ..step import FLOAT, Step
 from .artefact import Compiled, Port
-from .codegen import const_bytes, includes
+from .codegen import const_bytes, includes, memory_usage
 
 
 def report(
@@ -41,6 +41,7 @@ def report(
         "arena_includes": includes(compiled),
         "arena_bound_bytes": plan.bound_bytes + compiled.arena_bytes - plan.arena_bytes,
         "arena_peak_step": compiled.steps[plan.peak_step].name if compiled.steps else None,
+        "memory": memory_usage(compiled, code_bytes),
         "const_bytes": const_bytes(compiled),
         "code_bytes": code_bytes,
         "stack_bytes": stack_bytes,
@@ -54,6 +55,7 @@ def report(
                 "holds": list(slot.names),
                 "offset": slot.offset_bytes,
                 "bytes": slot.size_bytes,
+                "region": slot.part or None,
                 "first_step": slot.first_step,
                 "last_step": slot.last_step,
             }

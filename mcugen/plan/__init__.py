@@ -8,5 +8,6 @@ and distances).
 from .allocate import ALIGN, Plan, Slot
 from .choose import Lowered, plan_steps
 from .lifetimes import Storage
+from .regions import place
 
-__all__ = ["ALIGN", "Lowered", "Plan", "Slot", "Storage", "plan_steps"]
+__all__ = ["ALIGN", "Lowered", "Plan", "Slot", "Storage", "place", "plan_steps"]

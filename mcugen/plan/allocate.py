@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from types import MappingProxyType
 
 from ..ir import Graph
 from ..step import Step
@@ -20,6 +21,20 @@ class Slot:
     first_step: int
     last_step: int
     names: tuple[str, ...]  # the tensors it holds, or "scratch of STEP"
+    part: str = ""  # of an arena in parts
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of the arena, in a memory region of its own."""
+
+    name: str
+    size_bytes: int
+    limit_bytes: int  # that the region has
+
+    @property
+    def over(self) -> int:
+        return max(0, self.size_bytes - self.limit_bytes)
 
 
 @dataclass(frozen=True)
@@ -40,6 +55,8 @@ class Plan:
     bound_bytes: int
     peak_step: int
     peak_bytes: int  # that its tensors need at least, wherever they lie
+    parts: tuple[Part, ...] = ()  # where the user names memory regions: those that hold some of the arena
+    part_of: Mapping[str, str] = field(default_factory=lambda: MappingProxyType({}))  # tensor -> part
 
 
 def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int = ALIGN, quick: bool = False) -> Plan:

@@ -55,7 +55,15 @@ def run_on_board(
         (folder / "main.c").write_text(harness(compiled, profile=bool(count)), encoding="utf-8")
         defines = ("MCUGEN_STEP_HOOK",) if count == "steps" else ()
         program = write_program(compiled, folder, cmsis_nn, defines)
-        elf = link_image(core, program.sources, includes=program.includes, defines=program.defines, optimize=optimize)
+        elf = link_image(
+            core,
+            program.sources,
+            includes=program.includes,
+            defines=program.defines,
+            optimize=optimize,
+            sections=program.sections,
+            memories=compiled.memories,
+        )
         with (folder / "inputs.bin").open("wb") as stream:
             stream.write(np.uint32(samples).astype("<u4").tobytes())
             for index in range(samples):

@@ -11,6 +11,7 @@ import cffi
 import numpy as np
 
 from ..emit.artefact import Compiled, Port
+from ..plan import ALIGN
 from .program import write_program
 from .toolchain import compile_shared
 
@@ -49,10 +50,19 @@ class HostModel:
         if trace:
             self.ffi.cdef("extern void (*mcugen_trace)(int step, const void *output, uint32_t bytes);")
         self.library = self.ffi.dlopen(str(library))
-        # 16-byte alignment, as the arena type has it.
-        self._memory = np.zeros(compiled.arena_bytes + 16, np.uint8)
-        start = -self._memory.ctypes.data % 16
-        self._arena = self.ffi.cast("void *", self._memory.ctypes.data + start)
+        self._memory: list[np.ndarray] = []  # what the C has pointers to
+        parts = compiled.plan.parts
+        if len(parts) > 1:
+            pointers = [self._room(part.size_bytes) for part in parts]
+            self._arena = self.ffi.new("void *[]", pointers)
+        else:
+            self._arena = self._room(compiled.arena_bytes)
+
+    def _room(self, size: int) -> Any:
+        """So many bytes, aligned as the arena type is."""
+        self._memory.append(np.zeros(size + ALIGN, np.uint8))
+        start = self._memory[-1].ctypes.data
+        return self.ffi.cast("void *", start + -start % ALIGN)
 
     def _array(self, port: Port) -> np.ndarray:
         pointer = getattr(self.library, f"{self.compiled.name}_{port.c_name}")(self._arena)

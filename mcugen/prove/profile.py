@@ -57,6 +57,8 @@ def footprint(compiled: Compiled, cmsis_nn: Path | None = None, *, optimize: str
             includes=program.includes,
             defines=program.defines,
             optimize=optimize,
+            sections=program.sections,
+            memories=compiled.memories,
         )
         full = sizes(image)
         graphs = call_graphs(

@@ -18,6 +18,7 @@ class Program:
     sources: tuple[Source, ...]
     includes: tuple[Path, ...]
     defines: tuple[str, ...]
+    sections: Path | None  # linker script of the memory regions
 
 
 def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defines: tuple[str, ...] = ()) -> Program:
@@ -43,4 +44,6 @@ def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defin
         library = cmsis_nn / "Include"
     if compiled.requant == "stock":
         defines = (*defines, "MCUGEN_REQUANT_STOCK=1")
-    return Program(tuple(sources), (folder, library, exact, *resources.kernel_folders()), defines)
+    script = folder / f"{compiled.name}_sections.ld"
+    includes = (folder, library, exact, *resources.kernel_folders())
+    return Program(tuple(sources), includes, defines, script if compiled.memories else None)

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from mcugen import resources
 from mcugen.errors import UserError
-from mcugen.target import Core
+from mcugen.target import Core, Memory
 
 ARM_GCC = "arm-none-eabi-gcc"
 QEMU = "qemu-system-arm"
@@ -95,8 +95,13 @@ def link_image(
     defines: Sequence[str] = (),
     extra_flags: Sequence[str] = (),
     optimize: str = "-O2",
+    sections: Path | None = None,
+    memories: Sequence[Memory] = (),
 ) -> Path:
     """An ELF image for the core's board: `sources` (with main) plus start-up, board.h and linker script.
+
+    sections: a linker script that places more sections, in the regions `memories`. The board's tightly coupled memory
+    is the first that is no flash; the other ones are in its RAM.
 
     UserError if there is no compiler for the core or the image exceeds the board's memory,
     RuntimeError with the compiler's output if it refuses the code.
@@ -107,7 +112,34 @@ def link_image(
     objects = _compile(compiler, [*sources, *board], flags, [*includes, firmware], defines)
     script = firmware / "link.ld"
     symbols = tuple(f"-Wl,--defsym={name}={value:#x}" for name, value in core.memory.symbols().items())
-    return _link(compiler, objects, (*flags, *_ARM_LINK_FLAGS, *symbols), suffix=".elf", script=script)
+    with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
+        if sections is not None:
+            text = script.read_text(encoding="utf-8").replace(
+                "\nSECTIONS\n", f"\n{_regions(core, memories)}\nSECTIONS\n"
+            )
+            lines = [sections.read_text(encoding="utf-8") if _HERE in line else line for line in text.splitlines()]
+            script = Path(scratch) / "link.ld"
+            script.write_text("\n".join(lines), encoding="utf-8")
+        return _link(compiler, objects, (*flags, *_ARM_LINK_FLAGS, *symbols), suffix=".elf", script=script)
+
+
+_HERE = "/* memory regions: INCLUDE"  # in firmware/link.ld
+
+
+def _regions(core: Core, memories: Sequence[Memory]) -> str:
+    """The user's regions on the emulated board, as linker script."""
+    tcm = core.memory.tcm
+    lines = []
+    for memory in memories:
+        if tcm is not None and not memory.is_flash:
+            lines.append(
+                f"MEMORY {{ {memory.name.upper()} (rwx) : ORIGIN = {tcm.base:#x}, LENGTH = {tcm.size_bytes:#x} }}"
+            )
+            tcm = None
+        elif memory.name != "ram":
+            alias = "CODE" if memory.is_flash else "RAM"
+            lines.append(f'REGION_ALIAS("{memory.name.upper()}", {alias})')
+    return "\n".join([*lines, ""])
 
 
 def _image_flags(core: Core, optimize: str, extra_flags: Sequence[str] = ()) -> tuple[str, ...]:
@@ -304,7 +336,7 @@ def _link(
     script: Path | None = None,
 ) -> Path:
     layout = [] if script is None else [f"-T{script}"]
-    inputs = [path.stem for path in objects] + ([] if script is None else [_file_hash(script)])
+    inputs = [path.stem for path in objects] + ([] if script is None else [_content_hash(script)])
     target = _entry("linked", [*compiler.identity, *_code_flags(flags), *inputs], suffix)
     if not target.exists():
         command = [*compiler.command, *flags, *layout, *map(str, objects), "-lm"]
@@ -363,6 +395,10 @@ def _produce(target: Path, write: Callable[[Path], object]) -> None:
         part.replace(target)
     finally:
         part.unlink(missing_ok=True)
+
+
+def _content_hash(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _file_hash(path: Path) -> str:

@@ -22,6 +22,15 @@
 #define MCUGEN_WEIGHTS_SECTION
 #endif
 
+/* Section of a variable in a memory region: NAME_sections.ld places it. */
+#ifndef MCUGEN_SECTION
+#if defined(__GNUC__) || defined(__clang__) || defined(__ARMCC_VERSION)
+#define MCUGEN_SECTION(name) __attribute__((section(name)))
+#else
+#define MCUGEN_SECTION(name)
+#endif
+#endif
+
 /* CMSIS-NN's structs hold constant tables through pointers that are not const; it only reads them. */
 #define MCUGEN_MUTABLE(table) ((void *)(uintptr_t)(table))
 

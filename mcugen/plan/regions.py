@@ -1,0 +1,140 @@
+"""The arena in the memories of a board: whole in the first one that the user names if it fits, else in parts.
+
+A part is an arena of its own in one region; a tensor lies in one part. What is touched most per byte goes to the
+regions that come first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+from ..ir import Graph
+from ..step import Step
+from ..target import Memory
+from .allocate import ALIGN, Part, Plan
+from .lifetimes import gap, leads
+from .solve import Solution, solve
+
+
+def place(graph: Graph, steps: Sequence[Step], plan: Plan, memories: Sequence[Memory]) -> Plan:
+    """The plan with its parts. If the regions are too small, the last one holds more than it has: `Part.over`."""
+    regions = [memory for memory in memories if not memory.is_flash]
+    if plan.arena_bytes <= regions[0].size_bytes or len(regions) == 1:
+        return _in_parts(plan, [regions[0]] * len(plan.slots), [slot.offset_bytes for slot in plan.slots], regions)
+    work = _Split(graph, steps, plan, [region.size_bytes for region in regions])
+    count = range(len(plan.slots))
+    orders = [
+        sorted(count, key=lambda i: (-work.heat[i] / work.sizes[i], i)),
+        sorted(count, key=lambda i: (-work.sizes[i], i)),
+        sorted(count, key=lambda i: (plan.slots[i].first_step, -work.sizes[i])),
+    ]
+    chosen = work.fill(orders[0])
+    for order in orders[1:]:
+        if work.over(chosen) > 0:
+            chosen = min(chosen, work.fill(order), key=work.over)
+    offsets = [0] * len(plan.slots)
+    for region in range(len(regions)):
+        inside = [i for i in count if chosen[i] == region]
+        for i, offset in zip(inside, work.solve(inside, quick=False).offsets, strict=True):
+            offsets[i] = offset
+    return _in_parts(plan, [regions[region] for region in chosen], offsets, regions)
+
+
+@dataclass
+class _Split:
+    """Slots to regions: sizes and distances of all, worked out once."""
+
+    graph: Graph
+    steps: Sequence[Step]
+    plan: Plan
+    limits: Sequence[int]
+
+    def __post_init__(self) -> None:
+        stored = self.plan.storages
+        places = {name: (s.root, at) for s in stored for name, at in s.parts if name != s.root}
+        allowed = leads(self.graph, self.steps, places)
+        self.sizes = [_aligned(storage.size_bytes) for storage in stored]
+        self.gaps: list[dict[int, int]] = [{} for _ in stored]
+        for i, low in enumerate(stored):
+            for j, high in enumerate(stored):
+                least = gap(low, high, allowed) if i != j else None
+                if least is not None:
+                    self.gaps[i][j] = _aligned(least)
+        self.heat = self._heat()
+
+    def _heat(self) -> list[int]:
+        """Bytes that the steps read and write in each slot, roughly: a multiplication reads a byte of its input."""
+        holds = {name: i for i, storage in enumerate(self.plan.storages) for name, _ in storage.parts}
+        order = {id(slot): i for i, slot in enumerate(self.plan.slots)}
+        heat = [0] * len(self.plan.slots)
+        for index, step in enumerate(self.steps):
+            for name in step.inputs:
+                if name in holds:
+                    heat[holds[name]] += max(step.macs, self.graph.type(name).bytes)
+            for name in step.outputs:
+                if name in holds:
+                    heat[holds[name]] += self.graph.type(name).bytes
+            if index in self.plan.scratch:
+                heat[order[id(self.plan.scratch[index])]] += max(step.macs, step.scratch_bytes)
+        return heat
+
+    def solve(self, inside: Sequence[int], *, quick: bool) -> Solution:
+        """Offsets of these slots in a region of their own."""
+        number = {i: k for k, i in enumerate(inside)}
+        gaps = [{number[j]: least for j, least in self.gaps[i].items() if j in number} for i in inside]
+        slots = self.plan.slots
+        moments = {
+            frozenset(number[i] for i in inside if slots[i].first_step <= step <= slots[i].last_step)
+            for step in {slots[i].first_step for i in inside}
+        }
+        return solve([self.sizes[i] for i in inside], gaps, sorted(moments, key=sorted), quick=quick)
+
+    def fill(self, order: Sequence[int]) -> list[int]:
+        """The first region with room for each slot, in this order; the last one takes what is left."""
+        inside: list[list[int]] = [[] for _ in self.limits]
+        chosen = [len(self.limits) - 1] * len(order)
+        for i in order:
+            for region, limit in enumerate(self.limits[:-1]):
+                if self.sizes[i] <= limit and self.solve([*inside[region], i], quick=True).height <= limit:
+                    inside[region].append(i)
+                    chosen[i] = region
+                    break
+        return chosen
+
+    def over(self, chosen: Sequence[int]) -> int:
+        """Bytes that the last region lacks."""
+        last = len(self.limits) - 1
+        rest = [i for i, region in enumerate(chosen) if region == last]
+        return max(0, self.solve(rest, quick=True).height - self.limits[last])
+
+
+def _aligned(size: int) -> int:
+    return -(-size // ALIGN) * ALIGN
+
+
+def _in_parts(plan: Plan, regions: Sequence[Memory], offsets: Sequence[int], order: Sequence[Memory]) -> Plan:
+    """The plan with each slot at its offset in its region."""
+    slots = [
+        replace(slot, offset_bytes=offset, part=region.name)
+        for slot, region, offset in zip(plan.slots, regions, offsets, strict=True)
+    ]
+    moved = {id(old): new for old, new in zip(plan.slots, slots, strict=True)}
+    ends = {region.name: 0 for region in order}
+    for slot in slots:
+        ends[slot.part] = max(ends[slot.part], _aligned(slot.offset_bytes + slot.size_bytes))
+    parts = tuple(Part(region.name, ends[region.name], region.size_bytes) for region in order if ends[region.name])
+    addresses = dict(plan.addresses)
+    part_of = {}
+    for slot, storage in zip(slots, plan.storages, strict=True):
+        addresses.update({name: slot.offset_bytes + at for name, at in storage.parts})
+        part_of.update({name: slot.part for name, _ in storage.parts})
+    return replace(
+        plan,
+        slots=tuple(slots),
+        addresses=addresses,
+        scratch={step: moved[id(slot)] for step, slot in plan.scratch.items()},
+        arena_bytes=sum(part.size_bytes for part in parts),
+        parts=parts,
+        part_of=part_of,
+    )

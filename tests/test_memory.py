@@ -1,0 +1,158 @@
+"""--memory: the arena in parts, tables in a faster region, budgets; the same bytes on host and boards."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+
+import pytest
+from c_compiler import GCC, compile_project, includes, run, sources
+from checking import assert_exact, compile_model
+from gallery import FEW_BY_DEFAULT, example
+
+from mcugen import project
+from mcugen.emit.artefact import Compiled
+from mcugen.emit.codegen import harness, project_view
+from mcugen.emit.report import report
+from mcugen.errors import CheckFailed, UserError
+from mcugen.prove.program import write_program
+from mcugen.prove.toolchain import available, link_image, symbol_addresses
+from mcugen.target import Memory, core, parse_memories
+
+
+def halves(case: str, folder: Path, text: str = "flash=64K", **options: object) -> Compiled:
+    """Two regions of a little more than half the arena each."""
+    need = compile_model(example(case), folder, **options).plan.arena_bytes
+    fast = max(32, need * 5 // 8)
+    memories = parse_memories(f"dtcm={fast},sram={need},{text}")
+    return compile_model(example(case), folder, name="net", memories=memories, **options)
+
+
+@pytest.mark.parametrize("case", FEW_BY_DEFAULT)
+def test_an_arena_in_two_parts_is_exact(case: str, tmp_path: Path) -> None:
+    compiled = halves(case, tmp_path)
+    assert [part.name for part in compiled.plan.parts] == ["dtcm", "sram"]
+    assert_exact(compiled)
+
+
+def test_tensors_of_a_part_overlap_only_where_a_kernel_lets_them(tmp_path: Path) -> None:
+    compiled = halves("classifier-int8", tmp_path)
+    plan = compiled.plan
+    limits = {part.name: part.size_bytes for part in plan.parts}
+    assert all(slot.offset_bytes + slot.size_bytes <= limits[slot.part] for slot in plan.slots)
+    for (a, one), (b, other) in combinations(zip(plan.slots, plan.storages, strict=True), 2):
+        for p in one.pieces if a.part == b.part else ():
+            for q in other.pieces:
+                first, last = max(p.first, q.first), min(p.last, q.last)
+                apart = (
+                    a.offset_bytes + p.stop <= b.offset_bytes + q.start
+                    or b.offset_bytes + q.stop <= a.offset_bytes + p.start
+                )
+                assert apart or first > last or (first == last and compiled.steps[first].leads)
+
+
+def test_whole_where_the_first_region_holds_it(tmp_path: Path) -> None:
+    model = example("classifier-int8")
+    plain = compile_model(model, tmp_path)
+    compiled = compile_model(model, tmp_path, memories=parse_memories("dtcm=64K,flash=1M"))
+    assert [part.name for part in compiled.plan.parts] == ["dtcm"]
+    assert compiled.plan.arena_bytes == plain.plan.arena_bytes
+    rows = {row["region"]: row for row in report(compiled)["memory"]}
+    assert rows["dtcm"]["table_bytes"] > 0, "tables that are read often are copied where there is room"
+    assert rows["flash"]["table_bytes"] >= rows["dtcm"]["table_bytes"]
+
+
+@pytest.mark.parametrize("on", ["cortex-m4", "cortex-m55"])
+def test_parts_and_copied_tables_on_a_board(on: str, tmp_path: Path) -> None:
+    """On the Cortex-M55's board the first region is its tightly coupled memory."""
+    reason = available(core(on))
+    if reason:
+        pytest.skip(reason)
+    compiled = halves("classifier-int8", tmp_path, core=on)
+    assert_exact(compiled, samples=2, on=on)
+    (tmp_path / "c").mkdir()
+    (tmp_path / "c" / "main.c").write_text(harness(compiled, profile=False))
+    program = write_program(compiled, tmp_path / "c", None)
+    elf = link_image(
+        compiled.core,
+        program.sources,
+        includes=program.includes,
+        sections=program.sections,
+        memories=compiled.memories,
+    )
+    addresses = symbol_addresses(elf)
+    memory = compiled.core.memory
+    copied = [table["name"] for table in project_view(compiled, [], "-O2")["tables"] if table["region"]]
+    assert copied, "no table is read often enough"
+    for name, region in [("arena_dtcm", memory.tcm or memory.ram), ("arena_sram", memory.ram), (copied[0], memory.ram)]:
+        assert region.base <= addresses[name] < region.base + region.size_bytes, name
+
+
+_MAIN = """
+#include <stdlib.h>
+#include <string.h>
+#include "vectors.h"
+
+int main(void)
+{
+    for (int poison = 0; poison < 256; poison += 85) {
+        net_arena_t arena = {.dtcm = malloc(sizeof *arena.dtcm), .sram = malloc(sizeof *arena.sram)};
+        memset(arena.dtcm, poison, sizeof *arena.dtcm);
+        memset(arena.sram, poison, sizeof *arena.sram);
+        memcpy(net_input(&arena), net_test_input[0], NET_INPUT_0_BYTES);
+        const net_arena_t half = {.dtcm = arena.dtcm, .sram = NULL};
+        net_arena_t broken = half;
+        if (net_run(&broken) != NET_ERR_ARG || net_run(NULL) != NET_ERR_ARG) {
+            return 1;
+        }
+        if (net_run(&arena) != NET_OK || memcmp(net_output(&arena), net_test_output[0], NET_OUTPUT_0_BYTES) != 0) {
+            return 2;
+        }
+        free(arena.dtcm);
+        free(arena.sram);
+    }
+    return 0;
+}
+"""
+
+
+def test_poisoned_parts_under_the_sanitizers(tmp_path: Path) -> None:
+    folder = project.build(halves("classifier-int8", tmp_path), tmp_path / "net", ram=None, flash=None).folder
+    assert "REGION_ALIAS" in (folder / "net_sections.ld").read_text()
+    compile_project(folder, [GCC, "-std=c99"])
+    (tmp_path / "main.c").write_text(_MAIN)
+    flags = ["-std=c11", "-g", "-O1", "-ffp-contract=off", "-fsanitize=address,undefined", "-fno-sanitize-recover=all"]
+    flags += [*includes(folder), f"-I{folder / 'test'}"]
+    for name, program in (("parts", tmp_path / "main.c"), ("own", folder / "test" / "main.c")):
+        run([GCC, *flags, program, *sources(folder), "-lm", "-o", tmp_path / name])
+        run([tmp_path / name])
+
+
+@pytest.mark.parametrize(
+    "memories, message",
+    [
+        ("dtcm=300,sram=16", r"memory region sram is over by [\d,]+ bytes: arena .* The peak is at step"),
+        ("sram=1M,flash=1K", r"memory region flash is over by [\d,]+ bytes: arena 0, tables "),
+    ],
+)
+def test_a_region_that_is_too_small_is_named(memories: str, message: str, tmp_path: Path) -> None:
+    compiled = compile_model(example("classifier-int8"), tmp_path, memories=parse_memories(memories))
+    with pytest.raises(CheckFailed, match=message):
+        project.build(compiled, tmp_path / "out", ram=None, flash=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_memories_are_read_in_order() -> None:
+    assert parse_memories("DTCM=64K, sram=2M,flash=1M") == (
+        Memory("dtcm", 65536),
+        Memory("sram", 2 << 20),
+        Memory("flash", 1 << 20),
+    )
+
+
+@pytest.mark.parametrize(
+    "text", ["", "64K", "dtcm", "dtcm=", "dtcm=64K,dtcm=1K", "flash=1M", "a b=1K", "arena=1K", "x=0"]
+)
+def test_memories_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(UserError):
+        parse_memories(text)
