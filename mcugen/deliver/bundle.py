@@ -22,7 +22,8 @@ from ..emit.codegen import environment
 from ..prove.progress import Progress
 from .calibration import inputs_of
 from .gate import Gated
-from .reference import Arrays, quantization
+from .reference import Arrays
+from .wires import Wires
 
 # Options that mean something to one target only.
 OWN = {
@@ -172,17 +173,18 @@ def _cell(text: object) -> str:
 def _ports(model: onnx.ModelProto, *, inputs: bool) -> list[dict[str, Any]]:
     infos = {info.name: info for info in (*model.graph.input, *model.graph.output)}
     names = [item.name for item in inputs_of(model)] if inputs else [info.name for info in model.graph.output]
+    wires = Wires(model)
     ports = []
     for name in names:
         tensor = infos[name].type.tensor_type
-        found = quantization(model, name)
+        found = wires.scale_of_input(name) if inputs else wires.scale_of_output(name)
         ports.append(
             {
                 "name": name,
                 "dtype": onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type).name,
                 "shape": [dim.dim_value or dim.dim_param for dim in tensor.shape.dim],
-                "scale": None if found is None else found[0],
-                "zero_point": None if found is None else found[1],
+                "scale": None if found is None else float(found.scale),
+                "zero_point": None if found is None else found.zero_point,
             }
         )
     return ports

@@ -11,11 +11,9 @@ import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import onnx
-from onnx import numpy_helper
 from onnxruntime.quantization import qdq_loss_debug
 
 from .. import oracle
@@ -24,88 +22,13 @@ from ..prove.feeds import Input
 from .calibration import Data, Reader, inputs_of
 from .gate import runtime
 from .reference import gives_classes, sqnr_db
+from .wires import Scale, Wires
 
 MIN_SQNR_DB = 20.0
 """The gate where outputs are no classes: noise at a hundredth of the signal's power."""
 
 BROKEN_DB = 3.0
 """Below it no gate is needed to know: the noise has half the signal's power, as after saturation everywhere."""
-
-_COPIES = ("Identity", "Reshape", "Flatten", "Squeeze", "Unsqueeze", "Transpose", "Cast")
-_SOFTMAX = ("Softmax", "LogSoftmax", "QLinearSoftmax")
-
-
-@dataclass(frozen=True)
-class Scale:
-    """real = (q - zero_point) * scale, per tensor."""
-
-    scale: np.float32
-    zero_point: int
-    dtype: np.dtype[Any]  # int8, uint8, int16 or uint16
-
-    def real(self, values: np.ndarray) -> np.ndarray:
-        return (values.astype(np.int32) - self.zero_point).astype(np.float32) * self.scale
-
-    def quantized(self, values: np.ndarray) -> np.ndarray:
-        info = np.iinfo(self.dtype)
-        return np.clip(np.rint(values / self.scale) + self.zero_point, info.min, info.max).astype(self.dtype)
-
-
-class _Wires:
-    """Who makes and who reads each tensor, and its constant quantization parameters."""
-
-    def __init__(self, model: onnx.ModelProto) -> None:
-        self._constants = {i.name: i for i in model.graph.initializer}
-        self.maker = {name: node for node in model.graph.node for name in node.output}
-        self._readers: dict[str, list[onnx.NodeProto]] = {}
-        for node in model.graph.node:
-            for name in node.input:
-                self._readers.setdefault(name, []).append(node)
-
-    def _scale(self, node: onnx.NodeProto, slot: int) -> Scale | None:
-        names = list(node.input[slot : slot + 2])
-        if len(names) < 2 or any(name not in self._constants for name in names):
-            return None
-        scale, zero_point = (numpy_helper.to_array(self._constants[name]) for name in names)
-        if scale.size != 1:
-            return None
-        return Scale(np.float32(scale.item()), int(zero_point.item()), zero_point.dtype)
-
-    def scale_of_input(self, name: str) -> Scale | None:
-        """Of an 8-bit model input: its readers know it."""
-        for node in self._readers.get(name, ()):
-            if node.op_type == "DequantizeLinear" or node.op_type.startswith("QLinear"):
-                return self._scale(node, 1)
-            if node.op_type in _COPIES:
-                return self.scale_of_input(node.output[0])
-        return None
-
-    def scale_of_output(self, name: str) -> Scale | None:
-        """Of an 8-bit model output: its maker knows it."""
-        node = self.maker.get(name)
-        if node is None:
-            return None
-        if node.op_type in _COPIES:
-            return self.scale_of_output(node.input[0])
-        if node.op_type == "QuantizeLinear":
-            return self._scale(node, 1)
-        return self._scale(node, 3) if node.op_type == "QLinearSoftmax" else None
-
-    def logits(self, output: str) -> tuple[str, Scale | None] | None:
-        """The tensor before the Softmax that ends in `output`; its scale if it is an integer one."""
-        node = self.maker.get(output)
-        while node is not None and node.op_type in (*_COPIES, "QuantizeLinear", "DequantizeLinear"):
-            node = self.maker.get(node.input[0])
-        if node is None or node.op_type not in _SOFTMAX:
-            return None
-        name = node.input[0]
-        if node.op_type == "QLinearSoftmax":
-            return name, self._scale(node, 1)
-        before = self.maker.get(name)
-        if before is not None and before.op_type == "DequantizeLinear":
-            # The integer tensor: naming the real one would keep ORT from fusing the layer before.
-            return before.input[0], self._scale(before, 1)
-        return name, None
 
 
 @dataclass(frozen=True)
@@ -121,7 +44,7 @@ class Subject:
 
     def __init__(self, model: onnx.ModelProto, float_inputs: tuple[Input, ...], origin: str) -> None:
         self.model = model
-        self._wires = _Wires(model)
+        self._wires = Wires(model)
         self._origin = origin
         self._inputs = inputs_of(model)
         self._float_inputs = float_inputs

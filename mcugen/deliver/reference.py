@@ -12,6 +12,7 @@ from .. import oracle
 from ..errors import UserError
 from .calibration import check_values, inputs_of, load_data
 from .gate import runtime
+from .wires import Wires
 
 SAMPLES = 16  # at least that many in reference_io.npz
 MOST = 64  # of a user's file
@@ -58,28 +59,11 @@ def _random(model: onnx.ModelProto, count: int, seed: int) -> Arrays:
 
 
 def _real_range(model: onnx.ModelProto, name: str) -> tuple[float, float]:
-    found = quantization(model, name)
+    found = Wires(model).scale_of_input(name)
     if found is None:
         return -1.0, 1.0
-    scale, zero_point, dtype = found
-    span = np.iinfo(dtype)
-    return (span.min - zero_point) * scale, (span.max - zero_point) * scale
-
-
-def quantization(model: onnx.ModelProto, name: str) -> tuple[float, int, np.dtype] | None:
-    """(scale, zero point, dtype) by which a Q or DQ node at the edge of the graph reads or makes a tensor."""
-    constants = {tensor.name: tensor for tensor in model.graph.initializer}
-    for node in model.graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear") or name not in (node.input[0], node.output[0]):
-            continue
-        scale = constants.get(node.input[1])
-        zero = constants.get(node.input[2]) if len(node.input) > 2 else None
-        if scale is None or zero is None:
-            continue
-        scales, zeros = onnx.numpy_helper.to_array(scale), onnx.numpy_helper.to_array(zero)
-        if scales.size == 1:
-            return float(scales.reshape(-1)[0]), int(zeros.reshape(-1)[0]), zeros.dtype
-    return None
+    span = np.iinfo(found.dtype)
+    return (span.min - found.zero_point) * float(found.scale), (span.max - found.zero_point) * float(found.scale)
 
 
 def run_model(model: onnx.ModelProto, feeds: Mapping[str, np.ndarray], *, quantized: bool) -> Arrays:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import hashlib
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,6 +15,7 @@ import pytest
 from export_models import SHAPE, export, float_net, save_net
 from onnx import TensorProto, helper
 
+from mcugen.deliver.bundle import template
 from mcugen.deliver.gate import infer, named, strip
 
 
@@ -130,6 +133,16 @@ def test_every_bundle_is_complete_and_reproducible(net: Path, samples: Path, tmp
         assert archive["x"].shape == (24, *SHAPE) and archive["scores"].shape == (24, 1, 5)
     port = manifest["inputs"][0]
     assert (port["name"], port["dtype"], port["shape"]) == ("x", "float32", list(SHAPE)) and port["scale"] > 0
+
+
+@pytest.mark.parametrize("name", ["run_ort.py", "run_qnn.py", "build_engine.py"])
+def test_scripts_of_bundles_stand_alone(name: str) -> None:
+    """They run where mcugen is not installed."""
+    tree = ast.parse(template(name))
+    found = [alias.name for node in ast.walk(tree) if isinstance(node, ast.Import) for alias in node.names]
+    found += [node.module or "" for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)]
+    others = {module.split(".")[0] for module in found} - sys.stdlib_module_names
+    assert others <= {"numpy", "onnxruntime", "onnxruntime_qnn"}
 
 
 def test_few_samples_are_filled_up(net: Path, tmp_path: Path) -> None:

@@ -56,6 +56,8 @@ def test_three_models_agree(case: str, net: Path, samples: Path, quantized: dict
     if case != "float":
         assert check(manifest, "O2")["detail"].startswith("0 of ")
         ops = {n.op_type for n in onnx.load(tmp_path / "out/model.optimized.onnx").graph.node}
+        config = (tmp_path / "out/required_operators_and_types.config").read_text()
+        assert all(op in config for op in ops)  # what a minimal build must contain
         assert {"QLinearConv", "QGemm"} <= ops and not ops & {"Conv", "FusedConv", "Gemm"}
 
 

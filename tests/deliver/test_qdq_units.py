@@ -18,6 +18,7 @@ from mcugen.deliver import qnn
 from mcugen.deliver.gate import infer
 from mcugen.deliver.qdq_units import qdq_units
 from mcugen.deliver.reference import agreement, differing
+from mcugen.deliver.wires import Wires
 
 needs_qnn = pytest.mark.skipif(find_spec("onnxruntime_qnn") is None, reason="onnxruntime-qnn is not installed")
 
@@ -138,6 +139,36 @@ def test_an_autoencoder_has_no_classes() -> None:
     assert agreement({"y": y[::-1]}, {"y": y}, {"x": x}) is None
     assert agreement({"y": y[::-1]}, {"y": y}, {"x": x[..., :3]}) == 0.0
     assert agreement({"y": y}, {"y": y}, {"x": x[..., :3]}) == 1.0
+
+
+def test_the_manifest_finds_scales_through_copies(tmp_path: Path) -> None:
+    """The integer input is transposed before anything reads its scale."""
+    onnx.save(converted(), tmp_path / "converted.onnx")
+    manifest = export(tmp_path / "converted.onnx", "--prequantized", "--target", "ort", "-o", tmp_path / "out")
+    ports = [(p["name"], p["dtype"], p["scale"], p["zero_point"]) for p in manifest["inputs"] + manifest["outputs"]]
+    assert ports == [("x", "int8", np.float32(0.05), 3), ("y", "int8", 0.5, 7)]
+
+
+def test_scales_of_operands_and_results() -> None:
+    """Of QOperator nodes, the scale behind the operand that was asked for."""
+    numbers = {f"s{i}": np.float32(i) for i in range(1, 4)} | {f"z{i}": np.uint8(10 * i) for i in range(1, 4)}
+    node = helper.make_node("QLinearAdd", "a s1 z1 b s2 z2 s3 z3".split(), ["y"], domain="com.microsoft")
+    tensors = [numpy_helper.from_array(value, name) for name, value in numbers.items()]
+    wires = Wires(helper.make_model(helper.make_graph([node], "g", [], [], tensors)))
+    found = [wires.scale_of_input("a"), wires.scale_of_input("b"), wires.scale_of_output("y")]
+    assert [(s.scale, s.zero_point, s.dtype) for s in found if s] == [(i, 10 * i, np.uint8) for i in (1, 2, 3)]
+    assert wires.scale_of_input("y") is None and wires.scale_of_output("a") is None
+
+
+def test_a_cast_has_no_scale() -> None:
+    """What is quantized behind it are other numbers than the input's codes."""
+    nodes = [
+        helper.make_node("Cast", ["x"], ["real"], to=TensorProto.FLOAT),
+        helper.make_node("QuantizeLinear", ["real", "s", "z"], ["q"]),
+    ]
+    tensors = [numpy_helper.from_array(np.float32(2), "s"), numpy_helper.from_array(np.uint8(1), "z")]
+    wires = Wires(helper.make_model(helper.make_graph(nodes, "g", [], [], tensors)))
+    assert wires.scale_of_input("x") is None and wires.scale_of_input("real") is not None
 
 
 @needs_qnn
