@@ -9,7 +9,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Node
-from ..step import FLOAT, Buffer, Step, Struct, Table
+from ..step import FLOAT, REPLICATED, Buffer, Step, Struct, Table
 from .base import Canonical, FloatUnit, Lowering, OpDef
 from .conv import dims
 from .one_dimension import with_height
@@ -39,17 +39,34 @@ def _positions(count: int, size: int, scale: float, mode: str) -> np.ndarray:
     """Where each of `count` outputs lies between the `size` inputs, in float32 as ORT computes it."""
     at = np.arange(count, dtype=np.float32)
     scale32 = np.float32(scale)
-    if mode == "asymmetric":
+    if scale32 == 1:
+        found = at
+    elif mode == "asymmetric":
         found = at / scale32
     elif mode == "align_corners":
         found = at * np.float32(size - 1) / np.float32(max(count - 1, 1))
     elif mode == "pytorch_half_pixel" and count == 1:
         found = np.zeros(1, np.float32)
     else:
-        found = (at + np.float32(0.5)) / scale32 - np.float32(0.5)
+        found = (at + np.float32(0.5)) / scale32
         if mode == "half_pixel_symmetric":
-            found = found + np.float32(size / 2 * (1 - count / (scale * size)))
+            adjustment = np.float32(count) / (scale32 * np.float32(size))
+            found = np.float32(size) / np.float32(2) * (np.float32(1) - adjustment) + found
+        found = found - np.float32(0.5)
     return np.clip(found, 0, size - 1).astype(np.float32)
+
+
+def _neighbours(at: np.ndarray, size: int) -> dict[str, np.ndarray]:
+    """The two inputs around each position and their weights; halves where the two are one, as in ORT."""
+    first = np.floor(at).astype(np.int32)
+    second = np.minimum(first + 1, size - 1).astype(np.int32)
+    one = first == second
+    return {
+        "first": first,
+        "second": second,
+        "first_weight": np.where(one, np.float32(0.5), np.abs(at - second.astype(np.float32))).astype(np.float32),
+        "second_weight": np.where(one, np.float32(0.5), np.abs(at - first.astype(np.float32))).astype(np.float32),
+    }
 
 
 def _canonical(c: Canonical, node: Node) -> None:
@@ -75,13 +92,10 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     before, after = lowering.type(x).shape, lowering.type(node.output).shape
     fields: dict[str, Table] = {}
     for axis, name, scale in zip((1, 2), ("row", "column"), _both(node), strict=True):
-        at = _positions(after[axis], before[axis], scale, node.attrs["coordinates"])
-        first = np.floor(at).astype(np.int32)
-        fields |= {
-            f"{name}_first": Table(f"{name}_first", first),
-            f"{name}_second": Table(f"{name}_second", np.minimum(first + 1, before[axis] - 1).astype(np.int32)),
-            f"{name}_part": Table(f"{name}_part", (at - first).astype(np.float32)),
-        }
+        found = _neighbours(_positions(after[axis], before[axis], scale, node.attrs["coordinates"]), before[axis])
+        fields |= {f"{name}_{part}": Table(f"{name}_{part}", data) for part, data in found.items()}
+    # With one scale of 1 ORT may take the image's last two axes for the two it enlarges, and add up other products.
+    exact = _both(node)[0] != 1 and node.attrs["coordinates"] != "half_pixel_symmetric"
     return Step(
         name=lowering.name,
         kernel="mcugen_f32_resize_linear",
@@ -94,8 +108,8 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         ),
         inputs=(x,),
         outputs=(node.output,),
-        exactness=FLOAT,
-        tolerance=TOLERANCE,
+        exactness=REPLICATED if exact else FLOAT,
+        tolerance=0.0 if exact else TOLERANCE,
         origin=node.origin,
     )
 
@@ -108,6 +122,6 @@ FLOAT_RESIZE = OpDef(
     lower=_lower,
     fit=with_height,
     layout="spatial",
-    exactness=FLOAT,
-    about=f"float32, linear, one or two axes; within {TOLERANCE:g} of the largest result",
+    exactness=REPLICATED,
+    about=f"float32, linear, one or two axes; one axis, or half_pixel_symmetric: within {TOLERANCE:g} of the largest",
 )

@@ -301,7 +301,8 @@ def _copy(graph: Graph, node: Node) -> Node:
         axis = int(node.attrs["axis"]) % len(shape)
         return Node("concat", node.inputs, node.outputs, attrs(axis=axis), node.origin)
     if node.op == "Pad":
-        value, pads = graph.data(node.inputs[2]), graph.data(node.inputs[1])
+        given = node.inputs[2] if len(node.inputs) > 2 else ""
+        value, pads = graph.data(given) if given else np.zeros(()), graph.data(node.inputs[1])
         if value is None or pads is None or (len(node.inputs) > 3 and node.inputs[3]):
             raise UserError("Pad takes constant pads for all axes", origin=node.where, hint="Drop its axes input.")
         numbers = tuple(int(p) for p in pads)

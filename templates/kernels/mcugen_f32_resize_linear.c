@@ -11,14 +11,17 @@ void mcugen_f32_resize_linear(const mcugen_f32_resize_params *params,
     for (int32_t n = 0; n < input_dims->n; n++, input += input_dims->h * row) {
         for (int32_t y = 0; y < output_dims->h; y++) {
             const float *above = input + params->row_first[y] * row, *below = input + params->row_second[y] * row;
-            const float down = params->row_part[y];
+            const float top = params->row_first_weight[y], bottom = params->row_second_weight[y];
             for (int32_t x = 0; x < output_dims->w; x++) {
                 const int32_t left = params->column_first[x] * channels, right = params->column_second[x] * channels;
-                const float across = params->column_part[x];
+                const float west = params->column_first_weight[x], east = params->column_second_weight[x];
+                const float weights[4] = {west * top, east * top, west * bottom, east * bottom};
                 for (int32_t c = 0; c < channels; c++) {
-                    const float top = above[left + c] * (1.0f - across) + above[right + c] * across;
-                    const float bottom = below[left + c] * (1.0f - across) + below[right + c] * across;
-                    *output++ = top * (1.0f - down) + bottom * down;
+                    float sum = weights[0] * above[left + c];
+                    sum += weights[1] * above[right + c];
+                    sum += weights[2] * below[left + c];
+                    sum += weights[3] * below[right + c];
+                    *output++ = sum;
                 }
             }
         }

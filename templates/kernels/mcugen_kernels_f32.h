@@ -212,11 +212,11 @@ typedef struct {
 
 void mcugen_f32_matmul(const mcugen_f32_matmul_params *params, const float *a, const float *b, float *output);
 
-/* Linear interpolation: row y of the output lies row_part[y] behind row row_first[y], towards row_second[y];
- * likewise columns. */
+/* Linear interpolation: row y of the output is row_first_weight[y] of row row_first[y] and row_second_weight[y] of
+ * row row_second[y]; likewise columns. */
 typedef struct {
     const int32_t *row_first, *row_second, *column_first, *column_second;
-    const float *row_part, *column_part;
+    const float *row_first_weight, *row_second_weight, *column_first_weight, *column_second_weight;
 } mcugen_f32_resize_params;
 
 void mcugen_f32_resize_linear(const mcugen_f32_resize_params *params,
