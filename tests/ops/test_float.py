@@ -47,6 +47,7 @@ NEAR: dict[str, onnx.ModelProto] = {
     "reduce_sum": layer("ReduceSum", [2, 3, 40], np.array([-1])),
     "resize, one axis": layer("Resize", [1, 2, 5], None, np.float32([1, 1, 3]), mode="linear"),
     "resize, symmetric": layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 1.7, 2.3]), **SYMMETRIC),
+    "pow, of another exponent": pair("Pow", [2, 3], np.array(3, np.float32)),
     "lstm": layer("LSTM", [6, 2, 5], rand(1, 28, 5), rand(1, 28, 7), rand(1, 56), hidden_size=7, outputs=3),
     "lstm, both ways": layer(
         "LSTM",
@@ -268,7 +269,6 @@ def test_integer_projects_carry_no_float_kernels(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
-    "power": (pair("Pow", [2, 3], np.array(3, np.float32)), "only: Pow takes the exponent 2 only"),
     "cubic": (layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 2, 2]), mode="cubic"), "only: Resize with mode"),
     "lstm that clips": (
         layer("LSTM", [6, 2, 5], rand(1, 28, 5), rand(1, 28, 7), hidden_size=7, clip=3.0),
