@@ -20,7 +20,7 @@ import onnxruntime
 from .. import __version__
 from ..emit.codegen import environment
 from ..prove.progress import Progress
-from .calibration import inputs_of
+from .calibration import Images, inputs_of
 from .gate import Gated
 from .reference import Arrays
 from .wires import Wires
@@ -45,6 +45,7 @@ class Options:
     prequantized: bool = False
     calibration: Path | None = None
     inputs: Path | None = None  # of reference_io.npz
+    images: Images = field(default_factory=Images)  # how a folder of them becomes samples
     reference: Path | None = None  # the float model a prequantized one is held against
     exclude: tuple[str, ...] = ()  # nodes that stay float
     soc: str = "SM8650"

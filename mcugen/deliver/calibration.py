@@ -186,6 +186,10 @@ def _pictures(files: Sequence[Path], item: Input, images: Images) -> list[np.nda
             "reading images needs Pillow, which is not installed",
             hint="pip install mcugen[images], or save the samples as .npy.",
         ) from None
+    if item.dtype.kind != "f":
+        raise UserError(
+            f"the input is {item.dtype}, images become real numbers", origin=item.name, hint="Save its codes as .npy."
+        )
     channels_first, (height, width, channels) = _layout(item, images.layout)
     for name, values in (("mean", images.mean), ("std", images.std)):
         if len(values) not in (1, channels):

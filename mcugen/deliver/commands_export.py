@@ -12,10 +12,12 @@ from rich.table import Table
 from ..console import guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
 from .bundle import OWN, Options
+from .calibration import Images
 from .deploy import REPORT, run_deployment
 from .deployment import load_deployment
 from .export import TARGETS
 from .export import export as run_export
+from .image_options import image_options
 
 
 def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:
@@ -40,8 +42,8 @@ def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:
 @click.option(
     "--calibration",
     type=click.Path(path_type=Path),
-    metavar="X.npz",
-    help="Quantize with these samples (or a folder of them).",
+    metavar="X.npz|FOLDER",
+    help="Quantize with these samples: an .npz, or a folder of .npy or images.",
 )
 @click.option("--prequantized", is_flag=True, help="MODEL is quantized already, and goes out as it is.")
 @click.option(
@@ -53,7 +55,7 @@ def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:
 @click.option(
     "--inputs",
     type=click.Path(path_type=Path),
-    metavar="X.npz",
+    metavar="X.npz|FOLDER",
     help="Samples of reference_io.npz [default: those of --calibration, else random].",
 )
 @click.option("--exclude", multiple=True, metavar="NODE", help="Keep this node in float.")
@@ -66,6 +68,7 @@ def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:
 @click.option(
     "--check-with", multiple=True, type=click.Choice(["tensorrt-rtx"]), help="tensorrt: also parse and build."
 )
+@image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the manifest as JSON.")
 @guarded
 def export(
@@ -78,6 +81,7 @@ def export(
     inputs: Path | None,
     exclude: tuple[str, ...],
     shapes: tuple[str, ...],
+    images: Images,
     as_json: bool,
     **own: Any,
 ) -> None:
@@ -99,6 +103,7 @@ def export(
         prequantized=prequantized,
         calibration=calibration,
         inputs=inputs,
+        images=images,
         reference=reference,
         exclude=exclude,
         soc=own["soc"] or Options.soc,

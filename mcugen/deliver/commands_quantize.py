@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
 from dataclasses import asdict
-from functools import wraps
 from pathlib import Path
-from typing import Any
 
 import click
 from rich.table import Column, Table
@@ -15,20 +12,14 @@ from rich.table import Column, Table
 from ..console import guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
 from ..target import core
-from .calibration import LAYOUTS, Images, check_values, inputs_of, load_data, load_labels
+from .calibration import Images, check_values, inputs_of, load_data, load_labels
 from .compare import Comparison
 from .compare import compare as run_compare
+from .image_options import image_options
 from .page import page
 from .quantize import Quantized, read_float
 from .quantize import quantize as run_quantize
 from .quantize_options import FORMATS, METHODS, MODES, TARGETS, TYPES, Options
-
-
-def _numbers(text: str, option: str) -> tuple[float, ...]:
-    try:
-        return tuple(float(part) for part in text.split(","))
-    except ValueError:
-        raise UserError(f"{text!r} is not a list of numbers", origin=option, hint="Write 0.485,0.456,0.406.") from None
 
 
 def _override(text: str) -> tuple[str, str]:
@@ -36,28 +27,6 @@ def _override(text: str) -> tuple[str, str]:
     if not separator or not name or kind not in TYPES:
         raise UserError(f"{text!r} is not an override", hint=f"Write --override NAME=TYPE, of {', '.join(TYPES)}.")
     return name, kind
-
-
-def _image_options(command: Callable[..., None]) -> Callable[..., None]:
-    """How a folder of images becomes samples; the command gets `images`."""
-
-    @guarded
-    @wraps(command)
-    def run(mean: str, std: str, pixels: str, layout: str, **others: Any) -> None:
-        command(images=Images(_numbers(mean, "--mean"), _numbers(std, "--std"), layout, float(pixels)), **others)
-
-    for option in (
-        click.option(
-            "--layout", type=click.Choice(LAYOUTS), default="auto", show_default=True, help="Of an image input."
-        ),
-        click.option(
-            "--pixels", type=click.Choice(["1", "255"]), default="1", show_default=True, help="What 255 becomes."
-        ),
-        click.option("--std", default="1", show_default=True, help="Of images, per channel or one."),
-        click.option("--mean", default="0", show_default=True, help="Of images, per channel or one."),
-    ):
-        run = option(run)
-    return run
 
 
 @click.command()
@@ -105,7 +74,7 @@ def _image_options(command: Callable[..., None]) -> Callable[..., None]:
     "--calibration-cache", "cache", type=click.Path(path_type=Path), metavar="FILE", help="Keep the ranges found."
 )
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
-@_image_options
+@image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @guarded
 def quantize(
@@ -240,7 +209,7 @@ def _report(result: Quantized, options: Options) -> None:
     "--on", default="cortex-m4", show_default=True, help="Core of the Cortex-M figures; host leaves them out."
 )
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
-@_image_options
+@image_options
 @click.option("--html", type=click.Path(path_type=Path), metavar="R.html", help="Also write a page with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @guarded

@@ -110,7 +110,8 @@ def _cortex_m(model: Model, target: Target, folder: Path, progress: Progress) ->
     with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
         path = model.path
         if model.calibration is not None:
-            calibration = load_data(model.calibration, inputs_of(gate(path, model.shapes, prequantized=False).model))
+            source = gate(path, model.shapes, prequantized=False).model
+            calibration = load_data(model.calibration, inputs_of(source), model.images)
             path = Path(scratch) / f"{model.name}.onnx"
             wanted = QuantizeOptions("cortex-m", exclude=model.exclude, shapes=model.shapes)
             quantize(model.path, path, wanted, calibration, progress=progress)
@@ -144,6 +145,7 @@ def _bundle(model: Model, target: Target, folder: Path, progress: Progress) -> M
         prequantized=model.prequantized,
         calibration=model.calibration,
         inputs=model.data,
+        images=model.images,
         reference=model.reference,
         exclude=model.exclude,
         **own,
@@ -177,7 +179,7 @@ def _accuracy(model: Model, delivered: onnx.ModelProto, measured: Measured, miss
         return
     source = gate(model.float_path, model.shapes, prequantized=False).model
     inputs = inputs_of(source)
-    data = load_data(model.data, inputs)
+    data = load_data(model.data, inputs, model.images)
     labels: np.ndarray | None = None if model.labels is None else load_labels(model.labels, data.count)
     answers = Subject(source, inputs, "the float model").answers(data)
     result = score(answers, Subject(delivered, inputs, model.name).answers(data), labels, task_of(inputs, answers))

@@ -6,6 +6,7 @@ models:
     model: kws_float.onnx       # paths count from this file
     calibration: kws_train.npz  # quantized for each target with these samples; or `prequantized: true`
     data: kws_test.npz          # accuracy [default: calibration]
+    images: {mean: [0.4], std: [0.2], layout: nchw, pixels: 255}   # how a folder of images becomes samples
     labels: kws_labels.npz      # without them, answers that differ from the float model's count as lost
     targets: [board, gateway]   # [default: all]
 targets:
@@ -30,6 +31,7 @@ from ..errors import UserError
 from ..target import CORES, parse_size
 from .bundle import OWN
 from .bundle import Options as ExportOptions
+from .calibration import LAYOUTS, Images
 from .export import EARLY, TARGETS
 
 
@@ -58,6 +60,7 @@ _MODEL_KEYS = {
     "reference": str,
     "data": str,
     "labels": str,
+    "images": dict,
     "shapes": dict,
     "exclude": list,
     "targets": list,
@@ -75,6 +78,7 @@ class Model:
     reference: Path | None
     data: Path | None
     labels: Path | None
+    images: Images
     shapes: Mapping[str, tuple[int, ...]]
     exclude: tuple[str, ...]
     targets: tuple[str, ...]
@@ -193,6 +197,22 @@ def _target(name: Any, entry: Any, file: Path) -> Target:
     return Target(name, kind, budgets, own)
 
 
+_IMAGE_KEYS = {"mean": list, "std": list, "layout": str, "pixels": int}
+
+
+def _images(entry: Any, where: str, file: Path) -> Images:
+    data = _mapping(entry, f"{where}.images", _IMAGE_KEYS, file)
+    top, layout = data.get("pixels", 1), data.get("layout", "auto")
+    numbers = [*data.get("mean", [0]), *data.get("std", [1])]
+    if top not in (1, 255) or layout not in LAYOUTS or not all(type(n) in (int, float) for n in numbers):
+        raise UserError(
+            f"images is {entry!r}",
+            origin=f"{file.name}: {where}",
+            hint=f"mean and std are lists of numbers, layout one of {', '.join(LAYOUTS)}, pixels 1 or 255.",
+        )
+    return Images(tuple(map(float, data.get("mean", [0]))), tuple(map(float, data.get("std", [1]))), layout, float(top))
+
+
 def _model(name: Any, entry: Any, targets: Mapping[str, Target], file: Path) -> Model:
     where = f"models.{_name(name, 'models', file)}"
     origin = f"{file.name}: {where}"
@@ -233,6 +253,7 @@ def _model(name: Any, entry: Any, targets: Mapping[str, Target], file: Path) -> 
         path("reference"),
         path("data") or path("calibration"),
         path("labels"),
+        _images(data.get("images", {}), where, file),
         {key: tuple(dims) for key, dims in shapes.items()},
         tuple(map(str, data.get("exclude", []))),
         tuple(data.get("targets", targets)),

@@ -46,7 +46,7 @@ def export(path: Path, folder: Path, options: Options, progress: Progress = sile
     reference = _reference(gated, options, shapes)
     if options.calibration is not None:
         gated = _quantized(path, gated, options, shapes, progress)
-    feeds, samples = reference_feeds(gated.model, options.inputs or options.calibration)
+    feeds, samples = reference_feeds(gated.model, options.inputs or options.calibration, options.images)
     job = Job(gated, reference, feeds, samples, options, progress)
     with staged(folder) as staging:
         outcome = TARGETS[options.target](job, staging)
@@ -77,7 +77,7 @@ def _reference(gated: Gated, options: Options, shapes: Shapes) -> onnx.ModelProt
 def _quantized(path: Path, gated: Gated, options: Options, shapes: Shapes, progress: Progress) -> Gated:
     """The float model as the target wants it: `mcugen quantize` with its own rules for each."""
     assert options.calibration is not None
-    samples = load_data(options.calibration, inputs_of(gated.model))
+    samples = load_data(options.calibration, inputs_of(gated.model), options.images)
     wanted = QuantizeOptions(options.target, exclude=options.exclude, shapes=shapes)
     with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
         result = quantize(path, Path(scratch) / "quantized.onnx", wanted, samples, progress=progress)

@@ -10,7 +10,7 @@ import onnx
 
 from .. import oracle
 from ..errors import UserError
-from .calibration import check_values, inputs_of, load_data
+from .calibration import Images, check_values, inputs_of, load_data
 from .gate import runtime
 from .wires import Wires
 
@@ -19,13 +19,13 @@ MOST = 64  # of a user's file
 Arrays = dict[str, np.ndarray]
 
 
-def reference_feeds(model: onnx.ModelProto, path: Path | None, *, seed: int = 0) -> tuple[Arrays, str]:
+def reference_feeds(model: onnx.ModelProto, path: Path | None, images: Images, *, seed: int = 0) -> tuple[Arrays, str]:
     """(feeds by input name with samples along the first axis, where they come from); random ones fill up."""
     feeds: Arrays = {}
     given = 0
     parts = []
     if path is not None:
-        data = load_data(path, inputs_of(model), limit=MOST)
+        data = load_data(path, inputs_of(model), images, MOST)
         check_values(data)
         feeds, given = dict(data.feeds), data.count
         parts.append(f"{given} from {path.name}")

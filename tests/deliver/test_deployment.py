@@ -13,6 +13,7 @@ import yaml
 from export_models import float_net, run
 
 from mcugen.deliver import cortex_m, qnn
+from mcugen.deliver.calibration import Images
 from mcugen.deliver.deployment import load_deployment
 from mcugen.prove.toolchain import available
 from mcugen.target import core
@@ -64,6 +65,12 @@ BAD: list[tuple[Any, str]] = [
     (document(ORT, labels="no.npz"), "models.net: labels: no such file 'no.npz'"),
     (document(ORT, targets=["here"]), "unknown target 'here'. Known: there."),
     (document(ORT, shapes={"x": [1, -1]}), "shapes.x is [1, -1]. Write [1, 3, 224, 224]."),
+    (document(ORT, images={"mean": ["a"]}), "images is {'mean': ['a']}. mean and std are lists of numbers, layout"),
+    (document(ORT, images={"pixels": 128}), "images is {'pixels': 128}"),
+    (
+        document(ORT, images={"size": [8, 8]}),
+        "models.net.images: unknown key 'size'. Known: mean, std, layout",
+    ),
     (document({"for": "cortex-m4"}, prequantized=True), "needs either `calibration` or `prequantized: true`"),
     ({"models": {"../up": {"model": "net.onnx"}}, "targets": {"there": ORT}}, "'../up' cannot name a folder"),
     (
@@ -95,6 +102,15 @@ def test_toml_says_the_same_as_yaml(folder: Path) -> None:
     )
     first, second = (load_deployment(folder / name) for name in ("a.yaml", "a.toml"))
     assert (first.models, first.targets, first.output) == (second.models, second.targets, second.output)
+
+
+def test_images_of_a_model(folder: Path) -> None:
+    content = document(ORT, images={"mean": [0.4], "std": [0.2, 0.3], "layout": "nhwc", "pixels": 255})
+    (folder / "images.yaml").write_text(yaml.safe_dump(content))
+    (model,) = load_deployment(folder / "images.yaml").models
+    assert model.images == Images((0.4,), (0.2, 0.3), "nhwc", 255.0)
+    (folder / "plain.yaml").write_text(yaml.safe_dump(document(ORT)))
+    assert load_deployment(folder / "plain.yaml").models[0].images == Images()
 
 
 def test_every_pair_is_made_and_measured(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -16,7 +16,10 @@ from export_models import SHAPE, export, float_net, save_net
 from onnx import TensorProto, helper
 
 from mcugen.deliver.bundle import template
+from mcugen.deliver.calibration import load_data
 from mcugen.deliver.gate import infer, named, strip
+from mcugen.errors import UserError
+from mcugen.prove.feeds import Input
 
 
 def _newer_ir(model: onnx.ModelProto) -> None:
@@ -153,6 +156,40 @@ def test_few_samples_are_filled_up(net: Path, tmp_path: Path) -> None:
         assert len(archive["x"]) == 16 and np.array_equal(archive["x"][:3], given)
     report = json.loads((tmp_path / "out/report.json").read_text())
     assert report["samples"]["source"] == "3 from few.npz, 13 random (seed 0)"
+
+
+def test_images_are_normalized_as_told(tmp_path: Path) -> None:
+    """Calibration and reference samples alike; the manifest says how."""
+    image = pytest.importorskip("PIL.Image")
+    pixels = np.random.default_rng(0).integers(0, 256, (16, 10, 10, 3), np.uint8)
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    for index, row in enumerate(pixels):
+        image.fromarray(row).save(folder / f"{index:02}.png")
+    model = float_net()
+    weights = next(t for t in model.graph.initializer if t.name == "w1")
+    wide = np.random.default_rng(1).normal(0, 0.2, (6, 3, 3, 3)).astype(np.float32)
+    weights.CopyFrom(onnx.numpy_helper.from_array(wide, "w1"))
+    model.graph.input[0].type.tensor_type.shape.dim[1].dim_value = 3
+    onnx.save(model, tmp_path / "rgb.onnx")
+    common = (tmp_path / "rgb.onnx", "--target", "ort", "--calibration", folder)
+    options = ("--mean", "100,110,120", "--std", "50", "--pixels", "255", "--layout", "nchw")
+    manifest = export(*common, *options, "-o", tmp_path / "out")
+    assert manifest["options"]["images"] == {"mean": [100, 110, 120], "std": [50], "layout": "nchw", "top": 255}
+    wanted = ((pixels - np.array([100, 110, 120])) / 50).transpose(0, 3, 1, 2).astype(np.float32)
+    with np.load(tmp_path / "out/reference_io.npz") as archive:
+        np.testing.assert_allclose(archive["x"][:, 0], wanted, atol=1e-6)
+    reach = float(wanted.max() - wanted.min())
+    assert manifest["inputs"][0]["scale"] == pytest.approx(reach / 255, rel=1e-3)  # calibrated on the same numbers
+
+
+def test_images_are_no_integer_input(tmp_path: Path) -> None:
+    image = pytest.importorskip("PIL.Image")
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    image.new("RGB", (4, 4), (10, 200, 30)).save(folder / "a.png")
+    with pytest.raises(UserError, match="the input is int8, images become real numbers"):
+        load_data(folder, (Input("x", np.dtype(np.int8), (1, 3, 4, 4)),))
 
 
 def test_folders_of_others_are_left_alone(net: Path, tmp_path: Path) -> None:
