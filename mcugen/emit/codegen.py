@@ -141,9 +141,13 @@ def memory_usage(compiled: Compiled, code_bytes: int | None) -> list[dict[str, A
     return usage(compiled, _Context(compiled).view()["tables"], code_bytes)
 
 
-def const_bytes(compiled: Compiled) -> int:
-    """Bytes of the constant tables in flash (kernel sums apart, which only Arm's Helium kernels take)."""
-    return sum(table["bytes"] for table in _Context(compiled).view()["tables"] if not table["sums"])
+def const_bytes(compiled: Compiled, role: str = "") -> int:
+    """Bytes of the constant tables in flash (kernel sums apart, which only Arm's Helium kernels take).
+
+    role: of those that have it, as "weights".
+    """
+    tables = [table for table in _Context(compiled).view()["tables"] if not table["sums"]]
+    return sum(table["bytes"] for table in tables if role in ("", table["table"].role))
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def _tiles(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
             f"{data['arena_bytes']:,}",
             "bytes of RAM, " + ("proved minimal" if gap == 0 else f"{gap:,} above the bound"),
         ),
-        ("Tables", f"{data['const_bytes']:,}", "bytes of flash: weights and constants"),
+        ("Tables", f"{data['const_bytes']:,}", f"bytes of flash, {data['weights_bytes']:,} of them weights"),
         (
             "Stack",
             "unknown" if data["stack_bytes"] is None else f"{data['stack_bytes']:,}",

@@ -43,6 +43,7 @@ def report(
         "arena_peak_step": compiled.steps[plan.peak_step].name if compiled.steps else None,
         "memory": memory_usage(compiled, code_bytes),
         "const_bytes": const_bytes(compiled),
+        "weights_bytes": const_bytes(compiled, "weights"),
         "code_bytes": code_bytes,
         "stack_bytes": stack_bytes,
         "stack_path": list(stack_path),
