@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from .prove.toolchain import available
 from .prove.verify import reference
 from .prove.verify import verify as run_verify
 from .target import CORES, core, parse_memories, parse_size
+from .together import build_together
 
 HOST_SAMPLES = 1000
 BOARD_SAMPLES = 8
@@ -255,6 +256,7 @@ def main() -> None:
 
 @main.command()
 @_model_options
+@click.argument("more", nargs=-1, type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of the project [default: out/NAME].")
 @click.option("--target", default="cortex-m4", show_default=True, help="Core: `mcugen targets` lists them.")
 @click.option("--format", "layout", type=click.Choice(["cmake"]), default="cmake", show_default=True)
@@ -282,6 +284,7 @@ def main() -> None:
 @guarded
 def build(
     chosen: Chosen,
+    more: tuple[Path, ...],
     output: Path | None,
     target: str,
     layout: str,
@@ -291,9 +294,10 @@ def build(
     dump_after: str | None,
     as_json: bool,
 ) -> None:
-    """Compile MODEL.onnx to a C project.
+    """Compile MODEL.onnx to a C project; several models to one, with an arena that they share.
 
     \b
+    mcugen build wake.onnx command.onnx -o out/voice
     mcugen build kws.onnx -o out/kws --target cortex-m4 --ram 64K
     mcugen build model.onnx -o out/m --shape input=1,3,224,224 --io float
     mcugen build model.onnx -o out/m --dump-after to_nhwc
@@ -304,6 +308,9 @@ def build(
         if dump_after in (pass_name, "all"):
             err.print(f"-- after {pass_name}\n{ir.format_graph(graph)}", markup=False, soft_wrap=True)
 
+    if more:
+        _build_together(chosen, more, output, target, limits, library, emit_canonical, seen, as_json)
+        return
     with progress(f"compiling {chosen.model.name}", 2) as advance:
         compiled = _compile(chosen, target, library, seen)
         advance()
@@ -316,6 +323,48 @@ def build(
         click.echo(json.dumps(built.report))
         return
     _summary(built)
+
+
+def _build_together(
+    chosen: Chosen,
+    more: tuple[Path, ...],
+    output: Path | None,
+    target: str,
+    limits: tuple[int | None, int | None],
+    library: str,
+    emit_canonical: Path | None,
+    seen: pipeline.Seen,
+    as_json: bool,
+) -> None:
+    """--name and the folder are the project's; each model is named after its file."""
+    if emit_canonical is not None or chosen.memory is not None:
+        what = "--memory" if emit_canonical is None else "--emit-canonical"
+        raise UserError(f"{what} takes one model.", hint="Build the models one by one.")
+    folder = output or Path("out") / (chosen.name or "models")
+    paths = (chosen.model, *more)
+    with progress(f"compiling {len(paths)} models", len(paths) + 1) as advance:
+        models = []
+        for path in paths:
+            models.append(_compile(replace(chosen, model=path, name=None), target, library, seen))
+            advance()
+        ram, flash = limits
+        name = chosen.name or folder.resolve().name
+        data = build_together(models, folder, name=name, ram=ram, flash=flash, optimize=chosen.optimize)
+        advance()
+    if as_json:
+        click.echo(json.dumps(data))
+        return
+    table = Table("model", box=None, title=f"{data['name']} for {data['target']}", title_justify="left")
+    for column in ("arena", "tables", "stack", "MAC"):
+        table.add_column(column, justify="right")
+    for each in data["models"]:
+        stack = "unknown" if each["stack_bytes"] is None else f"{each['stack_bytes']:,}"
+        table.add_row(each["name"], f"{each['arena_bytes']:,}", f"{each['const_bytes']:,}", stack, f"{each['macs']:,}")
+    out.print(table)
+    code = "not measured" if data["code_bytes"] is None else f"{data['code_bytes']:,} bytes"
+    out.print(f"one arena of {data['arena_bytes']:,} bytes for all")
+    out.print(f"in flash: tables {data['const_bytes']:,} bytes, code {code}")
+    out.print(f"written to {folder}", markup=False)
 
 
 def _summary(built: project.Built) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,13 +45,17 @@ def build(compiled: Compiled, folder: Path, *, ram: int | None, flash: int | Non
     measured = footprint(compiled, optimize=OPTIMIZE[optimize])
     data = measured_report(compiled, measured)
     check_budgets(compiled, data, ram, flash)
-    files = _files(compiled, data, optimize)
+    write(project_files(compiled, data, optimize).files, folder)
+    return Built(folder, data, measured)
+
+
+def write(files: Mapping[str, str], folder: Path) -> None:
+    """Relative path -> text: all of it, or nothing."""
     with staged(folder) as staging:
         for name, text in files.items():
             path = staging / name
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_text(text, encoding="utf-8")
-    return Built(folder, data, measured)
 
 
 def measured_report(compiled: Compiled, measured: Footprint | None) -> dict[str, Any]:
@@ -92,8 +97,16 @@ def _peak(compiled: Compiled) -> str:
     return f"The peak is at step {compiled.steps[peak].name}: {parts_text}."
 
 
-def _files(compiled: Compiled, data: dict[str, Any], optimize: str) -> dict[str, str]:
-    """Relative path -> text of every file of the project."""
+@dataclass(frozen=True)
+class Files:
+    """The project by relative path, and which of them are the library's C files."""
+
+    files: dict[str, str]
+    sources: tuple[str, ...]
+
+
+def project_files(compiled: Compiled, data: dict[str, Any], optimize: str, test: str = "test") -> Files:
+    """Every file of the project; `test` is the folder of the recorded samples."""
     needed = parts(compiled)
     files = dict(c_sources(compiled))
     own = [name for name in files if name.endswith(".c")]
@@ -104,17 +117,18 @@ def _files(compiled: Compiled, data: dict[str, Any], optimize: str) -> dict[str,
     firmware = resources.firmware()
     for path in sorted(p for p in firmware.rglob("*") if p.is_file()):
         files[f"firmware/{path.relative_to(firmware).as_posix()}"] = path.read_text(encoding="utf-8")
-    view = project_view(compiled, [*own, *(f"kernels/{p.name}" for p in needed.kernels)], OPTIMIZE[optimize])
+    sources = (*own, *(f"kernels/{p.name}" for p in needed.kernels))
+    view = project_view(compiled, sources, OPTIMIZE[optimize], test)
     jinja = environment()
     files["CMakeLists.txt"] = jinja.get_template("CMakeLists.txt.j2").render(m=view)
     files["README.md"] = jinja.get_template("README.md.j2").render(m=view, code_bytes=data["code_bytes"])
     vectors = _vectors(compiled)
-    files["test/main.c"] = jinja.get_template("test_main.c.j2").render(m=view, **vectors)
-    files["test/vectors.h"] = jinja.get_template("vectors.h.j2").render(m=view, **vectors)
-    files["test/vectors.c"] = jinja.get_template("vectors.c.j2").render(m=view, **vectors)
+    files[f"{test}/main.c"] = jinja.get_template("test_main.c.j2").render(m=view, **vectors)
+    files[f"{test}/vectors.h"] = jinja.get_template("vectors.h.j2").render(m=view, **vectors)
+    files[f"{test}/vectors.c"] = jinja.get_template("vectors.c.j2").render(m=view, **vectors)
     files["report.json"] = json.dumps(data, indent=2) + "\n"
     files["report.html"] = report_html(compiled, data)
-    return files
+    return Files(files, sources)
 
 
 def _cmsis_build_files() -> list[Path]:

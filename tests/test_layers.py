@@ -21,7 +21,7 @@ LAYERS: tuple[tuple[str, ...], ...] = (
     ("plan",),
     ("emit",),
     ("prove",),
-    ("console", "pipeline", "plugin", "project"),
+    ("console", "pipeline", "plugin", "project", "together"),
     ("deliver",),
     ("cli",),
 )

@@ -93,20 +93,23 @@ def includes(compiled: Compiled) -> str:
     return "inputs and outputs apart" if compiled.plan.callers else "inputs and outputs included"
 
 
-def size_probe(compiled: Compiled) -> str:
-    """main() that calls the model and all its accessors, for the size of an image with it."""
+def size_probe(compiled: Compiled, function: str = "main") -> str:
+    """A `function` that calls the model and all its accessors, for the size of an image with it."""
     view = _Context(compiled).view()
     name, feed = compiled.name, compiled.feed is not None
     used = "".join(f" | (uintptr_t){port['pointer']}" for port in view["ports"] if not (feed and port["caller"]))
     declared = "\n".join([*view["arena"], *(view["buffers"] if not feed else ())])
     run = f"{name}_begin(&arena) | {name}_feed(&arena, (const int8_t *)0, 1)" if feed else view["run"]
     call = f"{run} | (int)(0{used})"
-    return f'#include "{compiled.name}.h"\n{declared}\nint main(void) {{ return {call}; }}\n'
+    return (
+        f'#include "{compiled.name}.h"\n{declared}\nint {function}(void);\nint {function}(void) {{ return {call}; }}\n'
+    )
 
 
-def project_view(compiled: Compiled, files: Sequence[str], optimize: str) -> dict[str, Any]:
+def project_view(compiled: Compiled, files: Sequence[str], optimize: str, test: str = "test") -> dict[str, Any]:
     """What CMakeLists.txt, README.md and the test program say; `files` are the library's C files."""
-    return _Context(compiled).view() | {"files": list(files), "optimize": optimize}
+    tests = [{"name": compiled.name, "folder": test}]
+    return _Context(compiled).view() | {"files": list(files), "optimize": optimize, "tests": tests}
 
 
 def vector_view(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,6 +69,37 @@ def footprint(compiled: Compiled, cmsis_nn: Path | None = None, *, optimize: str
     tables = const_bytes(compiled)
     flash = full.flash_bytes - without.flash_bytes
     return Footprint(flash - tables, tables, full.ram_bytes - without.ram_bytes, stack)
+
+
+def code_of_all(models: Sequence[Compiled], *, optimize: str = "-O2") -> int | None:
+    """Code that all models together add to an image, shared kernels once; None without an Arm compiler."""
+    core = models[0].core
+    if available(core, to_run=False):
+        return None
+    with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
+        folder = Path(scratch)
+        programs = []
+        for compiled in models:
+            (folder / compiled.name).mkdir()
+            probe = size_probe(compiled, f"{compiled.name}_probe")
+            (folder / compiled.name / "probe.c").write_text(probe, encoding="utf-8")
+            programs.append(write_program(compiled, folder / compiled.name, None))
+        probes = [f"{compiled.name}_probe()" for compiled in models]
+        declared = "".join(f"int {probe[:-2]}(void);\n" for probe in probes)
+        main = f"{declared}int main(void) {{ return {' | '.join(probes)}; }}\n"
+        (folder / "main.c").write_text(main, encoding="utf-8")
+        (folder / "empty.c").write_text("int main(void) { return 0; }\n", encoding="utf-8")
+        sources = dict.fromkeys(source for program in programs for source in program.sources)
+        includes = dict.fromkeys(path for program in programs for path in program.includes)
+        image = link_image(
+            core,
+            [folder / "main.c", *sources],
+            includes=list(includes),
+            defines=programs[0].defines,
+            optimize=optimize,
+        )
+        flash = sizes(image).flash_bytes - sizes(link_image(core, [folder / "empty.c"], optimize=optimize)).flash_bytes
+    return flash - sum(const_bytes(compiled) for compiled in models)
 
 
 def profile(
