@@ -29,7 +29,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """UserError -> exit 2, CheckFailed -> exit 1: one message, no traceback."""
+    """UserError, and a file that cannot be written -> exit 2, CheckFailed -> exit 1: one message, no traceback."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -39,6 +39,10 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             fail(f"error: {error}", 2)
         except CheckFailed as error:
             fail(f"check failed: {error}", 1)
+        except OSError as error:
+            if error.filename is None:
+                raise
+            fail(f"error: {error.filename}: {error.strerror or error}.", 2)
         except KeyboardInterrupt:
             fail("interrupted", 130)
 

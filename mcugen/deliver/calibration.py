@@ -106,6 +106,15 @@ def load_data(path: Path, inputs: Sequence[Input], images: Images | None = None,
     return data if limit is None else data.first(limit)
 
 
+def check_images(images: Images, paths: Sequence[Path | None]) -> None:
+    """Refuse a normalization that no data would pass: arrays are taken as they are."""
+    if images != Images() and not any(path is not None and path.is_dir() for path in paths):
+        raise UserError(
+            "mean, std, pixels and layout are of folders of images, and none is given",
+            hint="Leave them out; arrays must be normalized already.",
+        )
+
+
 def check_values(data: Data) -> None:
     """Refuse what no range can be learned from."""
     for name, array in data.feeds.items():

@@ -12,7 +12,7 @@ from rich.table import Table
 from ..console import guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
 from .bundle import OWN, Options
-from .calibration import Images
+from .calibration import Images, check_images
 from .deploy import REPORT, run_deployment
 from .deployment import load_deployment
 from .export import TARGETS
@@ -97,6 +97,7 @@ def export(
         if value and OWN[name] != target:
             flag = "--profile" if name == "profiles" else f"--{name.replace('_', '-')}"
             raise UserError(f"{flag} is for --target {OWN[name]}", hint="Leave it out.")
+    check_images(images, (calibration, inputs))
     options = Options(
         target=target,
         shapes=dict(parse_shape(text) for text in shapes),

@@ -12,7 +12,7 @@ from rich.table import Column, Table
 from ..console import guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
 from ..target import core
-from .calibration import Images, check_values, inputs_of, load_data, load_labels
+from .calibration import Images, check_images, check_values, inputs_of, load_data, load_labels
 from .compare import Comparison
 from .compare import compare as run_compare
 from .image_options import image_options
@@ -127,6 +127,7 @@ def quantize(
         raise UserError("--op-type is of --mode dynamic")
     if labels is not None and data is None:
         raise UserError("--labels need the samples they belong to", hint="Pass --data X.npz.")
+    check_images(images, (calibration, data))
     inputs = inputs_of(read_float(model, options.shapes))
     samples_in = None if calibration is None else load_data(calibration, inputs, images, samples)
     judged_on = None if data is None else load_data(data, inputs, images)
@@ -234,6 +235,7 @@ def compare(
     """
     fixed = dict(parse_shape(text) for text in shapes)
     wanted = None if on == "host" else core(on).name
+    check_images(images, (data,))
     loaded = load_data(data, inputs_of(read_float(model, fixed)), images, samples)
     check_values(loaded)
     classes = None if labels is None else load_labels(labels, loaded.count)

@@ -21,7 +21,7 @@ from ..prove.progress import Progress, silent
 from .calibration import Data, inputs_of
 from .cortex_m import CortexM, measure
 from .gate import FLOAT, QDQ, gate, quantization_form
-from .measure import Answers, Score, Subject, layer_sqnr, score, task_of
+from .measure import Answers, Score, Subject, check_labels, layer_sqnr, score, task_of
 
 _LAYER_SAMPLES = 16
 
@@ -124,8 +124,8 @@ def compare(
         with progress(f"running {name}", data.count) as advance:
             answers.append(subject.answers(data, advance))
     task = task_of(inputs, answers[0])
-    if labels is not None and task != "classify":
-        raise UserError("labels need a model whose first output is one row of class scores", origin=str(float_path))
+    if labels is not None:
+        check_labels(labels, task, answers[0])
     timed = _latencies(subjects, data, rounds, progress)
     sizes = [path.stat().st_size for path in (float_path, *variants)]
     rows = []

@@ -28,7 +28,7 @@ from .cortex_m import measure
 from .deployment import CORE_NAMES, Deployment, Model, Target
 from .export import export
 from .gate import gate
-from .measure import Subject, score, task_of
+from .measure import Subject, check_labels, score, task_of
 from .quantize import quantize
 from .quantize_options import Options as QuantizeOptions
 
@@ -182,7 +182,10 @@ def _accuracy(model: Model, delivered: onnx.ModelProto, measured: Measured, miss
     data = load_data(model.data, inputs, model.images)
     labels: np.ndarray | None = None if model.labels is None else load_labels(model.labels, data.count)
     answers = Subject(source, inputs, "the float model").answers(data)
-    result = score(answers, Subject(delivered, inputs, model.name).answers(data), labels, task_of(inputs, answers))
+    task = task_of(inputs, answers)
+    if labels is not None:
+        check_labels(labels, task, answers)
+    result = score(answers, Subject(delivered, inputs, model.name).answers(data), labels, task)
     if result.loss_points is None:
         missing["accuracy_loss"] = "the model does not classify"
     else:

@@ -31,7 +31,7 @@ from ..errors import UserError
 from ..target import CORES, parse_size
 from .bundle import OWN
 from .bundle import Options as ExportOptions
-from .calibration import LAYOUTS, Images
+from .calibration import LAYOUTS, Images, check_images
 from .export import EARLY, TARGETS
 
 
@@ -245,6 +245,11 @@ def _model(name: Any, entry: Any, targets: Mapping[str, Target], file: Path) -> 
     for key, dims in shapes.items():
         if not isinstance(dims, list) or not dims or not all(type(d) is int and d > 0 for d in dims):
             raise UserError(f"shapes.{key} is {dims!r}", origin=origin, hint="Write [1, 3, 224, 224].")
+    images = _images(data.get("images", {}), where, file)
+    try:
+        check_images(images, (path("calibration"), path("data")))
+    except UserError as error:
+        raise UserError(error.message, origin=origin, hint=error.hint) from None
     return Model(
         name,
         model,
@@ -253,7 +258,7 @@ def _model(name: Any, entry: Any, targets: Mapping[str, Target], file: Path) -> 
         path("reference"),
         path("data") or path("calibration"),
         path("labels"),
-        _images(data.get("images", {}), where, file),
+        images,
         {key: tuple(dims) for key, dims in shapes.items()},
         tuple(map(str, data.get("exclude", []))),
         tuple(data.get("targets", targets)),

@@ -170,6 +170,19 @@ def task_of(model_inputs: tuple[Input, ...], answers: Answers) -> str:
     return "classify" if gives_classes(shape, [i.shape for i in model_inputs]) else "regress"
 
 
+def check_labels(labels: np.ndarray, task: str, answers: Answers) -> None:
+    """UserError unless they are class numbers of the float model that gave `answers`."""
+    if task != "classify":
+        raise UserError("labels need a model whose first output is one row of class scores")
+    classes = answers.outputs[0].shape[-1]
+    outside = labels[(labels < 0) | (labels >= classes)]
+    if outside.size:
+        raise UserError(
+            f"label {outside[0]} is no class: the model has {classes}, numbered from 0",
+            hint="Number the labels as the model's outputs are.",
+        )
+
+
 def _comparable(match: Mapping[str, Sequence[np.ndarray]]) -> bool:
     """A pruned variant has tensors of the same name with fewer channels."""
     if "float" not in match:

@@ -24,7 +24,7 @@ from ..prove.verify import verify
 from .calibration import Data, check_values, inputs_of
 from .cortex_m import CortexM, measure
 from .gate import gate
-from .measure import BROKEN_DB, Answers, Score, Subject, layer_sqnr, score, task_of
+from .measure import BROKEN_DB, Answers, Score, Subject, check_labels, layer_sqnr, score, task_of
 from .quantize_options import TARGETS, Options
 from .workshop import Workshop
 
@@ -85,6 +85,8 @@ def quantize(
     (behind layers left in float: not within their tolerance).
     """
     target = options.checked()
+    if output.exists() and output.samefile(source):
+        raise UserError("it would replace the float model", origin=str(output), hint="Choose another -o.")
     model = read_float(source, options.shapes)
     if options.mode == "static" and calibration is None:
         raise UserError("static quantization needs sample inputs", hint="Pass --calibration X.npz, or a folder.")
@@ -147,8 +149,8 @@ class _Judge:
         self._data, self._labels, self._progress = data, labels, progress
         self._reference = self._answers(model, "the float model")
         self._task = task_of(self._inputs, self._reference)
-        if labels is not None and self._task != "classify":
-            raise UserError("labels need a model whose first output is one row of class scores")
+        if labels is not None:
+            check_labels(labels, self._task, self._reference)
 
     def _answers(self, model: onnx.ModelProto, name: str) -> Answers:
         subject = Subject(model, self._inputs, name)

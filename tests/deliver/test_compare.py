@@ -336,6 +336,13 @@ def test_missing_data(work: Path) -> None:
     assert "no such file" in words
 
 
+def test_labels_that_are_no_classes(work: Path, tmp_path: Path) -> None:
+    labels = archive(tmp_path, "y.npz", labels=np.arange(40) % 4 + 1)
+    files = (work / "net_float.onnx", work / "net_s8.onnx", "--data", work / "x.npz")
+    assert "label 4 is no class" in refused(*files, "--labels", labels)
+    assert "are of folders of images" in refused(*files, "--std", "0.5")
+
+
 def test_unknown_core(work: Path) -> None:
     words = refused(work / "net_float.onnx", work / "net_s8.onnx", "--data", work / "x.npz", "--on", "cortex-a53")
     assert "unknown core 'cortex-a53'" in words

@@ -71,6 +71,7 @@ BAD: list[tuple[Any, str]] = [
         document(ORT, images={"size": [8, 8]}),
         "models.net.images: unknown key 'size'. Known: mean, std, layout",
     ),
+    (document(ORT, images={"mean": [0.5]}), "models.net: mean, std, pixels and layout are of folders of images"),
     (document({"for": "cortex-m4"}, prequantized=True), "needs either `calibration` or `prequantized: true`"),
     ({"models": {"../up": {"model": "net.onnx"}}, "targets": {"there": ORT}}, "'../up' cannot name a folder"),
     (
@@ -105,7 +106,9 @@ def test_toml_says_the_same_as_yaml(folder: Path) -> None:
 
 
 def test_images_of_a_model(folder: Path) -> None:
-    content = document(ORT, images={"mean": [0.4], "std": [0.2, 0.3], "layout": "nhwc", "pixels": 255})
+    (folder / "photos").mkdir()
+    own = {"mean": [0.4], "std": [0.2, 0.3], "layout": "nhwc", "pixels": 255}
+    content = document(ORT, images=own, calibration="photos")
     (folder / "images.yaml").write_text(yaml.safe_dump(content))
     (model,) = load_deployment(folder / "images.yaml").models
     assert model.images == Images((0.4,), (0.2, 0.3), "nhwc", 255.0)

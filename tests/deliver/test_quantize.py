@@ -417,6 +417,10 @@ def test_bad_image_options(options: tuple[str, ...], words: str, model: Path, tm
     assert words in refused(model, "--calibration", folder, *options)
 
 
+def test_image_options_that_nothing_would_use(model: Path, samples: Path) -> None:
+    assert "are of folders of images, and none is given" in refused(model, "--calibration", samples, "--mean", "0.5")
+
+
 def test_broken_image(model: Path, tmp_path: Path) -> None:
     pytest.importorskip("PIL")
     folder = tmp_path / "png"
@@ -555,6 +559,21 @@ def test_nothing_to_quantize(model: Path, tmp_path: Path) -> None:
     assert "cannot quantize Potato" in refused(model, "--mode", "dynamic", "--op-type", "Potato")
 
 
+def test_the_float_model_is_not_replaced(model: Path, samples: Path) -> None:
+    before = model.read_bytes()
+    result, _ = run(model, "--calibration", samples, output=model.name)
+    assert result.exit_code == 2 and "it would replace the float model" in result.stderr
+    assert model.read_bytes() == before
+
+
+def test_an_output_that_cannot_be_written(model: Path, samples: Path, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    for output in ("folder", "float.onnx/q.onnx"):
+        result, path = run(model, "--calibration", samples, output=output)
+        assert result.exit_code == 2 and result.stderr.startswith(f"error: {tmp_path}"), result.stderr
+        assert not path.is_file()
+
+
 def test_new_ir_version_is_refused(samples: Path, tmp_path: Path) -> None:
     new = classifier()
     new.ir_version = 14
@@ -606,6 +625,8 @@ def test_unknown_target_is_refused() -> None:
         (np.zeros(24, np.float32), "labels are float32"),
         (np.zeros((24, 4), np.int64), "shape [24, 4]"),
         (np.zeros(20, np.int64), "20 labels for 24 samples"),
+        (np.arange(24) % CLASSES + 1, f"label {CLASSES} is no class: the model has {CLASSES}, numbered from 0"),
+        (np.arange(24) % CLASSES - 1, "label -1 is no class"),
     ],
 )
 def test_bad_labels(array: np.ndarray, words: str, model: Path, samples: Path, tmp_path: Path) -> None:
