@@ -1,6 +1,12 @@
-"""Gemm in every form, MatMul, and MatMul + Add of a constant vector become Gemm(x, w[O,K], bias) with transB = 1."""
+"""Gemm in every form, MatMul, and MatMul + Add of a constant vector become Gemm(x, w[O,K], bias) with transB = 1.
+
+A Gemm whose matrices are both activations, or whose bias is no constant vector, becomes a MatMul and an Add.
+"""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
@@ -32,42 +38,102 @@ def gemm_form(graph: Graph) -> Graph:
     def change(builder: Builder, node: Node) -> bool:
         if node.output in absorbed:
             return True
+        if node.op == "Gemm" and not (is_constant(node.inputs[1]) and _has_vector(graph, node, is_constant)):
+            _product_and_sum(builder, node)
+            return True
         if node.op not in ("MatMul", "Gemm") or not is_constant(node.inputs[1]):
             return False
         if len(graph.type(node.inputs[1]).shape) != 2:
             return False
-        for name in ("alpha", "beta"):
-            if node.attrs.get(name, 1.0) != 1.0:
-                raise UserError(f"{name} must be 1 (it is {node.attrs[name]:g})", origin=node.where)
+        x, weights, bias = (*node.inputs, "")[:3]
         if node.attrs.get("transA", 0):
-            raise UserError("transA is not supported", origin=node.where, hint="Transpose the input before it.")
-        weights = node.inputs[1]
-        if node.op == "MatMul" or not node.attrs.get("transB", 0):
-            weights = _transposed(builder, graph, producers.get(weights), weights)
-        bias, output, origin = (node.inputs[2] if len(node.inputs) > 2 else ""), node.output, node.origin
-        found = bias_of(node) if not bias else None
-        if found:
+            x = _turned(builder, node, x)
+        turn = node.op == "MatMul" or not node.attrs.get("transB", 0)
+        alpha, beta = (float(node.attrs.get(name, 1.0)) for name in ("alpha", "beta"))
+        if turn or alpha != 1:
+            weights = _weights(builder, graph, producers.get(weights), weights, turn, alpha, node)
+        output, origin = node.output, node.origin
+        if bias:
+            bias = _bias(builder, graph, producers.get(bias), bias, graph.type(output).shape[1], beta)
+        elif found := bias_of(node):
             add, bias = found
             absorbed.add(add.output)
             output, origin = add.output, origin + add.origin
-        builder.add(Node("Gemm", (node.inputs[0], weights, bias), (output,), attrs(transB=1), origin))
+        builder.add(Node("Gemm", (x, weights, bias), (output,), attrs(transB=1), origin))
         return True
 
     return rebuild(graph, change)
 
 
-def _transposed(builder: Builder, graph: Graph, dq: Node | None, name: str) -> str:
-    """The same weights as [O,K], through a DequantizeLinear of their own if they have one."""
-    if dq is None:
-        data = graph.data(name)
-        assert data is not None
-        return builder.constant(f"{name}/transposed", data.T)
-    raw = graph.data(dq.inputs[0])
-    assert raw is not None
-    q, _ = qdq_params(graph, dq)
-    inputs = (builder.constant(f"{dq.inputs[0]}/transposed", np.ascontiguousarray(raw.T)), *dq.inputs[1:])
-    shape = graph.type(name).shape[::-1]
-    output = builder.value(f"{name}/transposed", TensorType("float32", shape))
-    axis = {} if q.axis is None else {"axis": 1 - q.axis}
-    builder.add(Node(DQ, inputs, (output,), attrs(**axis), dq.origin))
+def _has_vector(graph: Graph, gemm: Node, is_constant: Callable[[str], bool]) -> bool:
+    """Is the bias absent, or a constant that is the same in all rows?"""
+    if len(gemm.inputs) < 3 or not gemm.inputs[2]:
+        return True
+    shape = graph.type(gemm.inputs[2]).shape
+    return is_constant(gemm.inputs[2]) and (len(shape) < 2 or shape[0] == 1)
+
+
+def _product_and_sum(builder: Builder, node: Node) -> None:
+    """alpha * a b + beta * c as nodes of their own."""
+
+    def real(op: str, *inputs: str, of: str) -> str:
+        output = builder.value(f"{node.output}/{op}", builder.values[of].type)
+        builder.add(Node(op, inputs, (output,), attrs(), node.origin))
+        return output
+
+    def scaled(name: str, factor: str) -> str:
+        value = float(node.attrs.get(factor, 1.0))
+        if value == 1:
+            return name
+        return real("Mul", name, builder.constant(f"{node.output}/{factor}", np.array(value, np.float32)), of=name)
+
+    a, b, c = (*node.inputs, "")[:3]
+    a = _turned(builder, node, a) if node.attrs.get("transA", 0) else a
+    b = _turned(builder, node, b) if node.attrs.get("transB", 0) else b
+    parts = [scaled(real("MatMul", a, b, of=node.output), "alpha")]
+    parts += [scaled(c, "beta")] if c else []
+    builder.add(Node("Add" if c else "Identity", tuple(parts), node.outputs, attrs(), node.origin))
+
+
+def _turned(builder: Builder, node: Node, name: str) -> str:
+    type = builder.values[name].type
+    output = builder.value(f"{name}/turned", replace(type, shape=type.shape[::-1]))
+    builder.add(Node("Transpose", (name,), (output,), attrs(perm=(1, 0)), node.origin))
     return output
+
+
+def _weights(builder: Builder, graph: Graph, dq: Node | None, name: str, turn: bool, alpha: float, gemm: Node) -> str:
+    """alpha times the weights as [O,K], through a DequantizeLinear of their own if they have one."""
+    data = graph.data(name if dq is None else dq.inputs[0])
+    assert data is not None
+    data = data.T if turn else data
+    if dq is None:
+        return builder.constant(f"{name}/transposed", (data * np.float32(alpha)).astype(data.dtype))
+    if abs(np.frexp(alpha)[0]) != 0.5 or alpha < 0:  # no other factor leaves ONNX Runtime's roundings as they are
+        raise UserError(
+            f"alpha of a quantized Gemm must be a power of two (it is {alpha:g})",
+            origin=gemm.where,
+            hint="Multiply the weights by it before quantizing.",
+        )
+    q, _ = qdq_params(graph, dq)
+    scale = graph.data(dq.inputs[1])
+    assert scale is not None
+    scales = dq.inputs[1] if alpha == 1 else builder.constant(f"{dq.inputs[1]}/scaled", scale * np.float32(alpha))
+    raw = builder.constant(f"{dq.inputs[0]}/transposed", np.ascontiguousarray(data))
+    output = builder.value(f"{name}/transposed", TensorType("float32", data.shape))
+    axis = {} if q.axis is None else {"axis": 1 - q.axis if turn else q.axis}
+    builder.add(Node(DQ, (raw, scales, *dq.inputs[2:]), (output,), attrs(**axis), dq.origin))
+    return output
+
+
+def _bias(builder: Builder, graph: Graph, dq: Node | None, name: str, outputs: int, beta: float) -> str:
+    """beta times the bias, one value an output; float where it was quantized and is no more what it was."""
+    if graph.type(name).shape == (outputs,) and beta == 1:
+        return name
+    data = graph.data(name if dq is None else dq.inputs[0])
+    assert data is not None
+    if dq is not None:
+        q, _ = qdq_params(graph, dq)
+        data = (data.reshape(-1) - q.zero_point).astype(np.float32) * q.scale
+    real = np.broadcast_to(data.reshape(-1) * np.float32(beta), (outputs,)).astype(np.float32)
+    return builder.constant(f"{name}/vector", real)

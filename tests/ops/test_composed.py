@@ -36,6 +36,13 @@ def positive(op: str, *, keepdims: int = 1) -> onnx.ModelProto:
     return net.model()
 
 
+def constant_left() -> onnx.ModelProto:
+    net = Net(opset=20)
+    y = net.node("MatMul", net.constant(rand(4, 6)), net.float_input([2, 6, 5]), name="only")
+    net._output(y, TensorProto.FLOAT)
+    return net.model()
+
+
 def group_normalization(shape: list[int], groups: int) -> onnx.ModelProto:
     """With a layer behind it: onnx infers no shape of this operator."""
     net = Net(opset=21)
@@ -79,6 +86,16 @@ NEAR: dict[str, onnx.ModelProto] = {
     **{op: layer(op, [2, 3, 50]) for op in ("Selu", "Mish", "Softsign")},
     "Celu": layer("Celu", [2, 3, 50], alpha=0.7),
     "Swish": layer("Swish", [2, 3, 50], alpha=0.8, opset=24),
+}
+
+GEMM = {"alpha": 0.3, "beta": 1.7}
+NEAR |= {
+    "Gemm": layer("Gemm", [2, 12], rand(12, 5), rand(5), **GEMM),
+    "Gemm, transposed": layer("Gemm", [12, 2], rand(5, 12), rand(1, 5), transA=1, transB=1, **GEMM),
+    "Gemm, bias of one value": layer("Gemm", [2, 12], rand(12, 5), rand(1), **GEMM),
+    "Gemm, bias a row": layer("Gemm", [2, 12], rand(12, 5), rand(2, 1), **GEMM),
+    "Gemm, of activations": several("Gemm", [2, 12], [12, 5], [2, 5]),
+    "MatMul, constant left": constant_left(),
 }
 
 EXACT: dict[str, onnx.ModelProto] = {

@@ -59,6 +59,36 @@ def test_matmul(bias: bool, axis: int | None, dtype: str, tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("alpha", [0.5, 4.0])
+def test_alpha_and_the_input_transposed(alpha: float, dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    x = net.input((14, 3))
+    weights, scales = net.weights((14, 6), axis=1)
+    bias = net.bias(net.rng.integers(-9000, 9000, 6).astype(np.int32), scales * x.scale * np.float32(alpha))
+    net.output(net.op("Gemm", x, weights, bias, scale=0.35 * alpha, alpha=alpha, transA=1))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("transposed", [0, 1])
+def test_gemm_of_two_activations(transposed: int, dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    a, b = net.input((3, 14)), net.input((5, 14) if transposed else (14, 5), 0.03, 6, "b")
+    net.output(net.op("Gemm", a, b, scale=0.2, zero_point=4, transB=transposed))
+    assert "mcugen_matmul_s8" in kernels(exact(net.model(), tmp_path))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_scaled_bias_is_the_integer_form(dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    x = net.input((2, 14))
+    weights, scales = net.weights((6, 14))
+    bias = net.bias(net.rng.integers(-9000, 9000, 6).astype(np.int32), scales * x.scale)
+    net.output(net.op("Gemm", x, weights, bias, scale=0.4, beta=0.3, transB=1))
+    exact_integer_form(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 def test_matmul_of_higher_rank(dtype: str, tmp_path: Path) -> None:
     net = Net(dtype)
     net.output(matmul(net, net.input((2, 3, 4, 12)), 12, 5, bias=False))

@@ -55,12 +55,22 @@ def test_an_add_of_something_else_stays() -> None:
     assert ops(graph) == ["Gemm", "Add"]
 
 
-@pytest.mark.parametrize("attribute, message", [("alpha = 2.0", "alpha must be 1"), ("transA = 1", "transA")])
-def test_forms_that_are_refused(attribute: str, message: str) -> None:
-    graph = graph_of(f"""
-        g (float[2,2] x) => (float[2,2] y) <float[2,2] w = {{1.0, 2.0, 3.0, 4.0}}> {{
-            y = Gemm<{attribute}>(x, w)
-        }}""")
-    with pytest.raises(UserError, match=message) as caught:
+def test_an_alpha_that_is_no_power_of_two_is_refused() -> None:
+    graph = graph_of("""
+        g (float[2,2] x) => (float[2,2] y) <int8[2,2] w = {1, 2, 3, 4}, float s = {0.5}, int8 z = {0}> {
+            weights = DequantizeLinear(w, s, z)
+            y = Gemm<alpha = 3.0>(x, weights)
+        }""")
+    with pytest.raises(UserError, match="power of two") as caught:
         gemm_form(graph)
     assert caught.value.origin
+
+
+def test_two_activations_become_a_product() -> None:
+    graph = gemm_form(
+        graph_of("""
+        g (float[2,3] a, float[4,2] b, float[3,1] c) => (float[3,4] y) {
+            y = Gemm<alpha = 0.5, transA = 1, transB = 1>(a, b, c)
+        }""")
+    )
+    assert ops(graph) == ["Transpose", "Transpose", "MatMul", "Mul", "Add"]
