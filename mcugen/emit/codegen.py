@@ -25,7 +25,7 @@ from .sources import has_header, header_of
 _CTYPES = {
     "int8": "int8_t",
     "uint8": "uint8_t",
-    "bool": "uint8_t",
+    "bool": "int8_t",  # 0 or 1; what moves int8 moves it too
     "int16": "int16_t",
     "uint16": "uint16_t",
     "int32": "int32_t",
@@ -559,5 +559,5 @@ def _lines(data: np.ndarray, shift: np.ndarray | None = None, shared: int | None
     elif data.dtype == np.float32:
         words, width = [float_literal(x) for x in flat], 8
     else:
-        words, width = [int_literal(x) for x in flat.tolist()], 24 if data.dtype.itemsize == 1 else 10
+        words, width = [int_literal(int(x)) for x in flat.tolist()], 24 if data.dtype.itemsize == 1 else 10
     return [", ".join(words[i : i + width]) + "," for i in range(0, len(words), width)]

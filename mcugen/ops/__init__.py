@@ -11,8 +11,11 @@ from .conv_transpose import CONV_TRANSPOSE
 from .dynamic_layer import DYNAMIC_CONV, DYNAMIC_FULLY_CONNECTED
 from .dynamic_quantize import DYNAMIC_QUANTIZE
 from .elementwise import ADD, MUL
+from .float_along_axis import FLOAT_CUM_SUM, FLOAT_TOP_K
 from .float_batch_norm import FLOAT_BATCH_NORM
+from .float_cast import FLOAT_CAST
 from .float_clip import FLOAT_CLIP
+from .float_compare import FLOAT_COMPARE
 from .float_conv import FLOAT_CONV, FLOAT_FULLY_CONNECTED
 from .float_elementwise import FLOAT_BINARY
 from .float_lp_normalize import FLOAT_LP_NORMALIZE
@@ -34,6 +37,7 @@ from .reduce import ARG_MAX, ARG_MIN, REDUCE_MAX, REDUCE_MEAN, REDUCE_MIN, REDUC
 from .softmax import SOFTMAX
 from .take import TAKE
 from .unary import CHANNEL_LUT, LUT
+from .where import FLOAT_WHERE, WHERE
 
 OPS: dict[str, OpDef] = {
     op.name: op
@@ -63,6 +67,7 @@ OPS: dict[str, OpDef] = {
         CONCAT,
         PAD,
         TAKE,
+        WHERE,
         TRANSPOSE,
         RESHAPE,
         COPY_OF,
@@ -75,6 +80,9 @@ OPS: dict[str, OpDef] = {
         DYNAMIC_CONV,
         DYNAMIC_FULLY_CONNECTED,
         FLOAT_BINARY,
+        FLOAT_COMPARE,
+        FLOAT_WHERE,
+        FLOAT_CAST,
         FLOAT_CLIP,
         FLOAT_CONV,
         FLOAT_FULLY_CONNECTED,
@@ -88,6 +96,8 @@ OPS: dict[str, OpDef] = {
         FLOAT_LP_NORMALIZE,
         FLOAT_BATCH_NORM,
         FLOAT_REDUCE,
+        FLOAT_TOP_K,
+        FLOAT_CUM_SUM,
         FLOAT_RESIZE,
         FLOAT_RNN,
         DYNAMIC_LSTM,

@@ -278,6 +278,7 @@ class OpDef:
     exactness  for the support table; each Step states its own
     in_float   ORT runs it in float, element by element, and so an activation behind it changes nothing
     bits       the widths of the quantized activations it takes
+    makes      dtypes of the output that from_float is asked for
     """
 
     name: str
@@ -292,6 +293,7 @@ class OpDef:
     limits: tuple[Limit, ...] = field(default=())
     in_float: bool = False
     bits: tuple[int, ...] = (8,)
+    makes: tuple[str, ...] = ("float32",)
     about: str = ""
 
 

@@ -6,14 +6,15 @@ x to the power of 2 is x * x, as in ORT; other powers are within TOLERANCE.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node
 from ..step import FLOAT, PROVED, Array, Buffer, Step, Struct
-from .base import Canonical, Fitter, FloatUnit, Lowering, OpDef
+from .base import Canonical, FloatUnit, Lowering, OpDef
+from .broadcast import equal_ranks
 
 _OPERATORS = ("Add", "Sum", "Sub", "Mul", "Div", "Min", "Max", "PRelu", "Pow")
 TOLERANCE = 1e-6  # of Pow
@@ -35,32 +36,20 @@ def _from_float(unit: FloatUnit) -> Node:
     return unit.make("float_binary", (unit.name(0), unit.name(1)), operator=unit.node.op)
 
 
-def _fit(fit: Fitter, node: Node) -> bool:
-    """Give the smaller operand its missing dimensions."""
-    rank = len(fit.type(node.output).shape)
-    shapes = [fit.type(name).shape for name in node.inputs]
-    if all(len(shape) == rank for shape in shapes):
-        return False
-    inputs = [
-        fit.view(name, (*(1,) * (rank - len(shape)), *shape)) for name, shape in zip(node.inputs, shapes, strict=True)
-    ]
-    fit.add(replace(node, inputs=tuple(inputs)))
-    return True
-
-
 def _canonical(c: Canonical, node: Node) -> None:
     a, b = (c.tensor(name) for name in node.inputs)
     c.bounded(node, c.add(node.attrs["operator"], [a, b], f"{node.output}/real"))
 
 
-def loops(a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(turns, step in a, step in b) of each loop over the output, the outermost first; neighbours merged.
+def loops(*shapes: Sequence[int]) -> list[tuple[int, ...]]:
+    """(turns, step in the first operand, in the second, ...) of each loop over the output, the outermost first;
+    neighbours merged.
 
-    a, b: shapes of one rank, each dimension equal or 1.
+    shapes: of one rank, each dimension equal or 1.
     """
-    found: list[tuple[int, int, int]] = []
-    strides = [1, 1]
-    for sizes in zip(reversed(a), reversed(b), strict=True):
+    found: list[tuple[int, ...]] = []
+    strides = [1] * len(shapes)
+    for sizes in zip(*map(reversed, shapes), strict=True):
         turns = max(sizes)
         if turns == 1:
             continue
@@ -68,21 +57,31 @@ def loops(a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int, int]]:
         strides = [stride * size for stride, size in zip(strides, sizes, strict=True)]
         inner = found[-1] if found else None
         if inner and all(step == inner[0] * before for step, before in zip(steps, inner[1:], strict=True)):
-            found[-1] = (inner[0] * turns, inner[1], inner[2])
+            found[-1] = (inner[0] * turns, *inner[1:])
         else:
-            found.append((turns, steps[0], steps[1]))
+            found.append((turns, *steps))
     return found[::-1]
+
+
+def walk(lowering: Lowering, node: Node) -> dict[str, Any]:
+    """The fields `axes` and `rank` of a kernel that walks over the operands a, b (and c) of `node`."""
+    found = loops(*(lowering.type(name).shape for name in node.inputs))
+    axes = tuple(
+        {"count": turns} | {f"{operand}_step": step for operand, step in zip("abc", steps, strict=False)}
+        for turns, *steps in found
+    )
+    return ({"axes": Array(axes)} if axes else {}) | {"rank": len(axes)}
+
+
+def activations(lowering: Lowering, node: Node) -> tuple[str, ...]:
+    """The operands that are no constants."""
+    return tuple(dict.fromkeys(name for name in node.inputs if lowering.graph.data(name) is None))
 
 
 def _lower(lowering: Lowering, node: Node) -> Step:
     a, b = node.inputs
     low, high = node.attrs["clamp"]
-    axes = tuple(
-        {"count": turns, "a_step": a_step, "b_step": b_step}
-        for turns, a_step, b_step in loops(lowering.type(a).shape, lowering.type(b).shape)
-    )
-    shape = {"axes": Array(axes)} if axes else {}
-    fields = shape | {"rank": len(axes), "low": np.float32(low), "high": np.float32(high)}
+    fields = walk(lowering, node) | {"low": np.float32(low), "high": np.float32(high)}
     size, operator = lowering.type(node.output).count, node.attrs["operator"]
     return Step(
         name=lowering.name,
@@ -93,7 +92,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
             ("b", Buffer(b)),
             ("output", Buffer(node.output)),
         ),
-        inputs=tuple(name for name in (a, b) if lowering.graph.data(name) is None),
+        inputs=activations(lowering, node),
         outputs=(node.output,),
         exactness=FLOAT if operator == "Pow" else PROVED,
         tolerance=TOLERANCE if operator == "Pow" else 0.0,
@@ -102,10 +101,9 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     )
 
 
-def _loops(graph: Graph, node: Node) -> str | None:
+def few_loops(graph: Graph, node: Node) -> str | None:
     """At most 4 loops can be walked. Reshape the operands to fewer dimensions before export."""
-    a, b = (graph.type(name).shape for name in node.inputs)
-    count = len(loops(a, b))
+    count = len(loops(*(graph.type(name).shape for name in node.inputs)))
     return None if count <= MAX_AXES else f"{count} here"
 
 
@@ -115,9 +113,9 @@ FLOAT_BINARY = OpDef(
     from_float=_from_float,
     canonical=_canonical,
     lower=_lower,
-    fit=_fit,
+    fit=equal_ranks,
     layout="elementwise",
     exactness=PROVED,
-    limits=(_loops,),
+    limits=(few_loops,),
     about=f"float32, with broadcasting; Pow within {TOLERANCE:g} of the largest result",
 )

@@ -74,7 +74,7 @@ def _lower_transpose(lowering: Lowering, node: Node) -> Step:
         return _interleave(lowering, node)
     sizes, perm = collapse(lowering.type(x).shape, node.attrs["perm"])
     rank = len(sizes)
-    if rank > 4 or lowering.type(x).dtype != "int8":  # what arm_transpose_s8 takes
+    if rank > 4 or lowering.type(x).dtype not in ("int8", "bool"):  # what arm_transpose_s8 takes
         return take_step(lowering, node, _loops(sizes, perm), 0)
     full = (*sizes, *(1,) * (4 - rank))
     order = (*perm, *range(rank, 4))

@@ -43,11 +43,13 @@ class _Parts:
     def number(self, value: float) -> str:
         return self.constant(np.array(value, np.float32))
 
-    def add(self, op: str, *inputs: str, shape: Sequence[int] | None = None, **attributes: object) -> str:
-        """The float32 result of a new node; without a shape, that of its broadcast inputs."""
+    def add(
+        self, op: str, *inputs: str, shape: Sequence[int] | None = None, dtype: str = "float32", **attributes: object
+    ) -> str:
+        """The result of a new node; without a shape, that of its broadcast inputs."""
         if shape is None:
             shape = np.broadcast_shapes(*(self.shape(name) for name in inputs))
-        output = self.builder.value(f"{self.node.output}/{op}", TensorType("float32", tuple(shape)))
+        output = self.builder.value(f"{self.node.output}/{op}", TensorType(dtype, tuple(shape)))
         self.builder.add(Node(op, inputs, (output,), attrs(**attributes), self.node.origin))
         return output
 
@@ -136,6 +138,44 @@ def _mean(parts: _Parts) -> bool:
     return parts.finish(parts.add("Mul", total, parts.number(1 / len(parts.node.inputs))))
 
 
+def _cast(parts: _Parts) -> bool:
+    """To the type it has."""
+    types = [parts.builder.values[name].type.dtype for name in (parts.node.inputs[0], parts.node.output)]
+    return types[0] == types[1] and parts.finish(parts.node.inputs[0])
+
+
+def _trilu(parts: _Parts) -> bool:
+    """A choice between x and 0 by a constant."""
+    x, shape = parts.node.inputs[0], parts.shape(parts.node.inputs[0])
+    offset = parts.builder.values[parts.node.inputs[1]].data if len(parts.node.inputs) > 1 else np.array(0)
+    if offset is None or parts.builder.values[x].type.dtype != "float32":
+        return False
+    kept = (np.triu if parts.node.attrs.get("upper", 1) else np.tril)(np.ones(shape[-2:], bool), int(offset.item()))
+    return parts.finish(parts.add("Where", parts.constant(kept), x, parts.number(0)))
+
+
+# Logic: choices between one operand and a constant, or the other operand
+
+
+def _choose(parts: _Parts, condition: str, yes: str, no: str) -> str:
+    return parts.add("Where", condition, yes, no, dtype="bool")
+
+
+def _not(parts: _Parts, name: str) -> str:
+    no, yes = (parts.constant(np.array(value)) for value in (False, True))
+    return _choose(parts, name, no, yes)
+
+
+def _logic(parts: _Parts) -> bool:
+    op, (a, *others) = parts.node.op, parts.node.inputs
+    if op == "Not":
+        return parts.finish(_not(parts, a))
+    (b,) = others
+    yes = {"And": lambda: b, "Or": lambda: parts.constant(np.array(True)), "Xor": lambda: _not(parts, b)}[op]()
+    no = parts.constant(np.array(False)) if op == "And" else b
+    return parts.finish(_choose(parts, a, yes, no))
+
+
 # Normalizations
 
 
@@ -218,6 +258,12 @@ _FORMS: dict[str, Callable[[_Parts], bool]] = {
     "Mean": _mean,
     "Max": _choice,
     "Min": _choice,
+    "And": _logic,
+    "Or": _logic,
+    "Xor": _logic,
+    "Not": _logic,
+    "Cast": _cast,
+    "Trilu": _trilu,
     "MeanVarianceNormalization": _mean_variance_normalization,
     "LayerNormalization": _layer_normalization,
     "RMSNormalization": _rms_normalization,

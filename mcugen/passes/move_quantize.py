@@ -15,13 +15,9 @@ import numpy as np
 from ..ir import Graph, Node, Quant, TensorType, attrs
 from .rewrite import DQ, Builder, Q, qdq_params, rebuild, rename
 
+VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
 COPIES = (
-    "Reshape",
-    "Flatten",
-    "Squeeze",
-    "Unsqueeze",
-    "Identity",
-    "Dropout",
+    *VIEWS,
     "Transpose",
     "Take",
     "MaxPool",
@@ -29,6 +25,7 @@ COPIES = (
     "ReduceMin",
     "Concat",
     "Pad",
+    "Where",
 )
 
 
@@ -43,9 +40,10 @@ def move_quantize(graph: Graph) -> Graph:
             return graph
 
 
-def _moved(node: Node) -> tuple[str, ...]:
+def moved_slots(node: Node) -> range:
     """The inputs whose values a copying operator moves."""
-    return node.inputs if node.op == "Concat" else node.inputs[:1]
+    first = 1 if node.op == "Where" else 0
+    return range(first, len(node.inputs) if node.op in ("Concat", "Where") else 1)
 
 
 def _is_copy(node: Node | None) -> bool:
@@ -102,7 +100,8 @@ def _raise_quantize(graph: Graph) -> Graph:
         if node is not target:
             return False
         inputs = list(copy.inputs)
-        for slot, name in enumerate(_moved(copy)):
+        for slot in moved_slots(copy):
+            name = copy.inputs[slot]
             data = graph.data(name)
             if data is not None:
                 inputs[slot] = builder.constant(f"{name}/quantized", quantize(data, q, dtype))
@@ -119,7 +118,7 @@ def _lower_dequantize(graph: Graph) -> Graph:
     producers = graph.producers()
 
     def same_dequantize(node: Node) -> Node | None:
-        found = [producers.get(name) for name in _moved(node)]
+        found = [producers.get(node.inputs[slot]) for slot in moved_slots(node)]
         if not all(f is not None and f.op == DQ and graph.data(f.inputs[0]) is None for f in found):
             return None
         kept = [f for f in found if f is not None]
@@ -139,8 +138,8 @@ def _lower_dequantize(graph: Graph) -> Graph:
         if node is not target:
             return False
         inputs = list(target.inputs)
-        for slot, name in enumerate(_moved(target)):
-            inputs[slot] = producers[name].inputs[0]
+        for slot in moved_slots(target):
+            inputs[slot] = producers[target.inputs[slot]].inputs[0]
         integer = builder.value(f"{target.output}/integer", TensorType(dtype, graph.type(target.output).shape))
         builder.add(
             Node(target.op, _padded(builder, target, inputs, q, dtype), (integer,), target.attrs, target.origin)

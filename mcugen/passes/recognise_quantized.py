@@ -18,12 +18,13 @@ from ..ops import FLOATS, OPS, RECOGNISED, RECOGNISED_16
 from ..ops.base import FloatUnit, OpDef, Unit
 from ..ops.pool import max_pool_attrs
 from ..ops.reduce import axes_of
-from .move_quantize import COPIES
+from .move_quantize import COPIES, VIEWS, moved_slots
 from .rewrite import DQ, Builder, Q, qdq_params
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
 _WIDE = ("int16", "uint16")
 _NARROW = ("int4", "uint4")
+_ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat")  # they move bytes
 
 
 def recognise_quantized(graph: Graph) -> Graph:
@@ -80,10 +81,10 @@ def _annotations(graph: Graph) -> dict[str, Quant]:
         if value.data is None and value.type.quant is not None:  # noted by an earlier pass
             found.setdefault(name, value.type.quant)
     moved = [
-        (node, name)
+        (node, node.inputs[slot])
         for node in graph.nodes
         if node.op in COPIES and graph.type(node.output).dtype in _INTEGERS
-        for name in (node.inputs if node.op == "Concat" else node.inputs[:1])
+        for slot in moved_slots(node)
     ]
     # Down the copies, then up, until nothing new is learnt.
     learnt = True
@@ -115,10 +116,11 @@ def _dequantized(builder: Builder, graph: Graph, node: Node) -> None:
 
 
 def _real(graph: Graph, node: Node) -> Node:
-    make = FLOATS[node.op].from_float
+    definition = FLOATS[node.op]
+    make = definition.from_float
     assert make is not None
     dtype = graph.type(node.output).dtype
-    if dtype != "float32":
+    if dtype not in definition.makes:
         raise UserError(
             f"{node.op} on {dtype} numbers is not supported",
             origin=node.where,
@@ -285,7 +287,16 @@ def _wide_bias(builder: Builder, operator: Node, names: list[str], is_float: boo
 
 def _copy(graph: Graph, node: Node) -> Node:
     """Operators that move 8-bit values, or choose among them."""
-    shape = graph.type(node.inputs[0]).shape
+    shape, dtype = graph.type(node.inputs[0]).shape, graph.type(node.output).dtype
+    others = ("bool",) if node.op == "Where" else _WIDE
+    if node.op not in _ANY_WIDTH and dtype not in ("int8", "uint8", "float32", *others):
+        raise UserError(
+            f"{node.op} of {dtype} numbers is not supported",
+            origin=node.where,
+            hint="Do it behind the model.",
+        )
+    if node.op == "Where":
+        return Node("where", node.inputs, node.outputs, attrs(), node.origin)
     if node.op == "Transpose":
         perm = tuple(node.attrs.get("perm", reversed(range(len(shape)))))
         return Node("transpose", node.inputs[:1], node.outputs, attrs(perm=perm), node.origin)

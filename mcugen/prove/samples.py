@@ -56,6 +56,8 @@ def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
         if dtype == np.float32:
             low, high = _real_range(compiled, port)
             feeds[port.name] = chance.uniform(low, high, shape).astype(np.float32)
+        elif dtype == np.bool_:
+            feeds[port.name] = chance.integers(0, 1, shape, np.int8, endpoint=True).astype(dtype)
         else:
             info = np.iinfo(dtype)
             feeds[port.name] = chance.integers(info.min, info.max, shape, dtype, endpoint=True)

@@ -280,6 +280,22 @@ typedef struct {
 /* [rows, depth] x [depth, columns] for each matrix of the batch. */
 void mcugen_matmul_s8(const mcugen_matmul_params *params, const int8_t *a, const int8_t *b, int8_t *output);
 
+#define MCUGEN_WHERE_AXES 4
+
+typedef struct {
+    int32_t count, a_step, b_step, c_step;
+} mcugen_where_axis;
+
+/* `rank` loops over the output, the outermost first; a is the condition. */
+typedef struct {
+    mcugen_where_axis axes[MCUGEN_WHERE_AXES];
+    int32_t rank;
+} mcugen_where_params;
+
+/* output = condition != 0 ? b : c; output may be an operand of its own size. */
+void mcugen_where_s8(const mcugen_where_params *params, const int8_t *condition, const int8_t *b, const int8_t *c,
+                     int8_t *output);
+
 #ifdef __cplusplus
 }
 #endif

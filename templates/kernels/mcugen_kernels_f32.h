@@ -71,6 +71,38 @@ void mcugen_f32_max(const mcugen_f32_binary_params *params, const float *a, cons
 void mcugen_f32_prelu(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 void mcugen_f32_pow(const mcugen_f32_binary_params *params, const float *a, const float *b, float *output);
 
+/* output = 1 where the comparison holds, else 0; NaN equals nothing. low and high are not read. */
+void mcugen_f32_equal(const mcugen_f32_binary_params *params, const float *a, const float *b, int8_t *output);
+void mcugen_f32_greater(const mcugen_f32_binary_params *params, const float *a, const float *b, int8_t *output);
+void mcugen_f32_greaterorequal(const mcugen_f32_binary_params *params, const float *a, const float *b, int8_t *output);
+
+/* mcugen_where_s8 on floats. */
+void mcugen_f32_where(const mcugen_where_params *params, const int8_t *condition, const float *b, const float *c,
+                      float *output);
+
+void mcugen_f32_from_bool(const int8_t *input, float *output, int32_t count);
+void mcugen_f32_from_int32(const int32_t *input, float *output, int32_t count);
+void mcugen_f32_from_int64(const int64_t *input, float *output, int32_t count);
+
+/* 0 for both zeros, else 1. */
+void mcugen_f32_to_bool(const float *input, int8_t *output, int32_t count);
+
+typedef struct {
+    int32_t outer, size, inner, k, smallest;
+} mcugen_f32_top_k_params;
+
+/* The k largest (smallest) along the middle of [outer, size, inner], in order, and where they stand; of equal ones
+ * the first. */
+void mcugen_f32_top_k(const mcugen_f32_top_k_params *params, const float *input, float *values, int64_t *positions);
+
+typedef struct {
+    int32_t outer, size, inner, exclusive, reverse;
+} mcugen_f32_cum_sum_params;
+
+/* Sums up to each element along the middle of [outer, size, inner]; exclusive: without it; reverse: from the end.
+ * output may be input. */
+void mcugen_f32_cum_sum(const mcugen_f32_cum_sum_params *params, const float *input, float *output);
+
 /* output = input, bounded; output may be input. */
 void mcugen_f32_clip(const float *input, float *output, int32_t count, float low, float high);
 

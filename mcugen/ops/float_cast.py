@@ -1,0 +1,60 @@
+"""Cast at run time: from bool, int32 and int64 to float32, and from float32 to bool."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnx
+
+from ..errors import UserError
+from ..ir import Node, attrs
+from ..step import PROVED, Buffer, Step
+from .base import Canonical, FloatUnit, Lowering, OpDef
+
+_KERNELS = {
+    ("bool", "float32"): "mcugen_f32_from_bool",
+    ("int32", "float32"): "mcugen_f32_from_int32",
+    ("int64", "float32"): "mcugen_f32_from_int64",
+    ("float32", "bool"): "mcugen_f32_to_bool",
+}
+
+
+def _from_float(unit: FloatUnit) -> Node:
+    before, after = unit.type(0).dtype, unit.graph.type(unit.node.output).dtype
+    if (before, after) not in _KERNELS:
+        raise UserError(
+            f"Cast from {before} to {after} at run time is not supported",
+            origin=unit.node.where,
+            hint="Cast between bool, int32 or int64 and float32, or outside the model.",
+        )
+    return Node("float_cast", unit.node.inputs[:1], unit.node.outputs, attrs(), unit.node.origin)
+
+
+def _canonical(c: Canonical, node: Node) -> None:
+    to = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(c.graph.type(node.output).dtype))
+    c.add("Cast", [c.tensor(node.inputs[0])], node.output, to=to)
+
+
+def _lower(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    return Step(
+        name=lowering.name,
+        kernel=_KERNELS[lowering.type(x).dtype, lowering.type(node.output).dtype],
+        args=(("input", Buffer(x)), ("output", Buffer(node.output)), ("count", lowering.type(x).count)),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=PROVED,
+        origin=node.origin,
+    )
+
+
+FLOAT_CAST = OpDef(
+    name="float_cast",
+    onnx=("Cast",),
+    from_float=_from_float,
+    canonical=_canonical,
+    lower=_lower,
+    layout="elementwise",
+    exactness=PROVED,
+    makes=("float32", "bool", "int32", "int64", "int8", "uint8"),
+    about="from bool, int32, int64 to float32, from float32 to bool",
+)
