@@ -125,7 +125,8 @@ def test_views_cost_nothing(op: str, dtype: str, tmp_path: Path) -> None:
     operands = {"Reshape": (3, -1), "Squeeze": (0,), "Unsqueeze": (1,)}.get(op)
     x = net.copy(op, x, *([net.shape(*operands)] if operands else []))
     net.output(net.op("Abs", x, scale=0.05, zero_point=-100))
-    assert kernels(exact(net.model(), tmp_path)) == ["mcugen_lut_s8"] * 2
+    tables = 1 if op == "Identity" else 2  # which is element-wise too, so that the tables meet
+    assert kernels(exact(net.model(), tmp_path)) == ["mcugen_lut_s8"] * tables
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
