@@ -16,6 +16,7 @@ from .schedule import schedule
 
 _TURNS = (2, 4, 8, 16, 32, 64)
 _SHARES = (1, 2, 4, 8, 16, 32)  # rows of an input that come in before layers run
+_WORK = 40_000  # steps placed in search of bands: half a minute; large networks have more choices than that
 _CALL = 60  # instructions of one more call, and of its loops' beginnings
 
 
@@ -135,8 +136,14 @@ def _leaner(
 def _groups(graph: Graph, steps: Sequence[Step], ram: int, groups: tuple[Group, ...] = ()) -> tuple[Group, ...]:
     """One group more after the other, around the step that needs most, until the plan fits or nothing helps."""
     best = _measure(graph, steps, groups)
+    work = 0
     while best.arena > ram:
-        tried = [(_measure(graph, steps, option), option) for option in _options(graph, steps, groups, best.peak)]
+        tried = []
+        for option in _options(graph, steps, groups, best.peak):
+            if work > _WORK:
+                break
+            tried.append((_measure(graph, steps, option), option))
+            work += tried[-1][0].steps
         if not tried:
             break
         fitting = [item for item in tried if item[0].arena <= ram]
@@ -154,6 +161,7 @@ def _groups(graph: Graph, steps: Sequence[Step], ram: int, groups: tuple[Group, 
 @dataclass(frozen=True)
 class _Measure:
     arena: int
+    steps: int  # how many there are
     cost: int  # instructions, roughly, beyond those of the whole steps
     peak: int  # which of the whole steps needs most
 
@@ -162,11 +170,11 @@ def _measure(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...]) -> 
     banded = band(graph, steps, groups, unlowered)
     plan = allocate(banded.graph, banded.steps, banded.places, quick=True)
     cost = banded.moved_bytes + _CALL * (len(banded.steps) - len(steps))
-    return _Measure(plan.arena_bytes, cost, banded.origin[plan.peak_step])
+    return _Measure(plan.arena_bytes, len(banded.steps), cost, banded.origin[plan.peak_step])
 
 
 def _options(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...], peak: int) -> Iterator[tuple[Group, ...]]:
-    """The groups, and one more that contains the step `peak` and replaces those it meets."""
+    """The groups, and one more that contains the step `peak` and replaces those it meets; the shortest first."""
     nodes = graph.producers()
     possible = [divisible(graph, nodes.get(step.outputs[0]), step) for step in steps]
     ends = [may or closing(graph, nodes.get(step.outputs[0]), step) for may, step in zip(possible, steps, strict=True)]
@@ -177,13 +185,11 @@ def _options(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...], pea
         low -= 1
     while high + 1 < len(steps) and possible[high] and ends[high + 1]:
         high += 1
-    for first in range(low, peak + 1):
-        for last in range(peak, high + 1):
-            if not possible[first]:
-                continue
-            height = rows(graph, nodes, steps[last])
-            rest = tuple(g for g in groups if g.last < first or last < g.first)
-            if any(g.fed and g not in rest for g in groups):
-                continue  # the input comes in as it does
-            for turns in sorted({*(t for t in _TURNS if t < height), height} - {1}):
-                yield (*rest, Group(first, last, turns))
+    spans = [(first, last) for first in range(low, peak + 1) for last in range(peak, high + 1) if possible[first]]
+    for first, last in sorted(spans, key=lambda span: span[1] - span[0]):
+        height = rows(graph, nodes, steps[last])
+        rest = tuple(g for g in groups if g.last < first or last < g.first)
+        if any(g.fed and g not in rest for g in groups):
+            continue  # the input comes in as it does
+        for turns in sorted({*(t for t in _TURNS if t < height), height} - {1}):
+            yield (*rest, Group(first, last, turns))

@@ -13,6 +13,7 @@ from small_models import Net, Tensor
 from mcugen.emit.artefact import Compiled
 from mcugen.emit.codegen import c_sources
 from mcugen.errors import CheckFailed
+from mcugen.plan import choose
 from mcugen.project import check_budgets
 from mcugen.step import SUM
 
@@ -145,3 +146,11 @@ def test_bands_of_one_shape_share_a_function_and_all_share_their_tables(tmp_path
     assert text.count("static int step_") < len(banded.steps)
     tables = {name for name in c_sources(whole)["small_weights.c"].splitlines() if name.startswith("const")}
     assert tables == {name for name in c_sources(banded)["small_weights.c"].splitlines() if name.startswith("const")}
+
+
+def test_a_search_cut_short_keeps_the_best_it_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large networks have more choices of bands than can be tried."""
+    whole, searched = smallest(random_chain(4), tmp_path)
+    monkeypatch.setattr(choose, "_WORK", 0)
+    _, first = smallest(random_chain(4), tmp_path)
+    assert searched.plan.arena_bytes < first.plan.arena_bytes < whole.plan.arena_bytes
