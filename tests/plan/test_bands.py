@@ -12,6 +12,7 @@ from small_models import Net, Tensor
 
 from mcugen.emit.artefact import Compiled
 from mcugen.emit.codegen import c_sources
+from mcugen.emit.report import report
 from mcugen.errors import CheckFailed
 from mcugen.plan import choose
 from mcugen.project import check_budgets
@@ -126,14 +127,14 @@ def test_bands_only_where_the_budget_asks_for_them(tmp_path: Path) -> None:
 def test_a_budget_that_cannot_be_kept_names_the_peak(tmp_path: Path) -> None:
     compiled = compile_model(residual().model(), tmp_path, ram=100)
     with pytest.raises(CheckFailed, match=r"allows 100: .* too many\. The peak is at step"):
-        check_budgets(compiled, {"const_bytes": 0, "code_bytes": None}, 100, None)
+        check_budgets(compiled, report(compiled), 100, None)
 
 
 def test_a_broken_budget_is_explained_in_the_words_of_the_steps(tmp_path: Path) -> None:
     """Not by tensors, whose names the exporter made up, or the windows of bands."""
     compiled = compile_model(residual().model(), tmp_path, ram=100)
     with pytest.raises(CheckFailed) as caught:
-        check_budgets(compiled, {"const_bytes": 0, "code_bytes": None}, 100, None)
+        check_budgets(compiled, report(compiled), 100, None)
     held = str(caught.value).split(": ")[-1].rstrip(".").split(", ")
     known = {"input", "output", *(step.name for step in compiled.steps)}
     names = [re.sub(r" \d{1,3}(,\d{3})*$", "", item).removeprefix("scratch of ") for item in held]
