@@ -19,6 +19,7 @@ from .. import __version__, resources
 from ..ir import TensorType
 from ..step import FEED, MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port
+from .loops import Call, loops
 from .memory import ram_section, stage, table_section, usage
 from .sources import has_header, header_of
 
@@ -175,6 +176,7 @@ class _Context:
         self.tables: dict[str, dict[str, Any]] = {}
         self.current: Step | None = None  # whose tables are named
         self.repeated = Counter(step.name for step in compiled.steps)
+        self.varied = _varied(compiled.steps)
 
     def view(self) -> dict[str, Any]:
         compiled = self.compiled
@@ -205,6 +207,7 @@ class _Context:
             "feed": self._feed(steps, ports),
             "functions": functions,
             "steps": steps,
+            "loops": _loops(steps) if compiled.feed is None else [],
             "ports": ports,
             "callers": callers,
             "parameters": ", ".join([f"{compiled.name}_arena_t *arena", *(port["parameter"] for port in callers)]),
@@ -382,6 +385,7 @@ class _Context:
         name = step.name
         graph, plan = self.compiled.graph, self.compiled.plan
         places: dict[str, int] = {}  # parameter -> arena offset, where several steps share one function
+        rows = {key: value for key, value in _rows(step).items() if key in self.varied[_shape(step)]}
         for role, arg in step.args:
             if isinstance(arg, Buffer):
                 const = "" if arg.value in step.outputs else "const "
@@ -402,8 +406,12 @@ class _Context:
                 for key, value in arg.fields.items():
                     if isinstance(value, tuple):
                         structs.append(f"static const uint32_t {key}[{len(value)}] = {{{', '.join(map(str, value))}}};")
-                fields = [f".{key} = {self._field(key, value, name, step)}" for key, value in arg.fields.items()]
-                structs.append(_declaration(f"static const {arg.ctype} {role}", fields))
+                fields = [
+                    f".{key} = {self._field(key, value, name, step, f'{role}_{key}', rows)}"
+                    for key, value in arg.fields.items()
+                ]
+                static = "" if any(key.startswith(f"{role}_") for key in rows) else "static "
+                structs.append(_declaration(f"{static}const {arg.ctype} {role}", fields))
                 arguments.append(f"&{role}")
             elif isinstance(arg, Scratch):
                 slot = plan.scratch.get(index)
@@ -427,7 +435,7 @@ class _Context:
             elif arg is None:
                 arguments.append("NULL")
             else:
-                arguments.append(int_literal(arg))
+                arguments.append(role if role in rows else int_literal(arg))
         output = step.outputs[0]
         inputs = ", ".join(describe(graph.type(value)) for value in step.inputs)
         return {
@@ -440,18 +448,27 @@ class _Context:
             "call": _call(step.kernel, arguments, step.returns_status),
             "returns_status": step.returns_status,
             "places": places,
+            "rows": rows,
             "bases": sorted(bases.values(), key=lambda base: base.name),
             "output": f"{self._base(output).argument} + {plan.addresses[output]}",
+            "output_base": self._base(output).argument,
+            "output_at": plan.addresses[output],
             "output_bytes": graph.type(output).bytes,
         }
 
-    def _field(self, key: str, value: Field, step: str, owner: Step) -> str:
+    def _field(
+        self, key: str, value: Field, step: str, owner: Step, path: str = "", rows: Mapping[str, int] | None = None
+    ) -> str:
+        """`value` in C; the parameter `path` where it is one of `rows`."""
+        if rows is not None and path in rows:
+            return path
         if isinstance(value, Table):
             return f"MCUGEN_MUTABLE({self._table(value, step, owner.origin)})"
         if isinstance(value, Requant):
             return f"MCUGEN_MULTIPLIER({value.multiplier}, {value.shift})"
         if isinstance(value, Mapping):
-            return "{" + ", ".join(f".{k} = {self._field(k, v, step, owner)}" for k, v in value.items()) + "}"
+            inner = (f".{k} = {self._field(k, v, step, owner, f'{path}_{k}', rows)}" for k, v in value.items())
+            return "{" + ", ".join(inner) + "}"
         if isinstance(value, Array):
             return "{" + ", ".join(self._field(key, item, step, owner) for item in value.items) + "}"
         if isinstance(value, tuple):
@@ -504,8 +521,47 @@ def _same(a: Table, b: Table) -> bool:
     return bool(same_type and shifts and np.array_equal(a.data, b.data))
 
 
+_ROWS = frozenset(("h", "count", "pixels", "first"))
+"""Fields and arguments in which the bands of one step may differ: they become parameters of the function they share."""
+
+
+def _rows(step: Step) -> dict[str, int]:
+    """Parameter name -> value, for all of these."""
+    found: dict[str, int] = {}
+
+    def look(path: str, key: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for inner, item in value.items():
+                look(f"{path}_{inner}", inner, item)
+        elif key in _ROWS and isinstance(value, (int, np.integer)):
+            found[path] = int(value)
+
+    for role, arg in step.args:
+        if isinstance(arg, Struct):
+            look(role, role, arg.fields)
+        else:
+            look(role, role, arg)
+    return found
+
+
+def _shape(step: Step) -> tuple[str, ...]:
+    """What steps have in common that may share a function."""
+    return step.name, step.kernel, *_rows(step)
+
+
+def _varied(steps: Sequence[Step]) -> dict[tuple[str, ...], set[str]]:
+    """The parameters that steps of one shape need."""
+    first: dict[tuple[str, ...], dict[str, int]] = {}
+    found: dict[tuple[str, ...], set[str]] = {}
+    for step in steps:
+        rows, shape = _rows(step), _shape(step)
+        one = first.setdefault(shape, rows)
+        found.setdefault(shape, set()).update(key for key, value in rows.items() if one[key] != value)
+    return found
+
+
 def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The C functions behind the steps: bands of the same shape share one. Gives each step its `invocation`."""
+    """The C functions behind the steps, shared by bands of one step. Gives each its `function` and `invocation`."""
     made: dict[tuple[Any, ...], dict[str, Any]] = {}
     names = {step["name"] for step in steps}
     for step in steps:
@@ -519,10 +575,48 @@ def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 name = f"{name}_{number}"
             names.add(name)
             parameters = [base.parameter for base in step["bases"]] + [f"uint32_t {place}" for place in step["places"]]
+            parameters += [f"int32_t {row}" for row in step["rows"]]
             made[key] = step | {"function": name, "parameters": ", ".join(parameters)}
-        arguments = [base.argument for base in step["bases"]] + [f"{offset}u" for offset in step["places"].values()]
-        step["invocation"] = f"step_{made[key]['function']}({', '.join(arguments)})"
+        step["function"] = made[key]["function"]
+        step["invocation"] = _invocation(step, [f"{offset}u" for offset in step["places"].values()])
     return list(made.values())
+
+
+def _invocation(step: dict[str, Any], offsets: Sequence[str]) -> str:
+    arguments = [base.argument for base in step["bases"]] + [*offsets, *map(str, step["rows"].values())]
+    return f"step_{step['function']}({', '.join(arguments)})"
+
+
+def _loops(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The steps as the run calls them: {turns, calls}; `turn` counts the turns of those that repeat."""
+    calls = [
+        Call(
+            (step["function"], *step["rows"].values(), step["output_base"], step["output_bytes"]),
+            (index, *step["places"].values(), step["output_at"]),
+        )
+        for index, step in enumerate(steps)
+    ]
+    found = []
+    for loop in loops(calls):
+        turn = []
+        for at, grows in enumerate(loop.steps, loop.first):
+            step, (index, *offsets, output) = steps[at], calls[at].numbers
+            places = [_grown(f"{n}u", by) for n, by in zip(offsets, grows[1:-1], strict=True)]
+            turn.append(
+                {
+                    "index": f"{index} + {grows[0]} * (int)turn" if grows[0] else index,
+                    "invocation": _invocation(step, places),
+                    "output": f"{step['output_base']} + {_grown(str(output), grows[-1])}",
+                    "output_bytes": step["output_bytes"],
+                }
+            )
+        found.append({"turns": loop.count, "calls": turn})
+    return found
+
+
+def _grown(number: str, by: int) -> str:
+    """The number in turn `turn`."""
+    return number if by == 0 else f"{number} {'-' if by < 0 else '+'} {abs(by)}u * turn"
 
 
 _WIDTH = 110
