@@ -8,12 +8,15 @@ from ..ir import Graph
 from ..step import Step
 from .allocate import allocate
 
-_STATES = 20_000  # sets of finished steps that are looked at; a graph with more keeps its order
+_STATES = 20_000  # sets of finished steps that are looked at; of a graph with more, only the best of each size
 
 
 def schedule(graph: Graph, steps: Sequence[Step]) -> tuple[Step, ...]:
-    """Exact for the peak of live bytes over all orders; kept if the arena gets smaller by it. Deterministic."""
-    best = _best_order(graph, steps)
+    """The order with the least peak of live bytes: of all orders, or in large graphs of many. Deterministic.
+
+    It is taken if the arena gets smaller by it.
+    """
+    best = _best_order(graph, steps) or _best_order(graph, steps, max(16, _STATES // len(steps)))
     if best is None or best == list(range(len(steps))):
         return tuple(steps)
     reordered = tuple(steps[index] for index in best)
@@ -21,8 +24,11 @@ def schedule(graph: Graph, steps: Sequence[Step]) -> tuple[Step, ...]:
     return reordered if after < before else tuple(steps)
 
 
-def _best_order(graph: Graph, steps: Sequence[Step]) -> list[int] | None:
-    """Dynamic programming over sets of finished steps, level by level; None if there are too many."""
+def _best_order(graph: Graph, steps: Sequence[Step], width: int | None = None) -> list[int] | None:
+    """Dynamic programming over sets of finished steps, level by level; None if there are too many.
+
+    width: how many sets of each level are kept, those of the least peak and then of the fewest live bytes.
+    """
     views = {node.output: node.inputs[0] for node in graph.nodes if node.op == "reshape"}
 
     def root(name: str) -> str:
@@ -64,8 +70,13 @@ def _best_order(graph: Graph, steps: Sequence[Step]) -> list[int] | None:
                 if now not in following or (found[0], found[2]) < (following[now][0], following[now][2]):
                     following[now] = found
         seen += len(following)
-        if seen > _STATES:
+        if width is None and seen > _STATES:
             return None
+        if width is not None and len(following) > width:
+            states = sorted(
+                following.items(), key=lambda item: (item[1][0], sum(sizes[n] for n in item[1][1]), item[1][2])
+            )
+            following = dict(states[:width])
         level = following
     (result,) = level.values()
     return list(result[2])
