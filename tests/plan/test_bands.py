@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -130,9 +131,10 @@ def test_a_budget_that_cannot_be_kept_names_the_peak(tmp_path: Path) -> None:
         check_budgets(compiled, report(compiled), 100, None)
 
 
-def test_a_broken_budget_is_explained_in_the_words_of_the_steps(tmp_path: Path) -> None:
+@pytest.mark.parametrize("net", [residual, separable])
+def test_a_broken_budget_is_explained_in_the_words_of_the_steps(net: Callable[[], Net], tmp_path: Path) -> None:
     """Not by tensors, whose names the exporter made up, or the windows of bands."""
-    compiled = compile_model(residual().model(), tmp_path, ram=100)
+    compiled = compile_model(net().model(), tmp_path, ram=100)
     with pytest.raises(CheckFailed) as caught:
         check_budgets(compiled, report(compiled), 100, None)
     held = str(caught.value).split(": ")[-1].rstrip(".").split(", ")
