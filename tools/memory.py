@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 # Model -> (goal for whole layers, goal for bands of rows, the budget measured), in bytes.
 GOALS = {
     "image_classification_tflite_qdq": (33_500, 24_000, 24_000),
-    "keyword_spotting_tflite_qdq": (8_800, 8_000, 0),
+    "keyword_spotting_tflite_qdq": (8_800, 8_000, 8_000),
     "visual_wake_words_tflite_qdq": (38_000, 31_500, 31_500),
     "anomaly_detection_tflite_qdq": (768, 768, 0),
     "streaming_wakeword_tflite_qdq": (5_600, 5_000, 5_000),
@@ -57,8 +57,10 @@ def row(path: Path, on: str) -> str:
         f"{arm.arena_bytes:,}",
         f"{api.arena_bytes:,}",
         f"{whole.arena_bytes:,}",
+        f"{whole.bound_bytes:,}",
         "" if whole_goal is None else f"{whole_goal:,}",
         f"{banded.arena_bytes:,}",
+        f"{banded.bound_bytes:,}",
         f"{banded_goal:,}",
         _change(whole.instructions, banded.instructions),
         "" if whole.code_bytes is None or banded.code_bytes is None else f"{banded.code_bytes - whole.code_bytes:+,}",
@@ -82,13 +84,15 @@ def main(models: Path, on: str) -> None:
         "",
         "- Arm's: plan for Arm's library (`--library arm`): tensors apart, its scratch.",
         "- api: bundled kernels behind the CMSIS-NN calls, without scratch; outputs follow their inputs.",
-        "- default: specialised kernels, whole layers.",
+        "- default: specialised kernels, whole layers; an Add behind a layer is part of it where that saves memory.",
+        "- bound: no plan of the same steps is smaller.",
         "- bands: with `--ram` at the goal (`--ram min` where it cannot be kept): layers run in bands of rows, or by",
         "  kernels with less scratch, as far as the budget asks. Instructions and bytes of code against the default.",
+        "  A kernel is compiled once for each number of rows and each padding that its bands meet: hence the code.",
         "- min: `--ram min`.",
         "",
-        "| model | Arm's | api | default | goal | bands | goal | instructions | code | min |",
-        "|---|" + "---:|" * 9,
+        "| model | Arm's | api | default | bound | goal | bands | bound | goal | instructions | code | min |",
+        "|---|" + "---:|" * 11,
     ]
     with click.progressbar([models / f"{name}.onnx" for name in GOALS], label="memory") as paths:
         lines += [row(path, on) for path in paths]
