@@ -530,7 +530,7 @@ def profile(
         "library": "arm" if cmsis_nn else "bundled",
         "instructions": result.instructions,
         "macs": compiled.macs,
-        "arena_bytes": compiled.plan.arena_bytes,
+        "arena_bytes": compiled.arena_bytes,
         "ram_bytes": size.ram_bytes,
         "flash_bytes": size.flash_bytes,
         "code_bytes": size.code_bytes,
@@ -552,7 +552,7 @@ def profile(
     out.print(table)
     out.print(
         f"{result.instructions:,} instructions for {compiled.macs:,} MAC; RAM {size.ram_bytes:,} bytes "
-        f"(arena {compiled.plan.arena_bytes:,}); flash {size.flash_bytes:,} bytes "
+        f"(arena {compiled.arena_bytes:,}); flash {size.flash_bytes:,} bytes "
         f"(code {size.code_bytes:,}, tables {size.const_bytes:,}); stack {result.stack_bytes:,} bytes, "
         + ("no bound: " + size.stack.why if size.stack.bound_bytes is None else f"at most {size.stack.bound_bytes:,}")
     )

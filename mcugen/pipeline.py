@@ -35,7 +35,7 @@ from .passes.recognise_quantized import recognise_quantized
 from .passes.to_nhwc import to_nhwc
 from .passes.unary_chains_to_lut import unary_chains_to_lut
 from .passes.unsigned_to_signed import unsigned_to_signed
-from .plan import Lowered, place, plan_steps
+from .plan import ALIGN, Lowered, place, plan_steps
 from .plan.overlap import overlap
 from .step import Step
 from .target import Core, Memory, core
@@ -120,6 +120,9 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
     target = core(options.core)
     if options.feed == "rows" and options.io_buffers == "apart":
         raise UserError("--feed rows keeps its outputs in the arena.", hint="Leave --io-buffers apart out.")
+    for memory in options.memories:
+        if identifier(memory.name) != memory.name:
+            raise UserError(f"a memory region cannot be called {memory.name!r}: it becomes a name in C.")
     source = read(path, options.shapes, FUNCTIONS)
     graph = run_passes(source.graph, options.io, seen, options.io_buffers, options.feed)
     for node in graph.nodes:
@@ -170,10 +173,13 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
 
 
 def _budget(options: Options) -> int | None:
-    """Bytes of RAM that the arena should not exceed."""
-    if options.ram is not None or not options.memories:
-        return options.ram
-    return sum(memory.size_bytes for memory in options.memories if not memory.is_flash)
+    """Bytes of RAM that the plan should not exceed."""
+    ram = options.ram
+    if ram is None and options.memories:
+        ram = sum(memory.size_bytes for memory in options.memories if not memory.is_flash)
+    if ram is None or options.feed != "rows":
+        return ram
+    return max(0, ram - ALIGN)  # the arena's struct also knows how far a feed has come
 
 
 def lower(graph: ir.Graph, target: Core, options: Options) -> tuple[Step, ...]:

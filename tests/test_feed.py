@@ -11,8 +11,10 @@ from checking import assert_exact, compile_model
 from small_models import Net
 
 from mcugen import project
+from mcugen.emit.report import report
 from mcugen.errors import UserError
 from mcugen.step import FEED
+from mcugen.target import parse_memories
 
 
 def camera(dtype: str = "uint8", channels: int = 3, height: int = 26, layout: str = "NCHW") -> Net:
@@ -194,6 +196,20 @@ def test_a_float_image_is_refused(tmp_path: Path) -> None:
     net.output(net.conv(net.input([1, 2, 8, 8]), (4, 2, 3, 3)))
     with pytest.raises(UserError, match=r"this input is float32.*--io int8"):
         compile_model(net.model(), tmp_path, feed="rows", io="float")
+
+
+def test_an_arena_in_parts_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="keeps its arena in one region"):
+        compile_model(camera().model(), tmp_path, feed="rows", memories=parse_memories("dtcm=1K,sram=64K"))
+
+
+def test_budgets_count_what_the_feed_remembers(tmp_path: Path) -> None:
+    model = camera("int8", 3, 40).model()
+    smallest = compile_model(model, tmp_path, feed="rows").arena_bytes
+    assert compile_model(model, tmp_path, feed="rows", ram=smallest).arena_bytes <= smallest
+    memories = parse_memories(f"dtcm={smallest},flash=1M")
+    (row, _) = report(compile_model(model, tmp_path, feed="rows", memories=memories))["memory"]
+    assert (row["arena_bytes"], row["over_bytes"]) == (smallest, 0)
 
 
 def test_rows_hold_the_channels_of_each_pixel_together(tmp_path: Path) -> None:

@@ -35,6 +35,18 @@ def test_an_arena_in_two_parts_is_exact(case: str, tmp_path: Path) -> None:
     assert_exact(compiled)
 
 
+@pytest.mark.parametrize("options", [{"io_buffers": "apart"}, {"ram": 0}], ids=str)
+def test_parts_with_other_options(options: dict[str, object], tmp_path: Path) -> None:
+    compiled = halves("classifier-uint8", tmp_path, **options)
+    assert len(compiled.plan.parts) == 2
+    assert_exact(compiled, samples=4)
+
+
+def test_a_region_that_is_no_name_in_c_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be called 'int'"):
+        compile_model(example("direct-int8"), tmp_path, memories=parse_memories("int=64K"))
+
+
 def test_tensors_of_a_part_overlap_only_where_a_kernel_lets_them(tmp_path: Path) -> None:
     compiled = halves("classifier-int8", tmp_path)
     plan = compiled.plan

@@ -46,7 +46,7 @@ def _tiles(data: Mapping[str, Any]) -> list[tuple[str, str, str]]:
         (
             "Stack",
             "unknown" if data["stack_bytes"] is None else f"{data['stack_bytes']:,}",
-            data["stack_unknown"] or f"bytes at most: {' > '.join(data['stack_path'])}",
+            data["stack_unknown"] or "bytes at most, beside the arena",
         ),
         ("Code", "not measured" if code is None else f"{code:,}", "bytes of flash, kernels included"),
         ("Work", f"{data['macs']:,}", f"multiplications in {len(data['steps'])} steps"),

@@ -26,8 +26,8 @@ def stage(compiled: Compiled, tables: Sequence[Mapping[str, Any]]) -> dict[str, 
     Only regions that the user prefers to flash, and only tables that are read more than once.
     """
     memories = compiled.memories
+    used = _arena(compiled)
     flash = next((index for index, memory in enumerate(memories) if memory.is_flash), 0)
-    used = {part.name: part.size_bytes for part in compiled.plan.parts}
     spare = {memory.name: memory.size_bytes - used.get(memory.name, 0) for memory in memories[:flash]}
     found: dict[str, str] = {}
     for table in sorted(tables, key=lambda table: (-table["reads"] / table["count"], table["name"])):
@@ -39,9 +39,17 @@ def stage(compiled: Compiled, tables: Sequence[Mapping[str, Any]]) -> dict[str, 
     return found
 
 
+def _arena(compiled: Compiled) -> dict[str, int]:
+    """Bytes of the arena in each region; what its struct holds beside the plan counts in the first."""
+    beside = compiled.arena_bytes - compiled.plan.arena_bytes
+    return {
+        part.name: part.size_bytes + (beside if index == 0 else 0) for index, part in enumerate(compiled.plan.parts)
+    }
+
+
 def usage(compiled: Compiled, tables: Sequence[Mapping[str, Any]], code_bytes: int | None) -> list[dict[str, Any]]:
     """Every region with what it holds, in bytes. Copied tables stand in flash, too, where start-up takes them from."""
-    arena = {part.name: part.size_bytes for part in compiled.plan.parts}
+    arena = _arena(compiled)
     flash = next((memory.name for memory in compiled.memories if memory.is_flash), None)
     rows = []
     for memory in compiled.memories:
