@@ -190,10 +190,11 @@ def _comparable(match: Mapping[str, Sequence[np.ndarray]]) -> bool:
     return [a.shape for a in match["float"]] == [a.shape for a in match["post_qdq"]]
 
 
-def layer_sqnr(float_model: Path, qdq_model: Path, data: Data) -> dict[str, float]:
+def layer_sqnr(float_model: Path, qdq_model: Path, data: Data, *, own: bool = False) -> dict[str, float]:
     """SQNR in dB of every quantized activation the two models share by name and shape, in the float model's
     order.
 
+    own: only the noise of the tensor's own quantization, without that of the layers before it.
     Unoptimized sessions: fused kernels have no values between their operators.
     """
     collected = []
@@ -208,4 +209,4 @@ def layer_sqnr(float_model: Path, qdq_model: Path, data: Data) -> dict[str, floa
     order = [*(i.name for i in model.graph.input), *(name for node in model.graph.node for name in node.output)]
     shared = {name: matched[name] for name in order if _comparable(matched.get(name, {}))}
     errors = qdq_loss_debug.compute_activation_error(shared)
-    return {name: error["xmodel_err"] for name, error in errors.items()}
+    return {name: error["qdq_err" if own else "xmodel_err"] for name, error in errors.items()}

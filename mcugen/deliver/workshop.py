@@ -244,7 +244,7 @@ class Workshop:
             raise UserError(f"ONNX Runtime's quantizer refuses the model: {str(error).splitlines()[0]}") from None
         made = onnx.load(result)
         if raised and quantization_form(made) == FLOAT:
-            raise CheckFailed(f"the gate is missed as long as any layer has 8 bits ({len(raised)} tensors raised)")
+            raise CheckFailed(f"the gate was missed until no layer was left in 8 bits ({len(raised)} tensors raised)")
         _check_quantized(made, options, set(exclude))
         if options.target != "tensorrt":
             _check_excluded(made, exclude)

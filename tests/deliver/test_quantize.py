@@ -350,7 +350,7 @@ def test_auto_mixed_gives_up_when_all_is_float(model: Path, samples: Path) -> No
     common = ("--calibration", spoiled, "--data", samples, "--gate", 1e-6, "--auto-mixed", 50)
     result, path = run(model, *common, target="cortex-m")
     assert result.exit_code == 1 and not path.exists()
-    assert "as long as any layer has 8 bits" in " ".join(result.stderr.split())
+    assert "until no layer was left in 8 bits" in " ".join(result.stderr.split())
 
 
 def test_costs_as_people_read_them() -> None:
