@@ -25,9 +25,12 @@ _SIGNED = ("session.qdqisint8allowed", "1")
 # Without it, CPUs that lack VNNI saturate in vpmaddubsw.
 _UNSIGNED = ("session.x64quantprecision", "1")
 
+# Without it, a MatMul of a float input and weights of 4 bits rounds the input to 8 bits.
+_NARROW = ("session.qdq_matmulnbits_accuracy_level", "0")
+
 WHY_PINNED = (
     "by default ORT runs parts of int8 QDQ models in float on x86, and uint8 models with saturating instructions on "
-    "CPUs without VNNI; the pinned session runs integer kernels only"
+    "CPUs without VNNI, and rounds floats that meet weights of 4 bits; the pinned session runs integer kernels or float"
 )
 
 
@@ -44,6 +47,11 @@ def signed_activations(model: onnx.ModelProto) -> bool:
     return False
 
 
+def _in_four_bits(model: onnx.ModelProto) -> bool:
+    kinds = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
+    return any(initializer.data_type in kinds for initializer in model.graph.initializer)
+
+
 def session_options(model: onnx.ModelProto) -> dict[str, str]:
     """The pinned session as text, for reports. int8 models and uint8 models need different options, and
     a session with both refuses int8 models."""
@@ -54,6 +62,7 @@ def session_options(model: onnx.ModelProto) -> dict[str, str]:
         "intra_op_num_threads": "1",
         "inter_op_num_threads": "1",
         key: value,
+        **dict([_NARROW] if _in_four_bits(model) else []),
     }
 
 

@@ -18,6 +18,7 @@ from .ops import FUNCTIONS, OPS
 from .ops.base import Lowering, check_limits
 from .ops.specialised import added, joined
 from .passes.alias_views import alias_views
+from .passes.blocked_weights import blocked_weights
 from .passes.decompose import decompose
 from .passes.drop_boundary import drop_boundary
 from .passes.dynamic_forms import dynamic_forms
@@ -50,6 +51,7 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (decompose, "before all that knows operators by name: it leaves fewer of them"),
     (fold_batchnorm, "while Conv and BatchNormalization are still float neighbours"),
     (dynamic_forms, "before activations are fused: the chain behind an integer layer is taken whole"),
+    (blocked_weights, "before gemm_form, which knows one scale a channel"),
     (gemm_form, "before activations: the Add of a bias stands between MatMul and Relu"),
     (fuse_activation, "before recognition, which asks for the operator right before QuantizeLinear"),
     (

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import ml_dtypes
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
@@ -146,7 +147,7 @@ class Net:
     ) -> tuple[str, np.ndarray]:
         """(float name behind a DequantizeLinear, scales); axis None = per tensor. An array of scales is taken as
         it is, a single one is the largest of random ones."""
-        info = np.iinfo(dtype)
+        info = ml_dtypes.iinfo(dtype)  # NumPy knows none of 4 bits
         data = self.rng.integers(max(info.min, -127), info.max, shape, endpoint=True).astype(dtype)
         count = 1 if axis is None else shape[axis]
         scales = np.asarray(scale, np.float32)
@@ -191,7 +192,7 @@ class Net:
         then    "Relu" or "Clip" (with `clip`, in real numbers) between the operator and QuantizeLinear
         """
         weights, scales = self.weights(shape, w_scale, axis=axis, zero_point=w_zero, dtype=w_dtype)
-        spread = 70.0 * 70.0 * depth**0.5  # of an accumulator, codes being uniform
+        spread = 70.0 * 0.28 * 2 ** ml_dtypes.iinfo(w_dtype).bits * depth**0.5  # of an accumulator, codes being uniform
         operands = [self.real(x), weights]
         if bias is True:
             bias = self.rng.integers(-int(spread), int(spread), outputs)

@@ -22,6 +22,7 @@ from onnx import TensorProto, helper
 from ..errors import UserError
 from .expansion import Expansion, expand, full_name
 from .qoperator import CONV, POOL
+from .weight_only import matmul_nbits
 
 # Operators that ONNX Runtime has under ONNX's own name, before ONNX had them or without it.
 ADOPTED = ("LayerNormalization", "SimplifiedLayerNormalization")
@@ -223,6 +224,7 @@ _EXPANSIONS: dict[str, Callable[[Expansion], None]] = {
     "com.microsoft.FusedMatMulActivation": _matmul,
     "com.microsoft.Gelu": _gelu,
     "com.microsoft.MatMulIntegerToFloat": _matmul_to_float,
+    "com.microsoft.MatMulNBits": matmul_nbits,
     "com.microsoft.NhwcMaxPool": _max_pool,
     "com.microsoft.QuickGelu": _quick_gelu,
     "com.microsoft.SkipLayerNormalization": _layer_norm,

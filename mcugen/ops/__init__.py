@@ -20,6 +20,7 @@ from .float_conv import FLOAT_CONV, FLOAT_FULLY_CONNECTED
 from .float_elementwise import FLOAT_BINARY
 from .float_lp_normalize import FLOAT_LP_NORMALIZE
 from .float_matmul import FLOAT_MATMUL
+from .float_matmul_4 import FLOAT_MATMUL_4
 from .float_normalize import FLOAT_NORMALIZE
 from .float_pool import FLOAT_AVERAGE_POOL, FLOAT_GLOBAL_AVERAGE_POOL, FLOAT_MAX_POOL
 from .float_reduce import FLOAT_REDUCE
@@ -92,6 +93,7 @@ OPS: dict[str, OpDef] = {
         FLOAT_SOFTMAX,
         FLOAT_UNARY,
         FLOAT_MATMUL,
+        FLOAT_MATMUL_4,
         FLOAT_NORMALIZE,
         FLOAT_LP_NORMALIZE,
         FLOAT_BATCH_NORM,

@@ -17,6 +17,7 @@ from . import scratch, specialised
 from .base import Canonical, Lowering, OpDef, Unit, activation
 from .channels import channels
 from .one_dimension import with_height
+from .packed import in_four_bits, packed_step
 
 
 def window(node: Node, kernel: Sequence[int], input_hw: Sequence[int]) -> dict[str, tuple[int, ...]]:
@@ -151,6 +152,11 @@ def _lower(lowering: Lowering, node: Node) -> Step:
             ),
             **common,
         )
+    if not depthwise:
+        shapes = dims(x_shape), dims(weights.shape), dims(y_shape)
+        packed = packed_step(node, layer, weights, offsets | {"groups": groups} | geometry, shapes, common)
+        if packed is not None:
+            return packed
     special = specialised.lower(
         lowering,
         node,
@@ -218,7 +224,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
 
 
 def _one_input_type(graph: Graph, node: Node) -> str | None:
-    """Weights must be int8 or uint8. Quantize them to 8 bits."""
+    """Weights must be int8 or uint8, or have 4 bits. Quantize them to 8 bits."""
     dtype = graph.type(node.inputs[1]).dtype
     return None if dtype == "int8" else dtype
 
@@ -228,10 +234,10 @@ CONV = OpDef(
     onnx=("Conv", "QLinearConv"),
     recognise=_recognise,
     canonical=_canonical,
-    lower=_lower,
+    lower=in_four_bits(_lower),
     fit=with_height,
     layout="spatial",
     exactness=PROVED,
     limits=(_one_input_type,),
-    about="1-D and 2-D; any padding, stride, dilation, groups; depthwise; per-tensor and per-channel weights",
+    about="1-D and 2-D; any padding, stride, dilation, groups; depthwise; 8- or 4-bit weights, per tensor or channel",
 )

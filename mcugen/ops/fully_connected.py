@@ -13,6 +13,7 @@ from . import specialised
 from .base import Canonical, Lowering, OpDef, Unit, activation
 from .channels import channels
 from .conv import dims, tile
+from .packed import in_four_bits, packed_step
 
 
 def _recognise(unit: Unit) -> Node:
@@ -69,28 +70,32 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         notes=layer.notes,
     )
     bias = ("bias", Table("bias", layer.bias))
+    one = {"stride": tile((1, 1)), "padding": tile((0, 0)), "dilation": tile((1, 1))}
+    every = dims((rows, 1, 1, depth)), dims((outputs, 1, 1, depth)), dims((rows, 1, 1, outputs))
+    matrix = weights.reshape(outputs, 1, 1, depth)
+    packed = packed_step(node, layer, matrix, offsets | {"groups": 1} | one | act, every, common)
+    if packed is not None:
+        return packed
     if not layer.fast:
         w_quant = lowering.type(w).quant
         assert w_quant is not None
-        one = {"stride": tile((1, 1)), "padding": tile((0, 0)), "dilation": tile((1, 1))}
         zero_points = Table("filter_zero_point", np.broadcast_to(w_quant.zero_point, (outputs,)))
         tables = {"multiplier": layer.multiplier, "shift": layer.shift, "filter_zero_point": zero_points}
         return Step(
             kernel="mcugen_convolve_direct_s8",
             args=(
                 ("params", Struct("mcugen_direct_params", offsets | {"groups": 1} | one | act | tables)),
-                ("input_dims", dims((rows, 1, 1, depth))),
+                ("input_dims", every[0]),
                 ("input", Buffer(x)),
-                ("filter_dims", dims((outputs, 1, 1, depth))),
+                ("filter_dims", every[1]),
                 ("filter", Table("weights", weights)),
                 bias,
-                ("output_dims", dims((rows, 1, 1, outputs))),
+                ("output_dims", every[2]),
                 ("output", Buffer(node.output)),
             ),
             **common,
         )
     shapes = (1, 1, rows, depth), (1, 1, rows, outputs)
-    matrix = weights.reshape(outputs, 1, 1, depth)
     special = specialised.lower(lowering, node, layer, matrix, *shapes, macs=rows * depth * outputs)
     if special is not None:
         return special
@@ -127,8 +132,8 @@ FULLY_CONNECTED = OpDef(
     onnx=("Gemm", "MatMul", "QGemm", "QLinearMatMul"),
     recognise=_recognise,
     canonical=_canonical,
-    lower=_lower,
+    lower=in_four_bits(_lower),
     layout="fixed",
     exactness=PROVED,
-    about="constant weights, optional bias (Gemm, or MatMul + Add); any leading dimensions",
+    about="constant weights of 8 or 4 bits, optional bias (Gemm, or MatMul + Add); any leading dimensions",
 )

@@ -112,7 +112,7 @@ def _dequantized(builder: Builder, graph: Graph, node: Node) -> None:
     q, _ = qdq_params(graph, node)
     shape = [-1 if axis == q.axis else 1 for axis in range(raw.ndim)]
     scale, zero_point = (part.reshape(shape if q.axis is not None else ()) for part in (q.scale, q.zero_point))
-    builder.values[node.output] = constant(node.output, (raw - zero_point).astype(np.float32) * scale)
+    builder.values[node.output] = constant(node.output, (raw.astype(np.int32) - zero_point).astype(np.float32) * scale)
 
 
 def _real(graph: Graph, node: Node) -> Node:
@@ -218,8 +218,7 @@ def _operands(
                 dtypes.add(graph.type(dq.inputs[0]).dtype)
                 names.append(dq.inputs[0])
             else:
-                stored = raw.astype(np.int8) if raw.dtype.name in _NARROW else raw
-                names.append(builder.constant(f"{operator.output}/input{slot}", stored, qdq_params(graph, dq)[0]))
+                names.append(builder.constant(f"{operator.output}/input{slot}", *_stored(graph, dq, raw)))
         elif slot == 2 and graph.data(name) is not None:
             names.append(name)
             float_bias = True
@@ -239,6 +238,15 @@ def _operands(
         make = _checked_bias if bits == 8 else _wide_bias
         names[2] = make(builder, operator, names, float_bias)
     return tuple(names), not float_bias
+
+
+def _stored(graph: Graph, dq: Node, raw: np.ndarray) -> tuple[np.ndarray, Quant]:
+    """A constant and its parameters; of 4 bits as int8 without its zero point, which always fits."""
+    q, dtype = qdq_params(graph, dq)
+    if dtype not in _NARROW:
+        return raw, q
+    shape = [-1 if axis == q.axis else 1 for axis in range(raw.ndim)] if q.axis is not None else ()
+    return (raw.astype(np.int8) - q.zero_point.reshape(shape)).astype(np.int8), quant(q.scale, 0, q.axis)
 
 
 def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: bool) -> str:

@@ -28,7 +28,8 @@ class Tolerance:
     def allowed(self, wanted: np.ndarray, step: float) -> float:
         """Largest difference allowed in a tensor whose codes are `step` apart."""
         largest = float(np.max(np.abs(wanted.astype(np.float64)), initial=0.0, where=np.isfinite(wanted)))
-        return self.relative * largest + self.absolute + self.codes * step
+        rounding = 2.0**-23 if self.absolute or self.codes else 0.0  # of codes on their way to float32
+        return (self.relative + rounding) * largest + self.absolute + self.codes * step
 
 
 EXACT = Tolerance()
@@ -57,14 +58,15 @@ def tolerances(compiled: Compiled, *, canonical: bool = False) -> Mapping[str, T
         before = [found.get(name, EXACT) for name in node.inputs]
         relative = max((t.relative for t in before), default=0.0)
         codes = max((t.codes for t in before), default=0)
-        absolute = max((t.absolute for t in before), default=0.0)
+        absolute = sum(t.absolute for t in before)
         for name in node.outputs:
             own, type = stated.get(name, 0.0), graph.type(name)
             if node.op == "reshape":
                 total = before[0]
             elif type.dtype != "float32":
                 inexact = relative or absolute or codes or integer.get(name, 0)
-                total = Tolerance(codes=codes + 1) if inexact else EXACT
+                scale = 1.0 if type.quant is None else float(type.quant.per_tensor[0])
+                total = Tolerance(codes=codes + 1 + int(absolute / scale)) if inexact else EXACT
             elif codes:
                 q = graph.type(node.inputs[0]).quant
                 scale = 1.0 if q is None else float(q.per_tensor[0])

@@ -250,6 +250,18 @@ void mcugen_convolve_direct_s8(const mcugen_direct_params *params,
                                const cmsis_nn_dims *output_dims,
                                int8_t *output);
 
+/* The same for weights of 4 bits without zero points: two a byte, the first in the low half; each filter begins a new
+ * byte. multiplier is made with MCUGEN_MULTIPLIER; the context holds one filter as int8. */
+void mcugen_convolve_s4(const cmsis_nn_context *context,
+                        const mcugen_direct_params *params,
+                        const cmsis_nn_dims *input_dims,
+                        const int8_t *input,
+                        const cmsis_nn_dims *filter_dims,
+                        const int8_t *filter,
+                        const int32_t *bias,
+                        const cmsis_nn_dims *output_dims,
+                        int8_t *output);
+
 /* As mcugen_direct_params. With `wide` the multipliers are plain mantissas and results may be of any size, else they are
  * made with MCUGEN_MULTIPLIER. tap_step = stride / gcd(stride, dilation): the distance of taps that meet one output. */
 typedef struct {

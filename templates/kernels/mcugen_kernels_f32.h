@@ -244,6 +244,21 @@ typedef struct {
 
 void mcugen_f32_matmul(const mcugen_f32_matmul_params *params, const float *a, const float *b, float *output);
 
+/* scale and zero_point (NULL: zeros) hold one value per output and block of `block` weights; bias (NULL: zeros) one per
+ * output. */
+typedef struct {
+    int32_t rows, depth, outputs, block;
+    float low, high;
+    const float *scale;
+    const int8_t *zero_point;
+    const float *bias;
+} mcugen_f32_matmul_s4_params;
+
+/* [rows, depth] times the transpose of [outputs, depth] in 4 bits: two weights a byte, the first in the low half; each
+ * output's begin a new byte. */
+void mcugen_f32_matmul_s4(const mcugen_f32_matmul_s4_params *params, const float *input, const int8_t *filter,
+                          float *output);
+
 /* Linear interpolation: row y of the output is row_first_weight[y] of row row_first[y] and row_second_weight[y] of
  * row row_second[y]; likewise columns. */
 typedef struct {
