@@ -30,6 +30,12 @@ static int32_t window_sum(const mcugen_direct_params *p, const cmsis_nn_dims *in
     return sum;
 }
 
+static int8_t finished(const mcugen_direct_params *p, int32_t acc, int32_t channel)
+{
+    const int32_t real = mcugen_requantize(acc, p->multiplier[channel], p->shift[channel]);
+    return mcugen_activate(real + p->output_offset, &p->activation);
+}
+
 void mcugen_convolve_s4(const cmsis_nn_context *context,
                         const mcugen_direct_params *params,
                         const cmsis_nn_dims *input_dims,
@@ -43,19 +49,29 @@ void mcugen_convolve_s4(const cmsis_nn_context *context,
     const int32_t group_outputs = output_dims->c / params->groups, channels = output_dims->c;
     const int32_t filter_size = filter_dims->h * filter_dims->w * filter_dims->c;
     const int32_t image_size = input_dims->h * input_dims->w * input_dims->c;
+    const int32_t pixels = output_dims->n * output_dims->h * output_dims->w;
+    /* Windows of one pixel, one behind the other: fully connected layers too. */
+    const int pointwise = filter_dims->h == 1 && filter_dims->w == 1 && params->padding.h == 0 &&
+                          params->padding.w == 0 && params->stride.h == 1 && params->stride.w == 1 &&
+                          pixels == input_dims->n * input_dims->h * input_dims->w;
     int8_t *weights = context->buf;
     for (int32_t c = 0; c < channels; c++, filter += (filter_size + 1) / 2) {
         const int8_t *image = input + c / group_outputs * filter_dims->c;
         int8_t *result = output + c;
         mcugen_unpack_s4(filter, weights, filter_size);
+        for (int32_t i = 0; pointwise && i < pixels; i++, image += input_dims->c, result += channels) {
+            *result = finished(params, bias[c] + mcugen_dot_s8(image, weights, params->input_offset, filter_size), c);
+        }
+        if (pointwise) {
+            continue;
+        }
         for (int32_t n = 0; n < input_dims->n; n++, image += image_size) {
             for (int32_t oy = 0; oy < output_dims->h; oy++) {
                 const int32_t top = oy * params->stride.h - params->padding.h;
                 for (int32_t ox = 0; ox < output_dims->w; ox++, result += channels) {
                     const int32_t left = ox * params->stride.w - params->padding.w;
-                    const int32_t acc = bias[c] + window_sum(params, input_dims, image, filter_dims, weights, top, left);
-                    const int32_t real = mcugen_requantize(acc, params->multiplier[c], params->shift[c]);
-                    *result = mcugen_activate(real + params->output_offset, &params->activation);
+                    const int32_t sum = window_sum(params, input_dims, image, filter_dims, weights, top, left);
+                    *result = finished(params, bias[c] + sum, c);
                 }
             }
         }

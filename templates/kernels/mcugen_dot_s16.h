@@ -27,20 +27,21 @@ static inline int64_t mcugen_dot_s16(const int16_t *x, const int8_t *w, int32_t 
 #else
 static inline int32_t mcugen_dot_run_s16(const int16_t *x, const int8_t *w, int32_t count)
 {
-    int32_t sum = 0, i = 0;
+    int32_t sum = 0;
 #if defined(__ARM_FEATURE_DSP)
-    for (; i + 4 <= count; i += 4) {
+    for (; count >= 4; count -= 4, x += 4, w += 4) {
         uint32_t four, low, high;
-        memcpy(&four, w + i, 4);
-        memcpy(&low, x + i, 4);
-        memcpy(&high, x + i + 2, 4);
+        memcpy(&four, w, 4);
+        memcpy(&low, x, 4);
+        memcpy(&high, x + 2, 4);
         /* Weights 0 and 2, then 1 and 3; the values likewise. */
-        sum = __smlad((int16x2_t)__sxtb16(four), (int16x2_t)((low & 0xFFFFu) | high << 16), sum);
-        sum = __smlad((int16x2_t)__sxtb16(four >> 8 | four << 24), (int16x2_t)(low >> 16 | (high & 0xFFFF0000u)), sum);
+        sum = __smlad((int16x2_t)__sxtb16((int8x4_t)four), (int16x2_t)((low & 0xFFFFu) | high << 16), sum);
+        sum = __smlad((int16x2_t)__sxtb16((int8x4_t)(four >> 8 | four << 24)),
+                      (int16x2_t)(low >> 16 | (high & 0xFFFF0000u)), sum);
     }
 #endif
-    for (; i < count; i++) {
-        sum += x[i] * w[i];
+    for (; count > 0; count--) {
+        sum += *x++ * *w++;
     }
     return sum;
 }

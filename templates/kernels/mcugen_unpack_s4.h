@@ -5,8 +5,10 @@
 
 #include <stdint.h>
 
+#include "mcugen_requant.h"
+
 /* Two a byte, the first in the low half; each filter begins a new byte. */
-static inline void mcugen_unpack_s4(const int8_t *packed, int8_t *weights, int32_t count)
+MCUGEN_OUT_OF_LINE static void mcugen_unpack_s4(const int8_t *packed, int8_t *weights, int32_t count)
 {
     int32_t i = 0;
     for (; i + 2 <= count; i += 2) {

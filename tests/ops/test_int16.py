@@ -6,6 +6,7 @@ output; everything else against the session in every byte.
 
 from __future__ import annotations
 
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ from checking import assert_exact, compile_model, exact, exact_integer_form, ker
 from onnx import TensorProto, helper
 from small_models import Net, Tensor
 
+from mcugen import resources
 from mcugen.emit.artefact import Compiled
 from mcugen.errors import UserError
 from mcugen.prove.board import run_on_board
@@ -27,6 +29,7 @@ from mcugen.prove.verify import verify
 from mcugen.target import core
 
 DTYPES = ("uint16", "int16")
+WARNINGS = ["-std=c99", "-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wcast-qual", "-Werror"]
 
 
 def net(dtype: str = "int16", **options: Any) -> Net:
@@ -222,6 +225,19 @@ def test_on_a_board(name: str, tmp_path: Path) -> None:
     samples = random_samples(compiled, 4, seed=1)
     board, host = run_on_board(compiled, samples.firmware).outputs, HostModel(compiled).run_all(samples.firmware)
     assert np.array_equal(board["y"], host["y"]) and len(np.unique(host["y"])) > 8
+
+
+@pytest.mark.parametrize("name", ["cortex-m0", "cortex-m4", "cortex-m55"])
+def test_kernels_compile_without_warnings(name: str, tmp_path: Path) -> None:
+    if available(core(name)):
+        pytest.skip(available(core(name)))
+    folder = resources.templates() / "kernels"
+    files = sorted([*folder.glob("*s16*.c"), *folder.glob("*_s4.c")])
+    assert len(files) > 12
+    includes = [f"-I{path}" for path in (folder, resources.cmsis() / "Include", resources.cmsis() / "exact")]
+    command = ["arm-none-eabi-gcc", *core(name).flags, *WARNINGS, "-O2", "-ffp-contract=off", "-c", *includes]
+    done = subprocess.run([*command, *map(str, files)], cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr[:2000]
 
 
 def test_io_float(tmp_path: Path) -> None:
