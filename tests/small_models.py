@@ -192,7 +192,7 @@ class Net:
         then    "Relu" or "Clip" (with `clip`, in real numbers) between the operator and QuantizeLinear
         """
         weights, scales = self.weights(shape, w_scale, axis=axis, zero_point=w_zero, dtype=w_dtype)
-        spread = 70.0 * 0.28 * 2 ** ml_dtypes.iinfo(w_dtype).bits * depth**0.5  # of an accumulator, codes being uniform
+        spread = 70.0 * 70.0 * 2.0 ** (ml_dtypes.iinfo(w_dtype).bits - 8) * depth**0.5  # of a sum of uniform codes
         operands = [self.real(x), weights]
         if bias is True:
             bias = self.rng.integers(-int(spread), int(spread), outputs)
