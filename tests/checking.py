@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
 
-from mcugen import pipeline
+from mcugen import oracle, pipeline
 from mcugen.emit.artefact import Compiled
 from mcugen.prove.samples import random_samples
 from mcugen.prove.toolchain import available
@@ -68,3 +69,16 @@ def exact_integer_form(model: onnx.ModelProto, folder: Path) -> Compiled:
 
 def kernels(compiled: Compiled) -> list[str]:
     return [step.kernel for step in compiled.steps]
+
+
+def saved_by_ort(model: onnx.ModelProto, level: Any, folder: Path) -> onnx.ModelProto:
+    """The model as a session with the pinned options, at this level, saves it."""
+    options = ort.SessionOptions()
+    options.graph_optimization_level = level
+    options.log_severity_level = 4
+    options.optimized_model_filepath = str(folder / "saved.onnx")
+    for key, value in oracle.session_options(model).items():
+        if key.startswith("session."):
+            options.add_session_config_entry(key, value)
+    ort.InferenceSession(oracle.unshare_qdq(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
+    return onnx.load(folder / "saved.onnx")

@@ -10,29 +10,16 @@ import numpy as np
 import onnx
 import onnxruntime as ort
 import pytest
-from checking import compile_model
+from checking import compile_model, saved_by_ort
 from onnx import TensorProto, helper
 from onnxruntime.quantization import QuantType, quantize_dynamic
 from small_models import DTYPES, Net, Tensor
 
-from mcugen import UserError, oracle
+from mcugen import UserError
 from mcugen.prove.samples import random_samples
 from mcugen.prove.verify import Verification, verify
 
 BASIC, EXTENDED = ort.GraphOptimizationLevel.ORT_ENABLE_BASIC, ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
-
-
-def saved(model: onnx.ModelProto, level: Any, folder: Path) -> onnx.ModelProto:
-    """The model as a session with the pinned options, at this level, saves it."""
-    options = ort.SessionOptions()
-    options.graph_optimization_level = level
-    options.log_severity_level = 4
-    options.optimized_model_filepath = str(folder / "saved.onnx")
-    for key, value in oracle.session_options(model).items():
-        if key.startswith("session."):
-            options.add_session_config_entry(key, value)
-    ort.InferenceSession(oracle.unshare_qdq(model).SerializeToString(), options, providers=["CPUExecutionProvider"])
-    return onnx.load(folder / "saved.onnx")
 
 
 def check(model: onnx.ModelProto, folder: Path) -> Verification:
@@ -159,7 +146,7 @@ FLOAT: dict[str, tuple[Callable[[], onnx.ModelProto], set[str]]] = {
 @pytest.mark.parametrize("case", FLOAT)
 def test_float_models_within_their_tolerance(case: str, tmp_path: Path) -> None:
     make, own = FLOAT[case]
-    model = saved(make(), EXTENDED, tmp_path)
+    model = saved_by_ort(make(), EXTENDED, tmp_path)
     assert fused(model) == own
     check(model, tmp_path)
 
@@ -194,7 +181,7 @@ def products(dtype: str) -> onnx.ModelProto:
 def test_quantized_models_are_exact(
     make: Callable[[str], onnx.ModelProto], dtype: str, level: Any, tmp_path: Path
 ) -> None:
-    model = saved(make(dtype), level, tmp_path)
+    model = saved_by_ort(make(dtype), level, tmp_path)
     assert bool(fused(model)) == (level == EXTENDED)
     assert check(model, tmp_path).bit_exact
 
@@ -214,7 +201,7 @@ def test_functions_between_quantized_tensors_are_exact(op: str, dtype: str, tmp_
 def test_dynamic_models(make: Callable[[], onnx.ModelProto], tmp_path: Path) -> None:
     onnx.save(make(), tmp_path / "float.onnx")
     quantize_dynamic(tmp_path / "float.onnx", tmp_path / "dynamic.onnx", weight_type=QuantType.QInt8)
-    model = saved(onnx.load(tmp_path / "dynamic.onnx"), EXTENDED, tmp_path)
+    model = saved_by_ort(onnx.load(tmp_path / "dynamic.onnx"), EXTENDED, tmp_path)
     assert fused(model) == {"DynamicQuantizeMatMul"}
     check(model, tmp_path)
 
@@ -232,7 +219,7 @@ def test_int8_saved_without_the_pinned_option_is_refused(tmp_path: Path) -> None
 
 def test_layouts_of_one_cpu_are_refused(tmp_path: Path) -> None:
     """The level above EXTENDED blocks channels as this machine's registers want them."""
-    model = saved(convolutions(), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, tmp_path)
+    model = saved_by_ort(convolutions(), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, tmp_path)
     with pytest.raises(UserError, match="layout") as error:
         compile_model(model, tmp_path)
     assert "ORT_ENABLE_EXTENDED" in error.value.hint

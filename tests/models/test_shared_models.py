@@ -6,15 +6,17 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime as ort
 import pytest
-from checking import CMSIS_NN
+from checking import CMSIS_NN, saved_by_ort
 
 from mcugen import pipeline
-from mcugen.prove.samples import load_samples
+from mcugen.prove.samples import load_samples, random_samples
 from mcugen.prove.toolchain import available
 from mcugen.prove.verify import verify
 from mcugen.target import core
 
+ORT_ENABLE_EXTENDED = ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED
 FOLDER = Path(__file__).parents[2].parent / "shared" / "models"
 FILES = sorted(
     path for path in FOLDER.glob("*.onnx") if any(form in path.stem for form in ("_qdq", "_qop", "_tflite_qdq"))
@@ -71,3 +73,13 @@ def test_emulated_core(path: Path, on: str, tmp_path: Path) -> None:
     if reason:
         pytest.skip(reason)
     check(path, on, 2, tmp_path)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.onnx")), ids=lambda path: path.stem)
+def test_saved_by_onnx_runtime(path: Path, tmp_path: Path) -> None:
+    """The file that a session writes at level EXTENDED, with its fused operators."""
+    onnx.save(saved_by_ort(onnx.load(path), ORT_ENABLE_EXTENDED, tmp_path), tmp_path / "m.onnx")
+    compiled = pipeline.compile(tmp_path / "m.onnx", pipeline.Options())
+    result = verify(compiled, random_samples(compiled, 1, seed=1))
+    assert result.passed, f"{result.mismatches} of {result.values} differ. {result.first_difference}"
+    assert result.bit_exact or "_float" in path.stem
