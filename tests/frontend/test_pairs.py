@@ -38,6 +38,7 @@ def chain(
 ) -> onnx.ModelProto:
     """x -> Q - DQ -> `between` -> Q - DQ -> ... -> `then` -> Q - DQ -> y"""
     net = Net(dtype, opset=opset)
+    net.origin = 2**15 if dtype == "uint16" else net.origin
     real, x = net.float_input((2, 150)), None
     for number, pair in enumerate(pairs):
         for op in between if number else ():
@@ -77,6 +78,13 @@ def test_any_two_pairs(dtype: str) -> None:
         if {zero for _, zero in pairs} == {-128, 127}:
             continue
         model = chain(dtype, pairs, then="")
+        assert params(merge_pairs(model)) == params(oracle.executed_graph(model)), pairs
+
+
+@pytest.mark.parametrize("dtype", ["uint16", "int16"])
+def test_16_bits(dtype: str) -> None:
+    for pairs in (((5e-4, 3), (3e-4, -7)), ((3e-4, -700), (5e-4, 900)), ((1e-3, 3), (7e-4, 2), (9e-4, 100))):
+        model = chain(dtype, pairs, opset=21, then="")
         assert params(merge_pairs(model)) == params(oracle.executed_graph(model)), pairs
 
 
