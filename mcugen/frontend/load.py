@@ -144,6 +144,11 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
             origin=twice,
             hint="Give each node a name of its own, or none.",
         )
+    idle = next((node for node in model.graph.node if not any(node.output)), None)
+    if idle is not None:
+        raise UserError(
+            f"the node ({idle.op_type}) has no output", origin=idle.name, hint="Take it out, or export the model again."
+        )
     try:
         onnx.checker.check_model(_checkable(model))
     except onnx.checker.ValidationError as error:

@@ -31,7 +31,7 @@ def merge_pairs(model: onnx.ModelProto) -> onnx.ModelProto:
     copy.CopyFrom(model)
     merger = _Merger(copy)
     # In rounds, as ORT does it: of four pairs in a row, 1 and 2 become one, 3 and 4, and these two in the next round.
-    while any([merger.merge(node) for node in copy.graph.node if node.op_type == _Q]):
+    while any([merger.merge(node) for node in list(copy.graph.node) if node.op_type == _Q]):
         merger = _Merger(copy)
     return copy
 

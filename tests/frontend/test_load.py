@@ -209,3 +209,15 @@ def test_structure(case: str, tmp_path: Path) -> None:
     change(model)
     with pytest.raises(UserError, match=message):
         read(write(tmp_path / "m.onnx", model.SerializeToString()))
+
+
+@pytest.mark.parametrize("outputs", [[], [""]])
+@pytest.mark.parametrize("op", ["Magic", "FusedConv"])
+def test_nodes_without_outputs(op: str, outputs: list[str], tmp_path: Path) -> None:
+    net = Net()
+    net.output(net.quantize(net.real(net.quantize(net.real(net.input((1, 9))), 0.03, -7))))
+    net.nodes.append(helper.make_node(op, ["x"], outputs, name="bad", domain="com.microsoft"))
+    onnx.save(net.model(), tmp_path / "m.onnx")
+    with pytest.raises(UserError, match="has no output") as error:
+        read(tmp_path / "m.onnx")
+    assert error.value.origin == "bad"
