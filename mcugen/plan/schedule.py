@@ -16,7 +16,9 @@ def schedule(graph: Graph, steps: Sequence[Step]) -> tuple[Step, ...]:
 
     It is taken if the arena gets smaller by it.
     """
-    best = _best_order(graph, steps) or _best_order(graph, steps, max(16, _STATES // len(steps)))
+    best = _best_order(graph, steps)
+    if best is None:
+        best = _best_order(graph, steps, max(16, _STATES // len(steps)))
     if best is None or best == list(range(len(steps))):
         return tuple(steps)
     reordered = tuple(steps[index] for index in best)
