@@ -16,7 +16,7 @@ from .errors import UserError
 from .frontend import read
 from .ops import FUNCTIONS, OPS
 from .ops.base import Lowering, check_limits
-from .ops.specialised import added, joined
+from .ops.specialised import added, alike, joined
 from .passes.alias_views import alias_views
 from .passes.blocked_weights import blocked_weights
 from .passes.decompose import decompose
@@ -166,7 +166,7 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         library=options.library,
         io=options.io,
         graph=planned.graph,
-        steps=planned.steps,
+        steps=alike(planned.steps),
         plan=plan,
         memories=options.memories,
         inputs=ports(graph.inputs, graph, "input"),

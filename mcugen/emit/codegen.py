@@ -181,6 +181,7 @@ class _Context:
     def view(self) -> dict[str, Any]:
         compiled = self.compiled
         steps = [self._step(index, step) for index, step in enumerate(compiled.steps)]
+        layers = self._layers(steps)
         functions = _functions([step for step in steps if step["kernel"] != FEED])
         ports = [self._port(p, "input", i) for i, p in enumerate(compiled.inputs)]
         ports += [self._port(p, "output", i) for i, p in enumerate(compiled.outputs)]
@@ -205,6 +206,7 @@ class _Context:
             "all_bytes": compiled.arena_bytes,
             "includes": includes(compiled),
             "feed": self._feed(steps, ports),
+            "layers": layers,
             "functions": functions,
             "steps": steps,
             "loops": _loops(steps) if compiled.feed is None else [],
@@ -440,11 +442,12 @@ class _Context:
         inputs = ", ".join(describe(graph.type(value)) for value in step.inputs)
         return {
             "name": name,
-            "kernel": step.kernel,
             "comment": ", ".join(comment(text) for text in step.origin),
             "types": f"{inputs} -> {describe(graph.type(output))}",
             "notes": [comment(note) for note in step.notes],
             "declarations": structs,
+            "kernel": step.kernel,
+            "arguments": arguments,
             "call": _call(step.kernel, arguments, step.returns_status),
             "returns_status": step.returns_status,
             "places": places,
@@ -455,6 +458,28 @@ class _Context:
             "output_at": plan.addresses[output],
             "output_bytes": graph.type(output).bytes,
         }
+
+    def _layers(self, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Functions of layers that several steps compute, with tables of their own; the steps call them instead."""
+        kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for step in steps:
+            for declaration in step["declarations"]:
+                if declaration.startswith(_LAYER):
+                    kinds.setdefault((step["kernel"], declaration), []).append(step)
+        found = []
+        for (kernel, declaration), users in kinds.items():
+            names = list(dict.fromkeys(user["name"] for user in users))
+            if len(names) == 1:  # bands of one step share its function
+                continue
+            name = f"layer_{names[0]}"
+            weights = self.tables[users[0]["arguments"][3]]["ctype"]
+            found.append(
+                {"name": name, "users": names, "kernel": kernel, "declaration": declaration, "weights": weights}
+            )
+            for user in users:
+                user["declarations"] = [text for text in user["declarations"] if text != declaration]
+                user["call"] = _call(name, [text for text in user["arguments"] if text != "&layer"], False)
+        return found
 
     def _field(
         self, key: str, value: Field, step: str, owner: Step, path: str = "", rows: Mapping[str, int] | None = None
@@ -619,6 +644,7 @@ def _grown(number: str, by: int) -> str:
     return number if by == 0 else f"{number} {'-' if by < 0 else '+'} {abs(by)}u * turn"
 
 
+_LAYER = "static const mcugen_layer layer"
 _WIDTH = 110
 
 

@@ -7,7 +7,7 @@ and the caller uses CMSIS-NN's call.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,7 +36,7 @@ class Layer:
     channels: Channels
     x_zero: int
     clamp: tuple[int, int]
-    wide: bool  # int16 weights, where they are faster
+    wide: bool  # speed before flash: int16 weights, where they are faster
     adds: Mapping[str, Any] | None = None  # see Lowering.adds
 
     @property
@@ -79,6 +79,7 @@ class Kernel:
     weights: np.ndarray
     scratch_bytes: int
     unroll: int = 1  # of the innermost loop
+    compact: bool = False  # code of the requantization shared by all layers, where it is long
     pad_channels: int = 0  # channels that the tables hold beyond the layer's
     one_multiplier: bool = True  # the multiplier table may be a single entry
     by_address: bool = False  # its windows are the addresses of their taps
@@ -141,6 +142,42 @@ def lower(
         macs=macs,
         notes=layer.notes,
     )
+
+
+def alike(steps: Sequence[Step]) -> tuple[Step, ...]:
+    """The steps, those that differ in nothing but tables and the channels' common shift with the same shift too.
+
+    Layers whose mcugen_layer is the same share its code.
+    """
+    kinds: dict[tuple[str, str], list[int]] = {}
+    for index, step in enumerate(steps):
+        layer = dict(step.args).get("layer")
+        if isinstance(layer, Struct) and layer.ctype == "mcugen_layer" and "shifts" not in layer.fields:
+            others = {key: value for key, value in layer.fields.items() if key != "shift"}
+            kinds.setdefault((step.kernel, repr(others)), []).append(index)
+    found = list(steps)
+    for indices in kinds.values():
+        shared = max(_shift(steps[index]) for index in indices)
+        for index in indices:
+            found[index] = _with_shift(steps[index], shared)
+    return tuple(found)
+
+
+def _shift(step: Step) -> int:
+    shift = dict(step.args)["layer"].fields["shift"]  # type: ignore[union-attr]
+    return int(shift)
+
+
+def _with_shift(step: Step, shared: int) -> Step:
+    """The step with that common shift, itself if a multiplier would lose bits."""
+    args = dict(step.args)
+    layer, multiplier = args["layer"], args["multiplier"]
+    assert isinstance(layer, Struct) and isinstance(multiplier, Table) and multiplier.requant_shift is not None
+    if np.any(multiplier.requant_shift < shared - _SHARED_SHIFT):
+        return step
+    args["layer"] = replace(layer, fields={**layer.fields, "shift": shared})
+    args["multiplier"] = replace(multiplier, shared_shift=shared)
+    return replace(step, args=tuple(args.items()))
 
 
 @dataclass(frozen=True)
@@ -251,7 +288,8 @@ def _requantization(layer: Channels, kernel: Kernel) -> tuple[dict[str, object],
 
 def _weights(kernel: Kernel) -> dict[str, object]:
     fields: dict[str, object] = {"weight_bytes": kernel.weights.dtype.itemsize, "unroll": kernel.unroll}
-    return fields | {"by_address": 1} if kernel.by_address else fields
+    flags = {"compact": kernel.compact, "by_address": kernel.by_address}
+    return fields | {name: 1 for name, value in flags.items() if value}
 
 
 def _padded(array: np.ndarray, count: int) -> np.ndarray:
@@ -335,7 +373,8 @@ def _conv_scalar(conv: Layer) -> Kernel:
         name="mcugen_conv_scalar",
         weights=np.pad(conv.weights.reshape(outputs, depth), ((0, pad), (0, 0))),
         scratch_bytes=columns,
-        unroll=_unroll(depth),
+        unroll=_unroll(depth, 9 if conv.wide else 6),
+        compact=not conv.wide,
         pad_channels=pad,
         values_at=columns,
     )
@@ -343,7 +382,8 @@ def _conv_scalar(conv: Layer) -> Kernel:
 
 def _depthwise_scalar(conv: Layer) -> Kernel:
     """mcugen_depthwise_scalar.h."""
-    return Kernel("mcugen_depthwise_scalar", conv.weights[..., 0].transpose(1, 2, 0), conv.window_copy_bytes)
+    weights = conv.weights[..., 0].transpose(1, 2, 0)
+    return Kernel("mcugen_depthwise_scalar", weights, conv.window_copy_bytes, compact=not conv.wide)
 
 
 def _mve(conv: Layer) -> Kernel | None:

@@ -79,31 +79,33 @@ mcugen_dot_scalar(const int8_t *column, int32_t distance, int32_t pixels, const 
         return sums;
     }
 #elif defined(MCUGEN_ASM_V6M)
-    /* Two channels for one pixel: arrays end at r0, r1, r2, the index r3 counts up to 0. */
+    /* Four channels for one pixel: arrays end at r0, r1, r2, r4, r5; the index r3 counts up to 0. */
     for (int32_t pixel = 0; pixel < pixels; pixel++) {
-        for (int32_t pair = 0; pair < 2; pair++) {
-            register const int8_t *x __asm__("r0") = column + pixel * distance + depth;
-            register const int8_t *w __asm__("r1") = weights + (2 * pair + 1) * depth;
-            register const int8_t *v __asm__("r2") = weights + (2 * pair + 2) * depth;
-            register int32_t i __asm__("r3") = -depth;
-            register int32_t a __asm__("r4") = pair == 0 ? s.a[pixel] : s.c[pixel];
-            register int32_t b __asm__("r5") = pair == 0 ? s.b[pixel] : s.d[pixel];
-            __asm__(".syntax unified\n1:\n\t.rept %c[unroll]\n\t"
-                    "ldrsb r6, [r0, r3]\n\t"
-                    "ldrsb r7, [r1, r3]\n\t"
-                    "muls r7, r6\n\t"
-                    "adds r4, r7\n\t"
-                    "ldrsb r7, [r2, r3]\n\t"
-                    "muls r7, r6\n\t"
-                    "adds r5, r7\n\t"
-                    "adds r3, #1\n\t.endr\n\t"
-                    "bne 1b" MCUGEN_ROOM
-                    : "+r"(i), "+r"(a), "+r"(b)
-                    : "r"(x), "r"(w), "r"(v), [unroll] "i"(unroll)
-                    : "r6", "r7", "cc", "memory");
-            *(pair == 0 ? &s.a[pixel] : &s.c[pixel]) = a;
-            *(pair == 0 ? &s.b[pixel] : &s.d[pixel]) = b;
-        }
+        register const int8_t *x __asm__("r0") = column + pixel * distance + depth;
+        register const int8_t *w0 __asm__("r1") = weights + depth;
+        register const int8_t *w1 __asm__("r2") = weights + 2 * depth;
+        register const int8_t *w2 __asm__("r4") = weights + 3 * depth;
+        register const int8_t *w3 __asm__("r5") = weights + 4 * depth;
+        register int32_t i __asm__("r3") = -depth;
+        register int32_t a __asm__("r8") = s.a[pixel];
+        register int32_t b __asm__("r9") = s.b[pixel];
+        register int32_t c __asm__("r10") = s.c[pixel];
+        register int32_t d __asm__("r11") = s.d[pixel];
+        __asm__(".syntax unified\n1:\n\t.rept %c[unroll]\n\t"
+                "ldrsb r6, [r0, r3]\n\t"
+                "ldrsb r7, [r1, r3]\n\tmuls r7, r6\n\tadd r8, r7\n\t"
+                "ldrsb r7, [r2, r3]\n\tmuls r7, r6\n\tadd r9, r7\n\t"
+                "ldrsb r7, [r4, r3]\n\tmuls r7, r6\n\tadd r10, r7\n\t"
+                "ldrsb r7, [r5, r3]\n\tmuls r7, r6\n\tadd r11, r7\n\t"
+                "adds r3, #1\n\t.endr\n\t"
+                "bne 1b" MCUGEN_ROOM
+                : "+r"(i), "+r"(a), "+r"(b), "+r"(c), "+r"(d)
+                : "r"(x), "r"(w0), "r"(w1), "r"(w2), "r"(w3), [unroll] "i"(unroll)
+                : "r6", "r7", "cc", "memory");
+        s.a[pixel] = a;
+        s.b[pixel] = b;
+        s.c[pixel] = c;
+        s.d[pixel] = d;
     }
     return s;
 #endif

@@ -55,15 +55,28 @@ typedef struct {
     const int32_t *shifts;   /* ... or, where they lie too far apart, one for each; else NULL */
     int32_t weight_bytes;    /* 1 or 2: int8 or int16 weights, where the kernel knows both */
     int32_t unroll;          /* of the innermost loop: divides its length */
+    int32_t compact;         /* 1: code of the requantization is shared with other layers, where it is long */
     int32_t by_address;      /* 1: a window is the addresses of its taps, where the kernel knows them */
     int32_t adds;            /* 1, 2: the layer's values are a, b of `add`, the others stand at output; 0: no Add */
     mcugen_add_params add;
 } mcugen_layer;
 
+/* Not inlined; only cores to which it means many instructions call it. */
+MCUGEN_OUT_OF_LINE static int32_t mcugen_layer_requant_call(int32_t acc, int32_t multiplier, int32_t shift)
+{
+    return mcugen_requant_at(acc, multiplier, shift);
+}
+
 MCUGEN_ALWAYS_INLINE int32_t mcugen_layer_requant(const mcugen_layer *p, int32_t acc, int32_t multiplier,
                                                   int32_t channel)
 {
-    return mcugen_requant_at(acc, multiplier, p->shifts != NULL ? p->shifts[channel] : p->shift);
+    const int32_t shift = p->shifts != NULL ? p->shifts[channel] : p->shift;
+#if defined(__ARM_ARCH_6M__)
+    if (p->compact) {
+        return mcugen_layer_requant_call(acc, multiplier, shift);
+    }
+#endif
+    return mcugen_requant_at(acc, multiplier, shift);
 }
 
 /* Adds the zero point and clamps. */
