@@ -24,6 +24,7 @@ def canonical_model(compiled: Compiled, every_step: bool = False) -> onnx.ModelP
     graph = compiled.graph
     canonical = Canonical(graph)
     for node in graph.nodes:
+        canonical.begin(node)
         OPS[node.op].canonical(canonical, node)
     wanted = list(graph.outputs)
     if every_step:

@@ -13,7 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..errors import UserError
-from ..ir import Graph, Node, TensorType, attrs
+from ..ir import Graph, Node, TensorType, attrs, unique
 from ..step import Step
 from ..target import Core
 
@@ -121,6 +121,18 @@ class Canonical:
         self.graph = graph
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
+        self._node_outputs: tuple[str, ...] = ()
+        self._instead: dict[str, str] = {}
+
+    def begin(self, node: Node) -> None:
+        """What is added from now on is the meaning of `node`."""
+        self._node_outputs, self._instead = node.outputs, {}
+
+    def _made(self, name: str) -> str:
+        """`name` for a tensor inside the node's meaning, or another one where the graph has a value of that name."""
+        if name in self.graph.values and name not in self._node_outputs:
+            self._instead[name] = unique(f"{name}/inside {self._node_outputs[0]}", self.graph.values)
+        return self._instead.get(name, name)
 
     def constant(self, name: str, array: Any) -> str:
         self.initializers[name] = numpy_helper.from_array(np.asarray(array, order="C"), name)
@@ -187,11 +199,13 @@ class Canonical:
 
     def add(self, op: str, inputs: list[str], output: str, domain: str = "", **attributes: Any) -> str:
         kept = {key: value for key, value in attributes.items() if value is not None}
+        inputs, output = [self._instead.get(name, name) for name in inputs], self._made(output)
         self.nodes.append(helper.make_node(op, inputs, [output], name=output, domain=domain, **kept))
         return output
 
     def add_many(self, op: str, inputs: list[str], outputs: Sequence[str], **attributes: Any) -> None:
         """A node with several outputs."""
+        inputs = [self._instead.get(name, name) for name in inputs]
         self.nodes.append(helper.make_node(op, inputs, list(outputs), name=outputs[0], **attributes))
 
     def nchw(self, name: str) -> str:

@@ -211,6 +211,7 @@ def _table(
             flat = data.reshape(()) if data.size == 1 and shape is None else data
             initializers[name] = numpy_helper.from_array(flat, name)
         elif name in producers and name != source and name not in made:
+            made.add(name)  # several nodes may read it
             emit(producers[name])
 
     def emit(node: Node) -> None:

@@ -284,3 +284,15 @@ def test_refusals(case: str, tmp_path: Path) -> None:
     model, message = REFUSED[case]
     with pytest.raises(UserError, match=message):
         compile_model(model, tmp_path)
+
+
+def test_names_that_the_meaning_of_a_layer_uses_too(tmp_path: Path) -> None:
+    """A tensor of the model is called as what the canonical graph puts inside a convolution."""
+    net = Net(opset=20)
+    image, row = net.float_input([1, 3, 6, 6]), net.float_input([1, 30], name="row")
+    net._output(net.node("Conv", image, net.constant(rand(3, 3, 1, 1))), TensorProto.FLOAT, 4)
+    net._output(net.node("Abs", row), TensorProto.FLOAT, 2)
+    model = net.model()
+    for node, output, name in zip(model.graph.node, model.graph.output, ("y", "y/nhwc/nhwc"), strict=True):
+        node.output[0] = output.name = name
+    near(compile_model(model, tmp_path))

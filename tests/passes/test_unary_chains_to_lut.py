@@ -77,3 +77,19 @@ def test_batch_normalization_is_a_table_a_channel() -> None:
     codes = np.arange(256)
     expected = [codes, np.clip(2 * (codes - 128) + 128, 0, 255)]
     np.testing.assert_array_equal(graph.data(node.inputs[1]), expected)
+
+
+def test_a_quantized_constant_may_be_read_twice() -> None:
+    graph = unary_chains_to_lut(
+        graph_of("""
+        g (uint8[1,4] x) => (uint8[1,4] y) <float s = {0.5}, uint8 z = {128}, uint8 two = {132}> {
+            real = DequantizeLinear(x, s, z)
+            factor = DequantizeLinear(two, s, z)
+            product = Mul(real, factor)
+            sum = Add(product, factor)
+            y = QuantizeLinear(sum, s, z)
+        }""")
+    )
+    assert ops(graph) == ["lut"]
+    x = (np.arange(256) - 128) / 2.0
+    np.testing.assert_array_equal(graph.data(graph.nodes[0].inputs[1]), np.clip(np.rint((x * 2 + 2) * 2) + 128, 0, 255))
