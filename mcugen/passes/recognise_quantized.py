@@ -18,7 +18,7 @@ from ..ops import FLOATS, OPS, RECOGNISED, RECOGNISED_16
 from ..ops.base import FloatUnit, OpDef, Unit
 from ..ops.pool import max_pool_attrs
 from ..ops.reduce import axes_of
-from .move_quantize import COPIES, VIEWS, moved_slots
+from .move_quantize import COPIES, VIEWS, moved_slots, quantize
 from .rewrite import DQ, Builder, Q, qdq_params
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
@@ -35,7 +35,11 @@ def recognise_quantized(graph: Graph) -> Graph:
         builder.values[name] = Value(name, replace(value.type, quant=q), value.data)
     typed = graph.replace(values=builder.values)
     for node in graph.nodes:  # what nobody needs in the end is dropped: float twins of integer operators, for instance
-        if node.op == Q:
+        real = builder.values[node.inputs[0]].data if node.op == Q else None
+        if real is not None:  # a constant that was dequantized: a class token, say
+            q, dtype = qdq_params(graph, node)
+            builder.values[node.output] = constant(node.output, quantize(real, q, dtype), q)
+        elif node.op == Q:
             builder.add(_quantized(builder, typed, producers, node))
         elif node.op == DQ:
             _dequantized(builder, graph, node)

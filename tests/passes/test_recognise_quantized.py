@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import pytest
-from pass_text import around, shows
+from pass_text import around, graph_of, ops, shows
 
 from mcugen.errors import UserError
+from mcugen.passes.move_quantize import move_quantize
+from mcugen.passes.recognise_quantized import recognise_quantized
 
 GEMM = """
 g (uint8[1,2] x) => (uint8[1,3] y)
@@ -54,3 +56,19 @@ def test_copies_hand_on_what_they_know() -> None:
         "recognise_quantized",
     )
     assert {str(after.type(name)).partition(" ")[2] for name in ("x", "square", "y")} == {"scale 0.5 zp 3"}
+
+
+def test_a_dequantized_constant_is_quantized_at_compile_time() -> None:
+    graph = graph_of("""
+        g (uint8[1,4] x) => (uint8[2,4] y)
+        <float s = {0.5}, uint8 z = {128}, float t = {0.25}, uint8 u = {100}, uint8[1,4] token = {128, 130, 0, 255}> {
+            real = DequantizeLinear(x, t, u)
+            constant = DequantizeLinear(token, s, z)
+            q = QuantizeLinear(constant, t, u)
+            again = DequantizeLinear(q, t, u)
+            joined = Concat<axis = 0>(again, real)
+            y = QuantizeLinear(joined, t, u)
+        }""")
+    after = recognise_quantized(move_quantize(graph))
+    assert ops(after) == ["concat"]
+    assert after.data(after.nodes[0].inputs[0]).tolist() == [[100, 104, 0, 255]]
