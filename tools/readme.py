@@ -19,7 +19,7 @@ from mcugen.ops import OPS
 ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 _TABLE = re.compile(r"(<!-- operators -->\n).*?(<!-- end of operators -->)", re.DOTALL)
-_CONSOLE = re.compile(r"```console\n\$ (.*?)\n.*?```", re.DOTALL)
+_CONSOLE = re.compile(r"(?:<!-- in (\S+) -->\n)?```console\n\$ ([^\n]*)\n(.*?)```", re.DOTALL)
 
 
 def operator_table() -> str:
@@ -37,11 +37,16 @@ def with_table(text: str) -> str:
 
 
 def run_block(folder: Path, match: re.Match[str]) -> str:
-    command = match[1]
+    """The block again, run in `folder`, or in the one below it that a comment before the block names."""
+    below, command, before = match[1], match[2], match[3]
     env = os.environ | {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "COLUMNS": "110"}
-    done = subprocess.run(command, shell=True, cwd=folder, env=env, capture_output=True, text=True, check=False)
+    where = folder / (below or ".")
+    done = subprocess.run(command, shell=True, cwd=where, env=env, capture_output=True, text=True, check=False)
     shown = "\n".join(line.rstrip() for line in (done.stdout + done.stderr).splitlines() if line.strip())
-    return f"```console\n$ {command}\n{shown}\n```"
+    if done.returncode == 2 and not before.startswith("error:"):
+        sys.exit(f"$ {command}\n{shown}\nThis did not fail before: {folder.name}/README.md is left as it was.")
+    comment = f"<!-- in {below} -->\n" if below else ""
+    return f"{comment}```console\n$ {command}\n{shown}\n```"
 
 
 def main() -> None:
