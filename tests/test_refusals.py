@@ -158,7 +158,7 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "dynamic quantization": (_dynamic_quantization, ("body/Back", "computed at run time", "static quantization")),
     "mixed int8 and uint8": (_mixed_signs, ("sum/Add", "int8 and uint8", "one activation type")),
     "dilated same padding": (_dilated_same_padding, ("Conv_", "SAME_UPPER", "explicit pads")),
-    "far bias scale": (_far_bias_scale, ("head/Gemm", "bias scale", "input scale * weight scale")),
+    "far bias scale": (_far_bias_scale, ("head/Gemm", "not at input scale * weight scale", "a copy for each")),
     "negative scale": (_negative_scale, ("QuantizeLinear", "not a positive number", "Quantize the model again")),
     "operator without 16 bits": (_wide_operator, ("head/ArgMax", "activations of 16 bits", "8 bits")),
     "4-bit activation": (_narrow_activation, ("head/Q", "activations of 4 bits", "8 or 16 bits")),

@@ -27,6 +27,9 @@ _NARROW = ("int4", "uint4")
 _ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat")  # they move bytes
 
 
+_BIAS_SCALE = 0.01  # relative: converters round the product in float32 or float64, and no further
+
+
 def recognise_quantized(graph: Graph) -> Graph:
     builder = Builder(graph)
     producers = graph.producers()
@@ -269,12 +272,13 @@ def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: 
         np.broadcast_to(scale, bias.data.shape).astype(np.float64), 1e-300
     )
     # Underflow to a subnormal product leaves ratios that mean nothing; such channels are dead anyway.
-    far = (np.abs(np.log2(np.maximum(ratio, 1e-300))) > 0.5) & (bias.data != 0) & (scale > 1e-30)
+    far = (np.abs(ratio - 1) > _BIAS_SCALE) & (bias.data != 0) & (scale > 1e-30)
     if np.any(bias.type.quant.zero_point != 0) or np.any(far):
         raise UserError(
-            "the bias scale is far from input scale * weight scale",
+            "the bias is not at input scale * weight scale with zero point 0 "
+            f"(its scale is up to {np.max(np.abs(ratio - 1), where=far, initial=0):.1%} off)",
             origin=operator.where,
-            hint="Quantize the bias as int32 with scale = input scale * weight scale and zero point 0.",
+            hint="Quantize the model again with onnxruntime.quantization; a bias of two layers needs a copy for each.",
         )
     return names[2]
 

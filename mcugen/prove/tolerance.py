@@ -63,6 +63,8 @@ def tolerances(compiled: Compiled, *, canonical: bool = False) -> Mapping[str, T
             own, type = stated.get(name, 0.0), graph.type(name)
             if node.op == "reshape":
                 total = before[0]
+            elif type.dtype in ("int64", "bool"):
+                total = EXACT  # a position or an answer is right or wrong
             elif type.dtype != "float32":
                 inexact = relative or absolute or codes or integer.get(name, 0)
                 scale = 1.0 if type.quant is None else float(type.quant.per_tensor[0])
