@@ -466,12 +466,14 @@ class _Context:
             for declaration in step["declarations"]:
                 if declaration.startswith(_LAYER):
                     kinds.setdefault((step["kernel"], declaration), []).append(step)
-        found = []
+        found: list[dict[str, Any]] = []
         for (kernel, declaration), users in kinds.items():
             names = list(dict.fromkeys(user["name"] for user in users))
             if len(names) == 1:  # bands of one step share its function
                 continue
             name = f"layer_{names[0]}"
+            while any(layer["name"] == name for layer in found):  # bands of one step may be of several kinds
+                name += "_too"
             weights = self.tables[users[0]["arguments"][3]]["ctype"]
             found.append(
                 {"name": name, "users": names, "kernel": kernel, "declaration": declaration, "weights": weights}
