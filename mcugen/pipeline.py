@@ -214,7 +214,7 @@ def _lower_node(
     for step in lowered if isinstance(lowered, tuple) else (lowered,):
         if node.attrs.get("integer_form"):
             step = replace(step, notes=(*step.notes, "integer form; ONNX Runtime computes this in float"))
-        if options.library == "bundled" and target.isa != "mve" and step.kernel.startswith("arm_"):
-            step = replace(step, scratch_bytes=0)  # what scratch.py counts is for Arm's, and for ours on Helium
+        if options.library == "bundled" and step.kernel.startswith("arm_"):
+            step = replace(step, scratch_bytes=0)  # what scratch.py counts is for Arm's
         steps.append(replace(step, leads=overlap(graph, node, step, options.library)))
     return steps

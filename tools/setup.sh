@@ -62,3 +62,10 @@ python=$(find_python)
     die "could not create .venv (package python3-venv)"
 say "installing mcugen and its tools into .venv"
 .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[dev]'
+
+# Extras whose licence is not everybody's, where the caller asks for them: MCUGEN_EXTRAS=qnn
+for extra in ${MCUGEN_EXTRAS:-}; do
+    say "installing mcugen[$extra]"
+    .venv/bin/python -m pip install --quiet --disable-pip-version-check --editable ".[$extra]" ||
+        say "skipped: mcugen[$extra] does not install here"
+done
