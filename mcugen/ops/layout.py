@@ -197,14 +197,6 @@ def _lower_pad(lowering: Lowering, node: Node) -> Step:
     )
 
 
-def _pad_rank(graph: Graph, node: Node) -> str | None:
-    """Pad takes at most 4 dimensions, none of them cropped. Reshape or slice before export."""
-    rank = len(graph.type(node.inputs[0]).shape)
-    if rank > 4:
-        return f"{rank} dimensions"
-    return None if min(node.attrs["pads"]) >= 0 else f"pads {list(node.attrs['pads'])}"
-
-
 RESHAPE = OpDef(
     name="reshape",
     onnx=("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout"),
@@ -267,7 +259,7 @@ PAD = OpDef(
     lower=_lower_pad,
     layout="axis",
     exactness=COPY,
-    limits=(_pad_rank,),
     bits=(8, 16),
-    about="constant value; folded into the convolution behind it where that pads with its zero point",
+    about="constant value, any rank, cropping too; folded into the convolution behind it where that pads with its "
+    "zero point",
 )

@@ -17,6 +17,8 @@ from ..ir import Graph, Node, TensorType, Value, attrs, constant
 from .fold_constants import evaluate
 from .rewrite import Builder, rebuild
 
+_PAD_RANK = 4  # dimensions that the kernels of Pad walk
+
 Positions = tuple[tuple[int, ...] | None, ...]
 
 
@@ -131,7 +133,56 @@ def _resize(builder: Builder, node: Node) -> bool:
 
 
 def _pad(builder: Builder, node: Node) -> bool:
-    return node.attrs.get("mode", "constant") != "constant" and _measured(builder, node)
+    """Pads below 0 are a Take; what is left becomes Pads of at most 4 dimensions, with views around them."""
+    if node.attrs.get("mode", "constant") != "constant":
+        return _measured(builder, node)
+    type = builder.values[node.inputs[0]].type
+    rank = len(type.shape)
+    axes_name = node.inputs[3] if len(node.inputs) > 3 else ""
+    pads = builder.values[node.inputs[1]].data
+    axes = builder.values[axes_name].data if axes_name else np.arange(rank)
+    if pads is None or axes is None:
+        return False  # refused where quantization is known
+    if not axes_name and rank <= _PAD_RANK and min(pads, default=0) >= 0:
+        return False
+    before, after = ({int(a) % rank: int(n) for a, n in zip(axes, half, strict=True)} for half in np.split(pads, 2))
+    source = node.inputs[0]
+    kept = [range(max(0, -before.get(a, 0)), n - max(0, -after.get(a, 0))) for a, n in enumerate(type.shape)]
+    shape = [len(positions) for positions in kept]
+    if tuple(shape) != type.shape:
+        cropped = builder.value(f"{node.output}/cropped", replace(type, shape=tuple(shape)))
+        positions = tuple(None if len(p) == n else tuple(p) for p, n in zip(kept, type.shape, strict=True))
+        _take(builder, node, source, positions, cropped)
+        source = cropped
+    left = [a for a in range(rank) if before.get(a, 0) > 0 or after.get(a, 0) > 0]
+    while left:
+        several = next(left[:n] for n in range(len(left), 0, -1) if len(_merged(shape, left[:n])) <= _PAD_RANK)
+        groups = _merged(shape, several)
+        sizes = [int(np.prod([shape[a] for a in group])) for group in groups]
+        amounts = [
+            max(0, side.get(group[0], 0)) if group[0] in several else 0 for side in (before, after) for group in groups
+        ]
+        source = _reshaped(builder, node, source, tuple(sizes))
+        bigger = tuple(n + low + high for n, low, high in zip(sizes, amounts, amounts[len(sizes) :], strict=False))
+        padded = builder.value(f"{node.output}/padded", replace(type, shape=bigger))
+        name = builder.constant(f"{node.output}/pads", np.array(amounts, np.int64))
+        builder.add(Node("Pad", (source, name, *node.inputs[2:3]), (padded,), node.attrs, node.origin))
+        shape = [n + (max(0, before[a]) + max(0, after[a]) if a in several else 0) for a, n in enumerate(shape)]
+        left = left[len(several) :]
+        source = _reshaped(builder, node, padded, tuple(shape))
+    builder.add(Node("Identity", (source,), node.outputs, attrs(), node.origin))
+    return True
+
+
+def _merged(shape: Sequence[int], alone: Sequence[int]) -> list[list[int]]:
+    """The axes in groups that may be one: neighbours, but for those of `alone`."""
+    groups: list[list[int]] = []
+    for axis in range(len(shape)):
+        if groups and axis not in alone and groups[-1][-1] not in alone:
+            groups[-1].append(axis)
+        else:
+            groups.append([axis])
+    return groups
 
 
 def _depth_to_space(builder: Builder, node: Node) -> bool:

@@ -331,7 +331,7 @@ def _copy(graph: Graph, node: Node) -> Node:
         given = node.inputs[2] if len(node.inputs) > 2 else ""
         value, pads = graph.data(given) if given else np.zeros(()), graph.data(node.inputs[1])
         if value is None or pads is None or (len(node.inputs) > 3 and node.inputs[3]):
-            raise UserError("Pad takes constant pads for all axes", origin=node.where, hint="Drop its axes input.")
+            raise UserError("Pad takes constant pads", origin=node.where, hint="Export the model with fixed shapes.")
         numbers = tuple(int(p) for p in pads)
         return Node("pad", node.inputs[:1], node.outputs, attrs(pads=numbers, value=value.item()), node.origin)
     return Node("reshape", node.inputs[:1], node.outputs, attrs(), node.origin)

@@ -73,6 +73,31 @@ def test_pad(shape: tuple[int, ...], pads: list[int], value: float | None, dtype
     assert "arm_pad_s8" in kernels(exact(net.model(), tmp_path))
 
 
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(
+    ("shape", "pads", "axes"),
+    [
+        ((1, 2, 3, 2, 4), [0, 0, 1, 0, 2, 0, 0, 0, 0, 1], None),
+        ((2, 1, 2, 3, 2, 3), [1, 0, 1, 0, 1, 0, 0, 0, 2, 0, 0, 1], None),
+        ((2, 2, 2, 2, 2, 2), [1] * 12, None),
+        ((1, 3, 5, 6), [0, 0, -1, 2, 0, 0, 1, -2], None),
+        ((1, 3, 5, 6), [0, -1, -1, 0, 0, 0, 0, -2], None),
+        ((1, 3, 5, 6), [1, -2, 2, 0], [-1, 1]),
+        ((1, 3, 5, 6), [1, 2], [2]),
+    ],
+    ids=str,
+)
+def test_pad_in_other_forms(
+    shape: tuple[int, ...], pads: list[int], axes: list[int] | None, dtype: str, tmp_path: Path
+) -> None:
+    """More than 4 dimensions, crops, and axes: Pads of 4 dimensions, slices and views."""
+    net = Net(dtype, opset=21)
+    operands = [net.constant(np.array(pads, np.int64)), net.constant(np.float32(0.7))]
+    operands += [net.constant(np.array(axes, np.int64))] if axes is not None else []
+    net.output(net.copy("Pad", net.input(shape), *operands))
+    exact(net.model(), tmp_path)
+
+
 def _padded_conv(dtype: str, value: float, **options: Any) -> Net:
     net = Net(dtype)
     pads = net.constant(np.array([0, 0, 1, 0, 0, 0, 2, 1], np.int64))
