@@ -7,7 +7,7 @@ import onnx
 from .base import OpDef
 from .boundary import DEQUANTIZE, QUANTIZE
 from .conv import CONV
-from .conv_transpose import CONV_TRANSPOSE
+from .conv_transpose import CONV_TRANSPOSE, FLOAT_CONV_TRANSPOSE
 from .dynamic_layer import DYNAMIC_CONV, DYNAMIC_FULLY_CONNECTED
 from .dynamic_quantize import DYNAMIC_QUANTIZE
 from .elementwise import ADD, MUL
@@ -86,6 +86,7 @@ OPS: dict[str, OpDef] = {
         FLOAT_CAST,
         FLOAT_CLIP,
         FLOAT_CONV,
+        FLOAT_CONV_TRANSPOSE,
         FLOAT_FULLY_CONNECTED,
         FLOAT_MAX_POOL,
         FLOAT_AVERAGE_POOL,

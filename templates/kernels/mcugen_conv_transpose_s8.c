@@ -1,27 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mcugen_arithmetic.h"
+#include "mcugen_conv_transpose.h"
 #include "mcugen_kernels.h"
-
-/* The taps first, first + step, ... < last that meet an input element, for the output position that lies `position`
- * behind the padding: those with position - tap * dilation = stride * (an index into the input). */
-typedef struct {
-    int32_t first, last;
-} taps;
-
-static taps taps_meeting(int32_t position, int32_t size, int32_t dilation, int32_t stride, int32_t step, int32_t extent)
-{
-    taps t = {0, size};
-    while (t.first < size && (position - t.first * dilation) % stride != 0) {
-        t.first++;
-    }
-    while (t.first < size && position - t.first * dilation >= extent * stride) {
-        t.first += step;
-    }
-    while (t.last > t.first && position - (t.last - 1) * dilation < 0) {
-        t.last--;
-    }
-    return t;
-}
 
 void mcugen_conv_transpose_s8(const mcugen_conv_transpose_params *params,
                               const cmsis_nn_dims *input_dims,
@@ -40,10 +20,12 @@ void mcugen_conv_transpose_s8(const mcugen_conv_transpose_params *params,
     for (int32_t n = 0; n < input_dims->n; n++, input += input_dims->h * input_row) {
         for (int32_t oy = 0; oy < output_dims->h; oy++) {
             const int32_t top = oy + params->padding.h;
-            const taps rows = taps_meeting(top, filter_dims->h, dilation.h, stride.h, step.h, input_dims->h);
+            const mcugen_meeting rows =
+                mcugen_taps_meeting(top, filter_dims->h, dilation.h, stride.h, step.h, input_dims->h);
             for (int32_t ox = 0; ox < output_dims->w; ox++) {
                 const int32_t left = ox + params->padding.w;
-                const taps columns = taps_meeting(left, filter_dims->w, dilation.w, stride.w, step.w, input_dims->w);
+                const mcugen_meeting columns =
+                    mcugen_taps_meeting(left, filter_dims->w, dilation.w, stride.w, step.w, input_dims->w);
                 for (int32_t c = 0; c < output_dims->c; c++) {
                     const int32_t zero_point = params->filter_zero_point ? params->filter_zero_point[c] : 0;
                     const int8_t *group = input + c / group_outputs * group_inputs;

@@ -46,6 +46,23 @@ void mcugen_dynamic_convolve_s8_f32(const mcugen_dynamic_params *params,
                                     const cmsis_nn_dims *output_dims,
                                     float *output);
 
+/* As mcugen_conv_transpose_params. */
+typedef struct {
+    int32_t groups;
+    cmsis_nn_tile stride, padding, dilation, tap_step;
+    float low, high;
+} mcugen_f32_conv_transpose_params;
+
+/* Transposed convolution, gathered output by output; filter_dims->c is the number of input channels of one group. */
+void mcugen_f32_conv_transpose(const mcugen_f32_conv_transpose_params *params,
+                               const cmsis_nn_dims *input_dims,
+                               const float *input,
+                               const cmsis_nn_dims *filter_dims,
+                               const float *filter,
+                               const float *bias,
+                               const cmsis_nn_dims *output_dims,
+                               float *output);
+
 /* One loop over the output: a and b move by their steps (0 where they are repeated). */
 typedef struct {
     int32_t count, a_step, b_step;

@@ -31,6 +31,21 @@ SYMMETRIC = {"mode": "linear", "coordinate_transformation_mode": "half_pixel_sym
 NEAR: dict[str, onnx.ModelProto] = {
     "conv": layer("Conv", [1, 3, 9, 8], rand(5, 3, 3, 3), rand(5), pads=[1, 0, 2, 1], strides=[2, 1]),
     "conv, dilated, no bias": layer("Conv", [1, 2, 9, 9], rand(4, 2, 3, 3), dilations=[2, 2]),
+    "conv_transpose": layer(
+        "ConvTranspose", [1, 3, 5, 4], rand(3, 4, 3, 2), rand(4), strides=[2, 3], pads=[1, 0, 0, 1]
+    ),
+    "conv_transpose, groups": layer(
+        "ConvTranspose",
+        [2, 4, 5, 4],
+        rand(4, 3, 3, 3),
+        group=2,
+        dilations=[2, 1],
+        strides=[3, 2],
+        output_padding=[2, 1],
+    ),
+    "conv_transpose, 1-D": layer(
+        "ConvTranspose", [1, 3, 9], rand(3, 2, 4), rand(2), strides=[2], auto_pad="SAME_UPPER"
+    ),
     "conv, depthwise": layer("Conv", [1, 4, 7, 7], rand(8, 1, 3, 3), rand(8), group=4, pads=[1, 1, 1, 1]),
     "conv, grouped": layer("Conv", [1, 4, 7, 7], rand(6, 2, 3, 3), rand(6), group=2),
     "conv, 1-D": layer("Conv", [1, 3, 20], rand(4, 3, 5), rand(4), strides=[2]),
