@@ -133,7 +133,8 @@ def _model_options(command: Command) -> Command:
             "--memory",
             metavar="REGIONS",
             help="The board's regions, fastest first, as dtcm=64K,sram=256K,flash=1M: the arena goes to the first, in "
-            "parts if need be, and tables that are read often where room is left. Exit 1 if one is too small.",
+            "parts if need be, and tables that are read often where room is left; code is copied to one that begins "
+            "with itcm. Exit 1 if one is too small.",
         ),
         _plugin_option(),
     )

@@ -178,7 +178,7 @@ def _budget(options: Options) -> int | None:
     """Bytes of RAM that the plan should not exceed."""
     ram = options.ram
     if ram is None and options.memories:
-        ram = sum(memory.size_bytes for memory in options.memories if not memory.is_flash)
+        ram = sum(memory.size_bytes for memory in options.memories if memory.is_data)
     if ram is None or options.feed != "rows":
         return ram
     return max(0, ram - ALIGN)  # the arena's struct also knows how far a feed has come

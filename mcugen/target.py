@@ -135,7 +135,7 @@ def core(name: str) -> Core:
 
 @dataclass(frozen=True)
 class Memory:
-    """A region of a board's memory as the user names it; flash holds what does not change."""
+    """A region of a board's memory as the user names it; flash holds what does not change, itcm code alone."""
 
     name: str
     size_bytes: int
@@ -143,6 +143,16 @@ class Memory:
     @property
     def is_flash(self) -> bool:
         return self.name.startswith(("flash", "rom", "mram"))
+
+    @property
+    def is_code(self) -> bool:
+        """RAM that instructions are copied to."""
+        return self.name.startswith("itcm")
+
+    @property
+    def is_data(self) -> bool:
+        """RAM for the arena, and tables."""
+        return not self.is_flash and not self.is_code
 
 
 _TAKEN = ("arena", "input", "output", "bytes", "rows", "vectors", "code", "data")
@@ -160,8 +170,15 @@ def parse_memories(text: str) -> tuple[Memory, ...]:
         if name in _TAKEN or any(name == other.name for other in found):
             raise UserError(f"a memory region cannot be called {name!r}, or not twice", hint=hint)
         found.append(Memory(name, parse_size(size)))
-    if all(memory.is_flash for memory in found):
-        raise UserError("no memory region is RAM: names that begin with flash, rom or mram are flash", hint=hint)
+    if not any(memory.is_data for memory in found):
+        raise UserError(
+            "no memory region is RAM for data: names that begin with flash, rom or mram are flash, with itcm code",
+            hint=hint,
+        )
+    if sum(memory.is_code for memory in found) > 1:
+        raise UserError("code goes to one region only", hint="Name one region that begins with itcm.")
+    if any(memory.is_code for memory in found) and not any(memory.is_flash for memory in found):
+        raise UserError("there is no flash from which code could be copied", hint=hint)
     return tuple(found)
 
 

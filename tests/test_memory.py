@@ -74,6 +74,46 @@ def test_whole_where_the_first_region_holds_it(tmp_path: Path) -> None:
     assert rows["flash"]["table_bytes"] >= rows["dtcm"]["table_bytes"]
 
 
+def addresses_on_the_board(compiled: Compiled, folder: Path) -> dict[str, int]:
+    (folder / "c").mkdir()
+    (folder / "c" / "main.c").write_text(harness(compiled, profile=False))
+    program = write_program(compiled, folder / "c", None)
+    elf = link_image(
+        compiled.core,
+        program.sources,
+        includes=program.includes,
+        sections=program.sections,
+        memories=compiled.memories,
+    )
+    return symbol_addresses(elf)
+
+
+@pytest.mark.parametrize("on", ["cortex-m0", "cortex-m4", "cortex-m55"])
+@pytest.mark.parametrize("kernels", ["specialised", "api"])
+def test_code_that_start_up_copies_on_a_board(on: str, kernels: str, tmp_path: Path) -> None:
+    reason = available(core(on))
+    if reason:
+        pytest.skip(reason)
+    memories = parse_memories("itcm=32K,dtcm=64K,flash=1M")
+    model = example("classifier-int8")
+    compiled = compile_model(model, tmp_path, name="net", core=on, kernels=kernels, memories=memories)
+    assert_exact(compiled, samples=2, on=on)
+    addresses = addresses_on_the_board(compiled, tmp_path)
+    ram, code = compiled.core.memory.ram, compiled.core.memory.code
+    own = ["net_run", *(step.kernel for step in compiled.steps if step.kernel.startswith("arm_"))]
+    assert len(own) > 1 or kernels == "specialised"
+    for name in own:
+        assert ram.base <= addresses[name] < ram.base + ram.size_bytes, name
+    assert code.base <= addresses["main"] < code.base + code.size_bytes
+
+
+def test_code_that_is_too_large_for_its_region_is_named(tmp_path: Path) -> None:
+    memories = parse_memories("itcm=256,dtcm=64K,flash=1M")
+    compiled = compile_model(example("classifier-int8"), tmp_path, memories=memories)
+    with pytest.raises(CheckFailed, match=r"memory region itcm is over by 1,744 bytes: .*code 2,000, of 256"):
+        project.check_budgets(compiled, report(compiled, 2000), None, None)
+
+
 @pytest.mark.parametrize("on", ["cortex-m4", "cortex-m55"])
 def test_parts_and_copied_tables_on_a_board(on: str, tmp_path: Path) -> None:
     """On the Cortex-M55's board the first region is its tightly coupled memory."""
@@ -82,17 +122,7 @@ def test_parts_and_copied_tables_on_a_board(on: str, tmp_path: Path) -> None:
         pytest.skip(reason)
     compiled = halves("classifier-int8", tmp_path, core=on)
     assert_exact(compiled, samples=2, on=on)
-    (tmp_path / "c").mkdir()
-    (tmp_path / "c" / "main.c").write_text(harness(compiled, profile=False))
-    program = write_program(compiled, tmp_path / "c", None)
-    elf = link_image(
-        compiled.core,
-        program.sources,
-        includes=program.includes,
-        sections=program.sections,
-        memories=compiled.memories,
-    )
-    addresses = symbol_addresses(elf)
+    addresses = addresses_on_the_board(compiled, tmp_path)
     memory = compiled.core.memory
     copied = [table["name"] for table in project_view(compiled, [], "-O2")["tables"] if table["region"]]
     assert copied, "no table is read often enough"
@@ -167,4 +197,17 @@ def test_memories_are_read_in_order() -> None:
 )
 def test_memories_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(UserError):
+        parse_memories(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("itcm=64K,flash=1M", "no memory region is RAM for data"),
+        ("itcm=64K,itcm2=64K,sram=1M,flash=1M", "code goes to one region only"),
+        ("itcm=64K,sram=1M", "no flash from which code could be copied"),
+    ],
+)
+def test_regions_for_code_are_checked(text: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
         parse_memories(text)

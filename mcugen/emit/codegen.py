@@ -223,7 +223,10 @@ class _Context:
             "part_sections": ", ".join(ram_section(part) for part in self._split),
             "regions": [memory.name for memory in compiled.memories],
             "flash": next((memory.name for memory in compiled.memories if memory.is_flash), ""),
+            "code_region": next((memory.name for memory in compiled.memories if memory.is_code), ""),
+            "code": self._code(functions, layers, kernels),
             "copied": [m.name for m in compiled.memories if any(table["region"] == m.name for table in tables)],
+            "sections": self._copied_sections(tables),
             "arena_regions": [part.name for part in compiled.plan.parts],
             "buffers": [f"static {port['ctype']} {port['pointer']}[{port['macro']}_COUNT];" for port in callers],
             "run": f"{compiled.name}_run({', '.join(['&arena', *(port['pointer'] for port in callers)])})",
@@ -237,6 +240,18 @@ class _Context:
             "not_for_helium": uses_cmsis and compiled.core.isa != "mve",
             "checks": self._checks(ports),
         }
+
+    def _copied_sections(self, tables: Sequence[Mapping[str, Any]]) -> list[str]:
+        """Output sections of NAME_sections.ld that start-up copies."""
+        memories = self.compiled.memories
+        found = [f".mcugen_tables_{m.name}" for m in memories if any(table["region"] == m.name for table in tables)]
+        return found + [f".mcugen_code_{m.name}" for m in memories if m.is_code]
+
+    def _code(self, functions: list[dict[str, Any]], layers: list[dict[str, Any]], kernels: Sequence[str]) -> list[str]:
+        """The functions of an inference, as -ffunction-sections names them."""
+        own = [f"{self.prefix}_{what}" for what in ("run", "begin", "feed")]
+        inside = [f"step_{function['function']}" for function in functions] + [layer["name"] for layer in layers]
+        return [*own, "run_layers", *inside, *(kernel for kernel in kernels if not has_header(kernel))]
 
     def _checks(self, ports: list[dict[str, Any]]) -> list[dict[str, str]]:
         upper = self.prefix.upper()

@@ -1,4 +1,6 @@
-"""What lies in which memory region: parts of the arena, tables worth a faster memory than flash, the rest in flash."""
+"""What lies in which memory region: parts of the arena, tables and code worth a faster memory than flash, the rest in
+flash.
+"""
 
 from __future__ import annotations
 
@@ -28,7 +30,7 @@ def stage(compiled: Compiled, tables: Sequence[Mapping[str, Any]]) -> dict[str, 
     memories = compiled.memories
     used = _arena(compiled)
     flash = next((index for index, memory in enumerate(memories) if memory.is_flash), 0)
-    spare = {memory.name: memory.size_bytes - used.get(memory.name, 0) for memory in memories[:flash]}
+    spare = {m.name: m.size_bytes - used.get(m.name, 0) for m in memories[:flash] if m.is_data}
     found: dict[str, str] = {}
     for table in sorted(tables, key=lambda table: (-table["reads"] / table["count"], table["name"])):
         size = -(-table["bytes"] // _ALIGN) * _ALIGN
@@ -48,7 +50,7 @@ def _arena(compiled: Compiled) -> dict[str, int]:
 
 
 def usage(compiled: Compiled, tables: Sequence[Mapping[str, Any]], code_bytes: int | None) -> list[dict[str, Any]]:
-    """Every region with what it holds, in bytes. Copied tables stand in flash, too, where start-up takes them from."""
+    """Every region with what it holds, in bytes. What start-up copies stands in flash, too, from where it is taken."""
     arena = _arena(compiled)
     flash = next((memory.name for memory in compiled.memories if memory.is_flash), None)
     rows = []
@@ -59,7 +61,7 @@ def usage(compiled: Compiled, tables: Sequence[Mapping[str, Any]], code_bytes: i
             "bytes": memory.size_bytes,
             "arena_bytes": arena.get(memory.name, 0),
             "table_bytes": sum(-(-size // _ALIGN) * _ALIGN for size in inside),
-            "code_bytes": code_bytes or 0 if memory.name == flash else 0,
+            "code_bytes": code_bytes or 0 if memory.name == flash or memory.is_code else 0,
         }
         used = row["arena_bytes"] + row["table_bytes"] + row["code_bytes"]
         rows.append(row | {"used_bytes": used, "over_bytes": max(0, used - memory.size_bytes)})

@@ -19,7 +19,7 @@ from .solve import Solution, solve
 
 def place(graph: Graph, steps: Sequence[Step], plan: Plan, memories: Sequence[Memory]) -> Plan:
     """The plan with its parts. If the regions are too small, the last one holds more than it has: `Part.over`."""
-    regions = [memory for memory in memories if not memory.is_flash]
+    regions = [memory for memory in memories if memory.is_data]
     if plan.arena_bytes <= regions[0].size_bytes or len(regions) == 1:
         return _in_parts(plan, [regions[0]] * len(plan.slots), [slot.offset_bytes for slot in plan.slots], regions)
     work = _Split(graph, steps, plan, [region.size_bytes for region in regions])

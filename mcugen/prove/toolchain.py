@@ -131,7 +131,7 @@ def _regions(core: Core, memories: Sequence[Memory]) -> str:
     tcm = core.memory.tcm
     lines = []
     for memory in memories:
-        if tcm is not None and not memory.is_flash:
+        if tcm is not None and memory.is_data:
             lines.append(
                 f"MEMORY {{ {memory.name.upper()} (rwx) : ORIGIN = {tcm.base:#x}, LENGTH = {tcm.size_bytes:#x} }}"
             )
