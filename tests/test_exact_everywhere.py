@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from checking import CMSIS_NN, assert_exact, compile_model, needs_cmsis_nn
 from gallery import FEW_BY_DEFAULT, NAMES, example
 
+from mcugen import target
 from mcugen.target import CORES
 
 ARM = {"library": "arm", "kernels": "api"}
@@ -49,6 +51,13 @@ def test_arms_library(case: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("case", FEW_BY_DEFAULT)
 def test_emulated_core(case: str, core: str, tmp_path: Path) -> None:
     assert_exact(compile_model(example(case), tmp_path, core=core), samples=4, on=core)
+
+
+@pytest.mark.parametrize("kernels", ["api", "specialised"])
+def test_a_plan_for_another_core_runs_on_helium(kernels: str, tmp_path: Path) -> None:
+    """The bundled kernels take no scratch and keep their order on every core."""
+    compiled = compile_model(example("classifier-int8"), tmp_path, core="cortex-m4", kernels=kernels)
+    assert_exact(replace(compiled, core=target.core("cortex-m55")), samples=2, on="cortex-m55")
 
 
 @needs_cmsis_nn

@@ -237,7 +237,7 @@ class _Context:
             "nonfinite": any("INFINITY" in line or "NAN" in line for table in tables for line in table["lines"]),
             "const_bytes": sum(table["bytes"] for table in tables if not table["sums"]),
             "bundled_only": uses_cmsis and compiled.library == "bundled",
-            "not_for_helium": uses_cmsis and compiled.core.isa != "mve",
+            "not_for_helium": uses_cmsis and compiled.library == "arm" and compiled.core.isa != "mve",
             "checks": self._checks(ports),
         }
 
