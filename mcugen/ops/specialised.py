@@ -394,6 +394,7 @@ def _mve(conv: Layer) -> Kernel | None:
 
 _VECTOR = 16  # bytes
 _MVE_PROGRAM_WORDS = 48
+_MVE_HELD = 4
 _MVE_DEPTHWISE_TAPS = 64
 
 
@@ -415,12 +416,15 @@ def _conv_mve(conv: Layer) -> Kernel | None:
     chunks = -(-depth // _VECTOR)
     pad = -outputs % 4
     placed = np.pad(conv.weights.reshape(outputs, depth), ((0, pad), (0, chunks * _VECTOR - depth)))
+    values = 0 if conv.adds is None else -(-_MVE_HELD * outputs // _VECTOR) * _VECTOR
+    columns = 0 if in_place and not conv.has_borders else (2 * chunks + 1) * _VECTOR
     return Kernel(
         name="mcugen_conv_mve",
         weights=placed.reshape(-1, 4, chunks, _VECTOR).swapaxes(1, 2),
-        scratch_bytes=0 if in_place and not conv.has_borders else (2 * chunks + 1) * _VECTOR,
+        scratch_bytes=values + columns,
         pad_channels=pad,
         one_multiplier=False,
+        values_at=0,
     )
 
 

@@ -16,7 +16,7 @@ static inline int32_t mcugen_add_float(const mcugen_add_params *p, int32_t a, in
 #define MCUGEN_ADD_LANES 1
 
 /* mcugen_add_float in four lanes. What exceeds int32 converts to INT32_MAX and wraps to the lowest value when 1 is added; the
- * subtraction saturates there. */
+ * subtraction saturates there. Loads that widen take addresses in low registers. */
 MCUGEN_INLINED void mcugen_add_lanes(const mcugen_add_params *p, const int8_t *a, const int8_t *b, int8_t *output, int32_t count)
 {
     const float32x4_t b_ratio = vdupq_n_f32(p->b_ratio);
@@ -40,7 +40,7 @@ MCUGEN_INLINED void mcugen_add_lanes(const mcugen_add_params *p, const int8_t *a
                      "vstrb.32 q0, [%[output]], #4\n\t"
                      "letp lr, 1b\n"
                      "2:"
-                     : [a] "+r"(a), [b] "+r"(b), [output] "+r"(output)
+                     : [a] "+l"(a), [b] "+l"(b), [output] "+l"(output)
                      : [count] "r"(count), [origin] "r"(p->origin), [back] "r"(p->origin + 1), [one] "r"(1),
                        [a_ratio] "r"(p->a_ratio), [fixed] "r"(p->fixed), [b_ratio] "w"(b_ratio), [low] "w"(low),
                        [high] "w"(high)

@@ -10,11 +10,15 @@
  * is only one. Other windows, and those that leave the input, become columns of whole chunks in scratch.
  *
  * Order: two pixels at a time, from any pixel on.
- * Scratch: two columns and 16 bytes, unless all windows are read where they are. */
+ * Scratch: the values of MCUGEN_MVE_HELD pixels, in whole vectors, if the layer adds them to what stands at output; then two columns
+ * and 16 bytes, unless all windows are read where they are. */
 #ifndef MCUGEN_CONV_MVE_H
 #define MCUGEN_CONV_MVE_H
 
 #include "mcugen_mve.h"
+
+/* Pixels whose values wait for an Add: specialised.py knows it. */
+#define MCUGEN_MVE_HELD 4
 
 #if defined(MCUGEN_HELIUM)
 
@@ -291,14 +295,18 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
 {
     const int32_t row_bytes = p->filter_w * p->input_c, input_row = p->input_w * p->input_c;
     const int32_t column_bytes = p->filter_h * row_bytes, chunks = (column_bytes + 15) / 16;
-    int8_t *const columns = scratch->buf;
+    int8_t *const values = scratch->buf;
+    int8_t *const columns = p->adds ? values + (MCUGEN_MVE_HELD * p->output_c + 15) / 16 * 16 : values;
 #if defined(MCUGEN_HELIUM)
     const int in_place = (p->dilation_w == 1 || p->filter_w == 1) && (p->filter_h == 1 || row_bytes % 16 == 0) &&
                          MCUGEN_PROGRAM_WORDS(p->filter_h, row_bytes) <= MCUGEN_PROGRAM_MOST;
     if (in_place && p->pad_top == 0 && p->pad_left == 0 && column_bytes == p->input_c && p->batch * p->output_h * p->output_w == 1) {
-        const mcugen_mve_vector vector = {weights, input, bias, multiplier, output, p->output_c, p->input_c,
-                                          p->output_zero, p->output_min, p->output_max};
+        const mcugen_mve_vector vector = {weights, input, bias, multiplier, p->adds ? values : output, p->output_c,
+                                          p->input_c, p->output_zero, p->output_min, p->output_max};
         mcugen_mve_vector_core(&vector);
+        if (p->adds) {
+            mcugen_layer_add(p, values, output, p->output_c);
+        }
         return;
     }
     mcugen_mve_entries entries;
@@ -328,8 +336,8 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
             for (int32_t x = 0; x < pixels;) {
                 const mcugen_window w = mcugen_window_at(p, y, x);
                 const int32_t inside = !in_place ? 0 : flat ? pixels - x : mcugen_windows_inside(p, y, x);
-                int32_t count = inside & ~1;
-                line.first_output = output;
+                int32_t count = (p->adds && inside > MCUGEN_MVE_HELD ? MCUGEN_MVE_HELD : inside) & ~1;
+                line.first_output = p->adds ? values : output;
                 if (count > 0) {
                     line.program = of_input;
                     line.input = input + w.y * input_row + w.x * p->input_c;
@@ -360,6 +368,9 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
                     }
                 }
                 mcugen_mve_line_core(&line, NULL);
+                if (p->adds) {
+                    mcugen_layer_add(p, values, output, count * p->output_c);
+                }
                 line.output_step = p->output_c;
                 output += count * p->output_c;
                 x += count;
@@ -378,13 +389,17 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
                     window = columns;
                     row_step = row_bytes;
                 }
+                int8_t *const to = p->adds ? values : output;
                 for (int32_t c = 0; c < p->output_c; c++) {
                     const int8_t *const filter = weights + (c / 4 * chunks * 4 + c % 4) * 16;
                     int32_t acc = bias[c];
                     for (int32_t i = 0; i < column_bytes; i++) {
                         acc += window[i / row_bytes * row_step + i % row_bytes] * filter[i / 16 * 64 + i % 16];
                     }
-                    output[c] = mcugen_layer_output(p, acc, multiplier[c], c);
+                    to[c] = mcugen_layer_output(p, acc, multiplier[c], c);
+                }
+                if (p->adds) {
+                    mcugen_layer_add(p, values, output, p->output_c);
                 }
             }
         }

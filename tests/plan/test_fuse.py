@@ -32,9 +32,10 @@ def block(seed: int, layer: str, *, layer_first: bool) -> Net:
     rng = np.random.default_rng(seed)
     channels, size = (16, 7, 3, 8)[seed % 4], int(rng.integers(5, 9))
     net = Net(("int8", "uint8")[seed % 2], seed=seed)
-    x = net.conv(net.integer_input([1, 2, size, size + 1]), (channels, 2, 1, 1))
+    plane = [1, 1] if layer == "pixel" else [size, size + 1]
+    x = net.conv(net.integer_input([1, 2, *plane]), (channels, 2, 1, 1))
     y = net.conv(x, (channels, channels, 3, 3), pads=[1, 1, 1, 1], then="Relu")
-    if layer == "pointwise":
+    if layer in ("pointwise", "pixel"):
         y = net.conv(y, (channels, channels, 1, 1))
     else:
         y = net.conv(y, (channels, channels, 3, 3), pads=[1, 1, 1, 1])
@@ -43,7 +44,7 @@ def block(seed: int, layer: str, *, layer_first: bool) -> Net:
     return net
 
 
-CORES = ("cortex-m0", "cortex-m3", "cortex-m4")
+CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55")
 CASES = [(seed, layer, first) for seed in range(4) for layer in ("window", "pointwise") for first in (True, False)]
 
 
@@ -54,7 +55,7 @@ def test_fused_is_exact(
     """Also where it saves nothing: a 1x1 layer follows its input closely."""
     monkeypatch.setattr(choose, "_smallest", lambda plans: plans[-1])
     model = block(seed, layer, layer_first=layer_first).model()
-    compiled = compile_model(model, tmp_path, core=CORES[seed % 3])
+    compiled = compile_model(model, tmp_path, core=CORES[seed])
     assert len(adding(compiled)) == 1
     assert_exact(compiled, samples=4)
 
@@ -73,6 +74,17 @@ def test_fused_on_an_emulated_core(core: str, tmp_path: Path) -> None:
     compiled = compile_model(block(0, "window", layer_first=core == "cortex-m3").model(), tmp_path, core=core)
     assert adding(compiled)
     assert_exact(compiled, samples=2, on=core)
+
+
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("layer", ["window", "pointwise", "pixel"])
+def test_fused_on_emulated_helium(seed: int, layer: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The host runs the plain C; these run the vectors."""
+    monkeypatch.setattr(choose, "_smallest", lambda plans: plans[-1])
+    model = block(seed, layer, layer_first=seed % 2 == 0).model()
+    compiled = compile_model(model, tmp_path, core="cortex-m55")
+    assert len(adding(compiled)) == 1
+    assert_exact(compiled, samples=2, on="cortex-m55")
 
 
 def other_operand_is_read_by_the_layer() -> Net:

@@ -104,11 +104,12 @@ def test_overlapped_layers_on_an_emulated_core(core: str, kernels: str, tmp_path
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("seed", range(6))
 @pytest.mark.parametrize("kind", KINDS)
-def test_overlapped_layer_on_emulated_helium(kind: str, seed: int, tmp_path: Path) -> None:
+def test_overlapped_layer_on_emulated_helium(kind: str, seed: int, kernels: str, tmp_path: Path) -> None:
     """The host runs the plain C; these run the vectors."""
-    compiled = compile_model(layer(kind, seed).model(), tmp_path, core="cortex-m55", kernels="api")
+    compiled = compile_model(layer(kind, seed).model(), tmp_path, core="cortex-m55", kernels=kernels)
     assert_exact(tight(compiled), samples=3, on="cortex-m55")
 
 
