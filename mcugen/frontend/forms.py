@@ -22,7 +22,7 @@ _MOVED: dict[str, tuple[tuple[str, int, type], ...]] = {
     "ReduceSum": (("axes", 1, np.int64),),
 }
 
-_OUTPUTS = {"LSTM": 3, "DynamicQuantizeLSTM": 3, "GRU": 2, "TopK": 2}
+_OUTPUTS = {"LSTM": 3, "DynamicQuantizeLSTM": 3, "GRU": 2, "RNN": 2, "TopK": 2}
 _SINCE_21 = (onnx.TensorProto.INT16, onnx.TensorProto.UINT16, onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
 _REDUCTIONS = ("ReduceMean", "ReduceMax", "ReduceMin")  # axes are an input since opset 18
 

@@ -50,7 +50,7 @@ void mcugen_dynamic_lstm(const cmsis_nn_context *context,
                            (bias[k] + bias[k + 4 * hidden]);
             }
             float *const out = y + step * params->y_stride + start + b * hidden;
-            mcugen_f32_lstm_step(gates, h + b * hidden, c + b * hidden, out, hidden);
+            mcugen_f32_lstm_step(NULL, gates, h + b * hidden, c + b * hidden, out, hidden);
         }
     }
 }

@@ -86,6 +86,12 @@ static inline float mcugen_real_log(float x)
     return e * 0.693145752f + (2.0f * (s + s * tail) + e * 1.42860677e-6f);
 }
 
+/* log(1 + exp x) */
+static inline float mcugen_real_softplus(float x)
+{
+    return (x > 0.0f ? x : 0.0f) + mcugen_real_log(1.0f + mcugen_real_exp(x < 0.0f ? x : -x));
+}
+
 static inline float mcugen_real_sigmoid(float x)
 {
     const float e = mcugen_real_exp(x < 0.0f ? x : -x);

@@ -7,7 +7,6 @@ void mcugen_f32_softplus(const float *input, float *output, int32_t count, float
     (void)alpha;
     (void)beta;
     for (int32_t i = 0; i < count; i++) {
-        const float x = input[i];
-        output[i] = (x > 0.0f ? x : 0.0f) + mcugen_real_log(1.0f + mcugen_real_exp(x < 0.0f ? x : -x));
+        output[i] = mcugen_real_softplus(input[i]);
     }
 }

@@ -297,6 +297,37 @@ typedef struct {
     int32_t steps, batch, inputs, hidden, y_stride, direction, reverse, linear_before_reset;
 } mcugen_f32_rnn_params;
 
+/* ONNX's activations of recurrent layers. */
+enum {
+    MCUGEN_F32_SIGMOID,
+    MCUGEN_F32_TANH,
+    MCUGEN_F32_RELU,
+    MCUGEN_F32_AFFINE,
+    MCUGEN_F32_LEAKY_RELU,
+    MCUGEN_F32_THRESHOLDED_RELU,
+    MCUGEN_F32_SCALED_TANH,
+    MCUGEN_F32_HARD_SIGMOID,
+    MCUGEN_F32_ELU,
+    MCUGEN_F32_SOFTSIGN,
+    MCUGEN_F32_SOFTPLUS
+};
+
+typedef struct {
+    int32_t function; /* MCUGEN_F32_... */
+    float alpha, beta;
+} mcugen_f32_activation;
+
+/* What may be unlike the default: activations f, g and h of the gates, the news and an LSTM's cell; clip bounds the
+ * sums before f and g (INFINITY: it does not); peepholes float[3][hidden] of the gates input, output, forget (NULL:
+ * none); input_forget: the forget gate is 1 less the input gate; lengths int32[batch], 0..steps (NULL: all full). */
+typedef struct {
+    mcugen_f32_activation activations[3];
+    float clip;
+    const float *peepholes;
+    int32_t input_forget;
+    const int32_t *lengths;
+} mcugen_f32_rnn_form;
+
 void mcugen_f32_lstm(const cmsis_nn_context *context,
                      const mcugen_f32_rnn_params *params,
                      const float *weights,
@@ -332,6 +363,42 @@ void mcugen_dynamic_lstm(const cmsis_nn_context *context,
 
 void mcugen_f32_gru(const cmsis_nn_context *context,
                     const mcugen_f32_rnn_params *params,
+                    const float *weights,
+                    const float *recurrent,
+                    const float *bias,
+                    const float *input,
+                    const float *initial_h,
+                    float *y,
+                    float *y_h);
+
+void mcugen_f32_lstm_form(const cmsis_nn_context *context,
+                          const mcugen_f32_rnn_params *params,
+                          const mcugen_f32_rnn_form *form,
+                          const float *weights,
+                          const float *recurrent,
+                          const float *bias,
+                          const float *input,
+                          const float *initial_h,
+                          const float *initial_c,
+                          float *y,
+                          float *y_h,
+                          float *y_c);
+
+void mcugen_f32_gru_form(const cmsis_nn_context *context,
+                         const mcugen_f32_rnn_params *params,
+                         const mcugen_f32_rnn_form *form,
+                         const float *weights,
+                         const float *recurrent,
+                         const float *bias,
+                         const float *input,
+                         const float *initial_h,
+                         float *y,
+                         float *y_h);
+
+/* The simple layer: h = f(x weights + h recurrent + bias). */
+void mcugen_f32_rnn(const cmsis_nn_context *context,
+                    const mcugen_f32_rnn_params *params,
+                    const mcugen_f32_rnn_form *form,
                     const float *weights,
                     const float *recurrent,
                     const float *bias,

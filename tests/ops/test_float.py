@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -28,6 +29,45 @@ from mcugen.step import FLOAT, PROVED
 ALIGNED = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
 ASYMMETRIC = {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}
 SYMMETRIC = {"mode": "linear", "coordinate_transformation_mode": "half_pixel_symmetric"}
+
+
+def recurrent(
+    op: str,
+    directions: int = 1,
+    lengths: list[int] | None = None,
+    states: bool = False,
+    peepholes: bool = False,
+    **attributes: Any,
+) -> onnx.ModelProto:
+    """6 steps of 2 sequences of 5 inputs, 7 hidden values."""
+    rows = {"LSTM": 28, "GRU": 21, "RNN": 7}[op]
+    weights = [rand(directions, rows, 5), rand(directions, rows, 7, seed=1), rand(directions, 2 * rows, seed=2)]
+    start = [rand(directions, 2, 7, seed=3) if states else None] * (2 if op == "LSTM" else 1)
+    given = [None if lengths is None else np.array(lengths, np.int32), *start]
+    given += [rand(directions, 21, seed=4)] if peepholes else []
+    if directions == 2:
+        attributes["direction"] = "bidirectional"
+    outputs = 3 if op == "LSTM" else 2
+    return layer(op, [6, 2, 5], *weights, *given, hidden_size=7, outputs=outputs, **attributes)
+
+
+GIVEN = {"activation_alpha": [0.3, 0.7, 0.6, 0.4], "activation_beta": [0.45, 0.1]}
+RECURRENT: dict[str, onnx.ModelProto] = {
+    "rnn": recurrent("RNN"),
+    "rnn, reverse, lengths": recurrent("RNN", lengths=[3, 6], states=True, direction="reverse"),
+    "rnn, functions": recurrent("RNN", 2, activations=["Affine", "ScaledTanh"], **GIVEN),
+    "rnn, relu, clip": recurrent("RNN", activations=["Relu"], clip=0.5),
+    "rnn, thresholded": recurrent("RNN", activations=["ThresholdedRelu"]),
+    "lstm, full lengths": recurrent("LSTM", lengths=[6, 6]),
+    "lstm, lengths, both ways": recurrent("LSTM", 2, lengths=[3, 5], states=True),
+    "lstm, functions": recurrent("LSTM", activations=["HardSigmoid", "Softsign", "Elu"], **GIVEN),
+    "lstm, functions by default": recurrent("LSTM", activations=["HardSigmoid", "LeakyRelu", "Softplus"]),
+    "lstm, peepholes, clip": recurrent("LSTM", 2, peepholes=True, states=True, clip=0.6),
+    "lstm, input_forget": recurrent("LSTM", input_forget=1, peepholes=True),
+    "gru, lengths, clip": recurrent("GRU", 2, lengths=[4, 6], clip=0.7, states=True),
+    "gru, functions": recurrent("GRU", 2, activations=["HardSigmoid", "Elu", "Sigmoid", "LeakyRelu"], **GIVEN),
+    "gru, reset after, functions": recurrent("GRU", activations=["HardSigmoid", "Relu"], linear_before_reset=1),
+}
 NEAR: dict[str, onnx.ModelProto] = {
     "conv": layer("Conv", [1, 3, 9, 8], rand(5, 3, 3, 3), rand(5), pads=[1, 0, 2, 1], strides=[2, 1]),
     "conv, dilated, no bias": layer("Conv", [1, 2, 9, 9], rand(4, 2, 3, 3), dilations=[2, 2]),
@@ -80,6 +120,7 @@ NEAR: dict[str, onnx.ModelProto] = {
         linear_before_reset=1,
         direction="reverse",
     ),
+    **RECURRENT,
     **{
         op.lower(): layer(op, [2, 3, 50])
         for op in ("Exp", "Sigmoid", "Tanh", "Erf", "Gelu", "Elu", "Softplus", "HardSigmoid", "HardSwish", "Reciprocal")
@@ -286,10 +327,19 @@ def test_integer_projects_carry_no_float_kernels(tmp_path: Path) -> None:
 REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "power": (pair("Pow", [2, 3], np.array(3, np.int64)), "only: Pow with an exponent of type int64"),
     "cubic": (layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 2, 2]), mode="cubic"), "only: Resize with mode"),
-    "lstm that clips": (
-        layer("LSTM", [6, 2, 5], rand(1, 28, 5), rand(1, 28, 7), hidden_size=7, clip=3.0),
-        "only: this form of LSTM is not supported",
+    "lstm, batch first": (recurrent("LSTM", layout=1), "only: LSTM with layout = 1 runs nowhere in ONNX Runtime"),
+    "rnn, unknown function": (recurrent("RNN", activations=["Wave"]), "only: RNN with activation 'wave' is not"),
+    "rnn, functions of two directions": (recurrent("RNN", activations=["Relu", "Relu"]), "RNN with 2 activations"),
+    "rnn, another hidden_size": (
+        layer("RNN", [6, 2, 5], rand(1, 7, 5), rand(1, 7, 7), hidden_size=9, outputs=2),
+        r"only: '.*' has shape \[6, 1, 2, 9\] where RNN has \[6, 1, 2, 7\]",
     ),
+    "gru, weights of another depth": (
+        layer("GRU", [6, 2, 5], rand(1, 21, 4), rand(1, 21, 7), hidden_size=7, outputs=2),
+        r"only: 'c.*' has shape \[1, 21, 4\] where GRU has \[1, 21, 5\]",
+    ),
+    "gru, beyond the last step": (recurrent("GRU", lengths=[3, 7]), "only: a sequence has a length outside 1..6"),
+    "gru, clip": (recurrent("GRU", clip=-1.0), "only: clip = -1 is not positive"),
     "unknown": (layer("Det", [2, 3, 3]), "only: operator Det is not supported"),
 }
 
