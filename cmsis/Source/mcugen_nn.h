@@ -78,6 +78,27 @@ static inline int32_t mcugen_clamp(int32_t value, int32_t low, int32_t high)
     return value < low ? low : (value > high ? high : value);
 }
 
+#if defined(MCUGEN_NN_MVE)
+static inline int32x4_t mcugen_clamp_mve(int32x4_t values, int32_t low, int32_t high)
+{
+    return vminq_s32(vmaxq_s32(values, vdupq_n_s32(low)), vdupq_n_s32(high));
+}
+
+#if MCUGEN_REQUANT_STOCK || defined(MCUGEN_REQUANT_MVE)
+#define MCUGEN_NN_REQUANTIZE_MVE 1
+/* Four of mcugen_requantize. */
+static inline int32x4_t mcugen_requantize_mve(int32x4_t acc, int32_t multiplier, int32_t shift)
+{
+#if MCUGEN_REQUANT_STOCK
+    return mcugen_requant_stock_mve(acc, multiplier, shift);
+#else
+    (void)shift;
+    return mcugen_requant_mve(acc, vdupq_n_s32(multiplier));
+#endif
+}
+#endif
+#endif
+
 #if defined(MCUGEN_NN_DSP)
 /* Four bytes at any address. */
 static inline uint32_t mcugen_load4(const int8_t *bytes)
@@ -315,9 +336,8 @@ static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, in
     const int32x4_t sums = {acc->a, acc->b, acc->c, acc->d};
     const int32x4_t scales = quant_step != 0 ? vldrwq_z_s32(multiplier, lanes) : vdupq_n_s32(*multiplier);
     const int32x4_t values = vaddq_n_s32(mcugen_requant_mve(sums, scales), offset);
-    const int32x4_t clamped = vminq_s32(vmaxq_s32(values, vdupq_n_s32(clamp->min)), vdupq_n_s32(clamp->max));
     (void)shift;
-    vstrbq_p_s32(output, clamped, lanes);
+    vstrbq_p_s32(output, mcugen_clamp_mve(values, clamp->min, clamp->max), lanes);
 #else
     const int32_t sums[MCUGEN_NN_BLOCK] = {acc->a, acc->b, acc->c, acc->d};
 #if defined(MCUGEN_NN_PACK)

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Gives an unmodified CMSIS-NN the exact requantization. Compile its convolution, depthwise and fully
- * connected s8 sources (those that arm_sources.txt marks exact) with `-include cmsis_nn_override.h`,
- * -ffp-contract=off, and its Include folder on the path. Never the elementwise, softmax or LSTM
+ * Gives an unmodified CMSIS-NN the exact requantization. Compile its convolution, fully connected
+ * and multiplication s8 sources (those that arm_sources.txt marks exact) with `-include cmsis_nn_override.h`,
+ * -ffp-contract=off, and its Include folder on the path. Never the elementwise_add, softmax or LSTM
  * sources: their intermediate values exceed the range of mcugen_requant.
  *
  * CMSIS-NN's header is read first with its own requantizations renamed; what its sources then call is

@@ -235,6 +235,17 @@ static inline int32_t mcugen_requant_stock(int32_t acc, int32_t multiplier_q31, 
     return (int32_t)((high + half - (high < 0 ? 1 : 0)) >> -shift);
 }
 
+#if defined(__ARM_FEATURE_MVE)
+/* Four of mcugen_requant_stock. */
+static inline int32x4_t mcugen_requant_stock_mve(int32x4_t acc, int32_t multiplier_q31, int32_t shift)
+{
+    const int32_t right = shift < 0 ? shift : 0;
+    const int32x4_t high = vqrdmulhq_n_s32(vshlq_r_s32(acc, shift - right), multiplier_q31);
+    /* The rounding shift takes halves up: those of negative numbers go down by a last place before it. */
+    return vrshlq_n_s32(vqaddq_s32(high, vshrq_n_s32(vandq_s32(high, vdupq_n_s32(right)), 31)), right);
+}
+#endif
+
 /* What the kernels call. */
 static inline int32_t mcugen_requantize(int32_t acc, int32_t multiplier, int32_t shift)
 {

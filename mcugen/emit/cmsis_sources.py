@@ -33,6 +33,9 @@ _DEFINES: dict[str, tuple[str, ...]] = {
     "arm_concatenation_s8.c": tuple(f"arm_concatenation_s8_{axis}" for axis in "xyzw"),
     "arm_pad_s8.c": ("arm_pad_s8",),
     "arm_transpose_s8.c": ("arm_transpose_s8",),
+    "arm_elementwise_add_s8.c": ("arm_elementwise_add_s8",),
+    "arm_elementwise_mul_s8.c": ("arm_elementwise_mul_s8",),
+    "arm_minimum_maximum_s8.c": ("arm_minimum_s8", "arm_maximum_s8"),
 }
 
 BUNDLED: dict[str, str] = {function: file for file, functions in _DEFINES.items() for function in functions}

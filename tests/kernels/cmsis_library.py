@@ -69,6 +69,9 @@ class Scale:
         fraction, exponent = np.frexp(scales.astype(np.float32))
         return cls((fraction.astype(np.float64) * 2.0**31).astype(np.int32), exponent.astype(np.int32))
 
+    def only(self, index: int) -> Scale:
+        return Scale(self.mantissa_q31[index : index + 1], self.shift[index : index + 1])
+
     def floats(self) -> NDArray[np.float32]:
         return np.ldexp(self.mantissa_q31.astype(np.float32), self.shift - 31).astype(np.float32)
 
@@ -87,6 +90,40 @@ def requantize_stock(acc: NDArray[np.int64], scale: Scale) -> NDArray[np.int64]:
     high = ((acc << left) * scale.mantissa_q31.astype(np.int64) + (1 << 30)) >> 31
     magnitude = np.where(right > 0, (np.abs(high) + ((1 << right) >> 1)) >> right, np.abs(high))
     return np.sign(high) * magnitude
+
+
+@dataclass(frozen=True)
+class Addition:
+    """The parameters of arm_elementwise_add_s8: offsets and Q31 scales of both inputs and of the output."""
+
+    offsets: tuple[int, int]
+    scale: Scale
+    left_shift: int
+    out_offset: int
+    clamp: tuple[int, int]
+
+    @classmethod
+    def random(cls, rng: np.random.Generator, clamp: tuple[int, int]) -> Addition:
+        """Scales as TensorFlow Lite makes them: both inputs on the grid of twice the coarser one."""
+        first, second, out = np.exp2(rng.uniform(-6, -3, 3))
+        grid = 2 * max(first, second)
+        offsets, left_shift = rng.integers(-127, 129, 2), 20
+        scale = Scale.of(np.array([first / grid, second / grid, grid / (2.0**left_shift * out)], np.float32))
+        return cls((int(offsets[0]), int(offsets[1])), scale, left_shift, int(rng.integers(-128, 128)), clamp)
+
+    def arguments(self, first: Any, second: Any, output: Any, count: int) -> list[Any]:
+        """What the function takes, in its order."""
+        (one, two, out), (left, right, last) = self.scale.mantissa_q31.tolist(), self.scale.shift.tolist()
+        inputs = [first, second, self.offsets[0], one, left, self.offsets[1], two, right, self.left_shift]
+        return [*inputs, output, self.out_offset, out, last, *self.clamp, count]
+
+    def of(self, first: Int8, second: Int8) -> Int8:
+        parts = [
+            requantize_stock((values.astype(np.int64) + offset) << self.left_shift, self.scale.only(index))
+            for index, (values, offset) in enumerate(zip((first, second), self.offsets, strict=True))
+        ]
+        total = requantize_stock(parts[0] + parts[1], self.scale.only(2)) + self.out_offset
+        return np.clip(total, *self.clamp).astype(np.int8)
 
 
 @dataclass
@@ -177,10 +214,12 @@ class Library:
         buffers.check()
         return output.copy()
 
-    def plain(self, function: str, x: Int8, output: Int8, *args: Any) -> Int8:
-        """Calls function(*args) with INPUT and OUTPUT replaced by guarded copies of x and output."""
+    def plain(self, function: str, x: Int8, output: Int8, *args: Any, other: Int8 | None = None) -> Int8:
+        """Calls function(*args) with INPUT, OTHER and OUTPUT replaced by guarded copies of x, other and output."""
         buffers = _Buffers(self.ffi, np.random.default_rng(x.size))
         places = {INPUT: buffers.place(x), OUTPUT: buffers.place(output)}
+        if other is not None:
+            places[OTHER] = buffers.place(other)
         placed = [buffers.pointer(places[arg], "int8_t *") if isinstance(arg, str) else arg for arg in args]
         status = getattr(self.lib, function)(*placed)
         assert status in (0, None)
@@ -188,7 +227,7 @@ class Library:
         return places[OUTPUT].copy()
 
 
-INPUT, OUTPUT = "input", "output"
+INPUT, OTHER, OUTPUT = "input", "other", "output"
 
 
 def build(configuration: str, folder: Path) -> Library:

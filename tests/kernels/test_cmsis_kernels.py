@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cmsis_library import INPUT, OUTPUT, Int8, Int32, Library, Scale
+from cmsis_library import INPUT, OTHER, OUTPUT, Addition, Int8, Int32, Library, Scale
 
 Rng = np.random.Generator
 
@@ -302,3 +302,64 @@ def test_a_permutation_out_of_range_is_refused(library: Library) -> None:
     params = library.ffi.new("cmsis_nn_transpose_params *", [3, order])
     dims = library.dims(1, 1, 1, 1)
     assert library.lib.arm_transpose_s8(library.ffi.NULL, library.ffi.NULL, dims, dims, params) == -1
+
+
+@pytest.mark.parametrize("case", range(20))
+def test_addition(library: Library, case: int) -> None:
+    rng = np.random.default_rng(1100 + case)
+    first, second = int8(rng, 2, 1 + case if case < 18 else 4000)
+    addition = Addition.random(rng, random_clamp(rng))
+    args = addition.arguments(INPUT, OTHER, OUTPUT, first.size)
+    got = library.plain("arm_elementwise_add_s8", first, np.zeros_like(first), *args, other=second)
+    np.testing.assert_array_equal(got, addition.of(first, second))
+
+
+@pytest.mark.parametrize("case", range(20))
+def test_multiplication(library: Library, case: int) -> None:
+    rng = np.random.default_rng(1200 + case)
+    first, second = int8(rng, 2, 1 + case if case < 18 else 4000)
+    offsets, offset, clamp = rng.integers(-127, 129, 2).tolist(), int(rng.integers(-128, 128)), random_clamp(rng)
+    product = (first.astype(np.int64) + offsets[0]) * (second.astype(np.int64) + offsets[1])
+    scale = random_scale(rng, product, 1)
+    args = (*offsets, OUTPUT, offset, int(library.table(scale)[0]), int(scale.shift[0]), *clamp, first.size)
+    got = library.plain(
+        "arm_elementwise_mul_s8", first, np.zeros_like(first), INPUT, OTHER, *args, other=second
+    )  # fmt: skip
+    np.testing.assert_array_equal(got, finish(library, product[:, None], scale, offset, clamp)[:, 0])
+
+
+BROADCASTS = [
+    *(((1, 1, 1, c), (1, 1, 1, c)) for c in (1, 3, 4, 21)),
+    *(((2, 3, 4, 5), second) for second in [(1, 1, 1, 1), (1, 1, 1, 5), (2, 3, 4, 1), (2, 3, 4, 5)]),
+    *(((2, 3, 4, 5), second) for second in [(1, 3, 1, 5), (2, 1, 4, 1), (2, 1, 1, 5), (1, 1, 4, 5)]),
+    ((2, 1, 4, 1), (1, 3, 1, 5)),
+    ((1, 3, 4, 5), (2, 1, 1, 1)),
+    ((2, 3, 4, 1), (1, 1, 1, 17)),
+    ((3, 1, 1, 1), (3, 1, 1, 17)),
+]
+
+
+@pytest.mark.parametrize("swapped", [False, True])
+@pytest.mark.parametrize("shapes", BROADCASTS, ids=str)
+@pytest.mark.parametrize("name", ["minimum", "maximum"])
+def test_the_smaller_and_the_larger(
+    library: Library, name: str, shapes: tuple[tuple[int, ...], ...], swapped: bool
+) -> None:
+    rng = np.random.default_rng(1300)
+    first, second = (int8(rng, *shape) for shape in (reversed(shapes) if swapped else shapes))
+    want = getattr(np, name)(first, second)
+    one, two, to = (library.dims(*array.shape) for array in (first, second, want))
+    ctx = library.ffi.new("cmsis_nn_context *")
+    args = ctx, INPUT, one, OTHER, two, OUTPUT, to
+    got = library.plain(f"arm_{name}_s8", first, np.zeros_like(want), *args, other=second)
+    np.testing.assert_array_equal(got, want)
+
+
+@pytest.mark.parametrize("output", [(1, 2, 3, 4), (1, 2, 1, 3), (1, 2, 2, 4)], ids=str)
+def test_shapes_that_do_not_broadcast_are_refused(library: Library, output: tuple[int, ...]) -> None:
+    if library.arm:
+        pytest.skip("not promised by Arm's library")
+    null, ctx = library.ffi.NULL, library.ffi.new("cmsis_nn_context *")
+    one, two, to = (library.dims(*shape) for shape in ((1, 2, 1, 4), (1, 2, 1, 1), output))
+    for function in (library.lib.arm_minimum_s8, library.lib.arm_maximum_s8):
+        assert function(ctx, null, one, null, two, null, to) == -1

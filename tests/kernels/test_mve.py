@@ -6,6 +6,7 @@ The specialised ones also run their portable path on the host: a project for thi
 
 from __future__ import annotations
 
+import itertools
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from board_calls import CMSIS, INCLUDES, KERNELS, LAYERS, WARNINGS, Calls, on_board
-from cmsis_library import Scale, requantize_exact
+from cmsis_library import Addition, Scale, requantize_exact
 from specialised_program import Case, Problem, problem, program
 
 from mcugen.ops.specialised import call
@@ -184,6 +185,45 @@ def transpose_calls(calls: Calls) -> None:
         calls.add(f"{setup} arm_transpose_s8(input, output, &from, &to, &p);", turned, input=x)
 
 
+def arm_add_calls(calls: Calls) -> None:
+    for count in [*COUNTS, 400, 400, 400]:
+        a, b = calls.bytes(count), calls.bytes(count)
+        addition = Addition.random(calls.chance, (-128, 127) if count % 3 else (-90, 64))
+        arguments = ", ".join(map(str, addition.arguments("input", "other", "output", count)))
+        calls.add(f"arm_elementwise_add_s8({arguments});", addition.of(a, b), input=a, other=b)
+
+
+def arm_mul_calls(calls: Calls) -> None:
+    for count in [*COUNTS, 400]:
+        a, b = calls.bytes(count), calls.bytes(count)
+        offsets, zero = calls.chance.integers(-127, 129, 2).tolist(), int(calls.chance.integers(-128, 128))
+        scale = np.float32(calls.chance.uniform(0.002, 0.02))
+        real = ((a.astype(np.int32) + offsets[0]) * (b.astype(np.int32) + offsets[1])).astype(np.float32) * scale
+        product = np.clip(np.rint(real).astype(np.int64) + zero, -90, 127).astype(np.int8)
+        tail = f"{zero}, {scale.view(np.int32)}, 0, -90, 127, {count}"
+        calls.add(
+            f"arm_elementwise_mul_s8(input, other, {offsets[0]}, {offsets[1]}, output, {tail});",
+            product,
+            input=a,
+            other=b,
+        )
+
+
+def arm_extreme_calls(calls: Calls) -> None:
+    shapes = [((1, 1, 1, count), (1, 1, 1, count)) for count in COUNTS]
+    shapes += [((2, 3, 1, count), second) for count in (3, 33) for second in [(1, 1, 1, count), (2, 1, 1, 1)]]
+    for name, (one, two) in itertools.product(("minimum", "maximum"), shapes):
+        a, b = calls.bytes(*one), calls.bytes(*two)
+        dims = [f"{{{', '.join(map(str, sizes))}}}" for sizes in (one, two)]
+        calls.add(
+            f"static const cmsis_nn_dims one = {dims[0]}, two = {dims[1]};"
+            f" arm_{name}_s8(NULL, input, &one, other, &two, output, &one);",
+            getattr(np, name)(a, b),
+            input=a,
+            other=b,
+        )
+
+
 GROUPS: list[Callable[[Calls], None]] = [
     add_calls,
     mul_calls,
@@ -191,6 +231,18 @@ GROUPS: list[Callable[[Calls], None]] = [
     average_calls,
     max_pool_calls,
     transpose_calls,
+    arm_add_calls,
+    arm_mul_calls,
+    arm_extreme_calls,
+]
+
+
+CMSIS_NAMES = [
+    "arm_max_pool_s8",
+    "arm_transpose_s8",
+    "arm_elementwise_add_s8",
+    "arm_elementwise_mul_s8",
+    "arm_minimum_maximum_s8",
 ]
 
 
@@ -201,5 +253,5 @@ def test_single_calls(name: str, tmp_path: Path) -> None:
         fill(calls)
     names = ["mcugen_add_s8", "mcugen_mul_s8", "mcugen_lut_s8", "mcugen_global_average_pool_s8"]
     sources = [KERNELS / f"{name}.c" for name in names]
-    sources += [CMSIS / "Source" / f"{name}.c" for name in ["arm_max_pool_s8", "arm_transpose_s8"]]
+    sources += [CMSIS / "Source" / f"{name}.c" for name in CMSIS_NAMES]
     on_board(name, calls.program(), sources, "-O2", tmp_path)

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "arm_nnfunctions.h"
+#include "mcugen_nn.h"
+
+arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
+                                           const int8_t *input_2_vect,
+                                           const int32_t input_1_offset,
+                                           const int32_t input_2_offset,
+                                           int8_t *output,
+                                           const int32_t out_offset,
+                                           const int32_t out_mult,
+                                           const int32_t out_shift,
+                                           const int32_t out_activation_min,
+                                           const int32_t out_activation_max,
+                                           const int32_t block_size)
+{
+#if defined(MCUGEN_NN_REQUANTIZE_MVE)
+    for (int32_t i = 0; i < block_size; i += 4)
+    {
+        const mve_pred16_t rest = vctp32q((uint32_t)(block_size - i));
+        const int32x4_t a = vaddq_n_s32(vldrbq_z_s32(input_1_vect + i, rest), input_1_offset);
+        const int32x4_t b = vaddq_n_s32(vldrbq_z_s32(input_2_vect + i, rest), input_2_offset);
+        const int32x4_t products = vmulq_s32(a, b);
+        const int32x4_t values = vaddq_n_s32(mcugen_requantize_mve(products, out_mult, out_shift), out_offset);
+        vstrbq_p_s32(output + i, mcugen_clamp_mve(values, out_activation_min, out_activation_max), rest);
+    }
+#else
+    for (int32_t i = 0; i < block_size; ++i)
+    {
+        const int32_t product = (input_1_vect[i] + input_1_offset) * (input_2_vect[i] + input_2_offset);
+        const int32_t value = mcugen_requantize(product, out_mult, out_shift) + out_offset;
+        output[i] = (int8_t)mcugen_clamp(value, out_activation_min, out_activation_max);
+    }
+#endif
+    return ARM_CMSIS_NN_SUCCESS;
+}
