@@ -28,7 +28,17 @@ def test_portable_path(fpu: int, tmp_path: Path) -> None:
     source, binary = tmp_path / "cases.c", tmp_path / "cases"
     source.write_text(program("mve", PROBLEMS))
     flags = ["-std=c99", "-O1", "-ffp-contract=off", f"-DMCUGEN_REQUANT_FPU={fpu}"]
-    command = ["gcc", *flags, *WARNINGS, *TRAPS, *(f"-I{path}" for path in INCLUDES), str(source), "-o", str(binary)]
+    command = [
+        "gcc",
+        *flags,
+        *WARNINGS,
+        *TRAPS,
+        *(f"-I{path}" for path in INCLUDES),
+        str(source),
+        "-lm",
+        "-o",
+        str(binary),
+    ]
     subprocess.run(command, check=True)
     done = subprocess.run([binary], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
