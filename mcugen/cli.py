@@ -20,7 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__, ir, pipeline, project
-from .console import err, fail, guarded, out, parse_shape, progress
+from .console import WIDTH, err, fail, guarded, out, parse_shape, progress, refuse_unwritable
 from .deliver.commands_export import export, run_pipeline
 from .deliver.commands_quantize import compare, quantize
 from .emit.artefact import Compiled
@@ -164,7 +164,9 @@ def _run_options(default: str, about: str) -> Callable[[Command], Command]:
                 metavar="X.npz",
                 help="One array per model input, by name, first axis = samples [default: random].",
             ),
-            click.option("--seed", type=int, default=0, show_default=True, help="Of the random inputs."),
+            click.option(
+                "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs."
+            ),
             click.option(
                 "--cmsis-nn",
                 envvar="CMSIS_NN_ROOT",
@@ -304,6 +306,7 @@ def build(
     mcugen build model.onnx -o out/m --dump-after to_nhwc
     """
     limits = (_budget(chosen.ram), None if flash is None else parse_size(flash))
+    refuse_unwritable(emit_canonical)
 
     def seen(pass_name: str, graph: ir.Graph) -> None:
         if dump_after in (pass_name, "all"):
@@ -435,6 +438,7 @@ def verify(
     mcugen verify kws.onnx --on cortex-m4 --inputs real.npz     on an emulated core
     mcugen verify kws.onnx --cmsis-nn ~/CMSIS-NN                with Arm's library
     """
+    refuse_unwritable(outputs)
     compiled = _compile(chosen, _target_of(on), _library(cmsis_nn))
     _check_ram(compiled, chosen.ram)
     data = _samples(compiled, inputs, samples, HOST_SAMPLES if on == "host" else BOARD_SAMPLES, seed)
@@ -456,6 +460,8 @@ def verify(
             "max_abs_difference": result.max_abs_difference if np.isfinite(result.max_abs_difference) else None,
             "within_tolerance": result.within_tolerance,
             "bit_exact": result.bit_exact,
+            "promised": result.promised,
+            "held": result.held,
             "first_difference": result.first_difference or None,
             "steps": steps,
             "reference": ground,
@@ -472,7 +478,7 @@ def verify(
 
 
 def _verification(compiled: Compiled, data: Samples, result: Any, ground: dict[str, Any]) -> None:
-    verdict = "equal in every byte" if result.bit_exact else "within tolerance" if result.passed else "DIFFERS"
+    verdict = {"equality": "equal in every byte", "tolerance": "within tolerance", None: "DIFFERS"}[result.held]
     out.print(
         f"{compiled.name} on {result.on}: {verdict} "
         f"({result.samples} samples, {data.source}; {result.values:,} values, {result.mismatches} differ)",
@@ -626,7 +632,7 @@ def ops(plugins: tuple[Path, ...], as_json: bool) -> None:
     table = Table("operator", "from ONNX", "exactness", "what, and limits", box=None)
     for op in rows:
         table.add_row(op["name"], ", ".join(op["onnx"]), op["exactness"], ". ".join([op["about"], *op["limits"]]))
-    Console(highlight=False).print(table)
+    Console(highlight=False, width=WIDTH).print(table)
 
 
 @main.command()

@@ -5,10 +5,12 @@ Results go to stdout, messages and progress to stderr.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
+from pathlib import Path
 from typing import Any, NoReturn
 
 from rich.console import Console
@@ -16,10 +18,14 @@ from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColu
 from rich.progress import Progress as Bars
 
 from .errors import CheckFailed, UserError
+from .prove.emulator import EmulatorError
 from .prove.progress import Advance
 
+# Columns of a table on stdout; None: the terminal's. In a pipe or a file nothing is cut or wrapped.
+WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000
+
 # No markup: names from models and files may hold what looks like it.
-out = Console(highlight=False, soft_wrap=True, markup=False)
+out = Console(highlight=False, soft_wrap=True, markup=False, width=WIDTH)
 err = Console(stderr=True, highlight=False, markup=False)
 
 
@@ -29,7 +35,7 @@ def fail(message: str, code: int) -> NoReturn:
 
 
 def guarded(command: Callable[..., None]) -> Callable[..., None]:
-    """UserError, and a file that cannot be written -> exit 2, CheckFailed -> exit 1: one message, no traceback."""
+    """What the user can mend -> exit 2, a check that does not hold -> exit 1: one message, no traceback."""
 
     @wraps(command)
     def run(*args: Any, **kwargs: Any) -> None:
@@ -37,12 +43,15 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             command(*args, **kwargs)
         except UserError as error:
             fail(f"error: {error}", 2)
-        except CheckFailed as error:
+        except (CheckFailed, EmulatorError) as error:
             fail(f"check failed: {error}", 1)
         except OSError as error:
-            if error.filename is None:
+            if isinstance(error, BrokenPipeError) or error.strerror is None:
                 raise
-            fail(f"error: {error.filename}: {error.strerror or error}.", 2)
+            where = "" if error.filename is None else f"{error.filename}: "
+            fail(f"error: {where}{error.strerror}.", 2)
+        except MemoryError as error:
+            fail(f"error: not enough memory on this machine. {error}".rstrip(), 2)
         except KeyboardInterrupt:
             fail("interrupted", 130)
 
@@ -62,6 +71,16 @@ def progress(label: str, total: int) -> Iterator[Advance]:
     with Bars(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         task = bars.add_task(label, total=total or None)
         yield lambda: bars.advance(task)
+
+
+def refuse_unwritable(path: Path | None) -> None:
+    """UserError if no file can be written there: known before the work, not behind it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UserError("it is a folder, not a file", origin=str(path))
+    if not path.absolute().parent.is_dir():
+        raise UserError("its folder does not exist", origin=str(path))
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:

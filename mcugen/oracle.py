@@ -98,10 +98,14 @@ def pinned_session(model: onnx.ModelProto, saved: Path | None = None) -> ort.Inf
     try:
         return _session(unshare_qdq(model), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config, saved)
     except Exception as error:  # ORT raises its own types for each failure; all mean the same here
-        raise UserError(
-            f"ONNX Runtime does not run the model, so there is nothing to be equal to: {str(error).splitlines()[0]}",
-            hint="Load it with onnxruntime.InferenceSession, and export it again.",
-        ) from None
+        raise _refused(error) from None
+
+
+def _refused(error: Exception) -> UserError:
+    return UserError(
+        f"ONNX Runtime does not run the model, so there is nothing to be equal to: {str(error).splitlines()[0]}",
+        hint="Run it with onnxruntime.InferenceSession, and export it again.",
+    )
 
 
 def executed_graph(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -123,9 +127,13 @@ def plain_session(model: onnx.ModelProto) -> ort.InferenceSession:
 
 
 def run(session: ort.InferenceSession, feeds: Mapping[str, np.ndarray]) -> Arrays:
+    """One inference; UserError if ORT gives up on it."""
     names = [output.name for output in session.get_outputs()]
     arrays = {name: np.asarray(array) for name, array in feeds.items()}  # ORT takes no NumPy scalars
-    return dict(zip(names, session.run(names, arrays), strict=True))
+    try:
+        return dict(zip(names, session.run(names, arrays), strict=True))
+    except Exception as error:  # as above
+        raise _refused(error) from None
 
 
 def run_all(

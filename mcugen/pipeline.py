@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from . import ir
-from .emit.artefact import Compiled, identifier, ports, step_name
+from .emit.artefact import Compiled, identifier, ports, project_name, step_name
 from .errors import UserError
 from .frontend import read
 from .ops import FUNCTIONS, OPS
@@ -156,7 +156,7 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
                 f"--feed rows keeps its arena in one region, it needs {planned.plan.arena_bytes:,} bytes.",
                 hint="Name a region first that is as large, or leave --feed out.",
             )
-    name = identifier(options.name or path.stem)
+    name = project_name(options.name or path.stem)
     return Compiled(
         name=name,
         model=source.model,

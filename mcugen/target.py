@@ -7,7 +7,7 @@ this table or is compared with it by a test.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from mcugen.errors import UserError
@@ -42,6 +42,11 @@ class MemoryMap:
     ram: Region
     data: Region
     tcm: Region | None = None
+
+    def roomy(self) -> MemoryMap:
+        """The same addresses, with all the room between them: for images that are measured, not run."""
+        code = Region(self.code.base, self.ram.base - self.code.base)
+        return replace(self, code=code, ram=Region(self.ram.base, 1024 * _M), tcm=None)
 
     def symbols(self) -> dict[str, int]:
         """The symbols firmware/link.ld reads: NAME_BASE and NAME_SIZE of every region, in bytes."""
@@ -163,10 +168,12 @@ def parse_memories(text: str) -> tuple[Memory, ...]:
     found: list[Memory] = []
     hint = "Write name=size, fastest first: dtcm=64K,sram=256K,flash=1M."
     for item in text.split(","):
-        name, _, size = item.partition("=")
+        name, separator, size = item.partition("=")
         name = name.strip().lower()
         if not re.fullmatch(r"[a-z][a-z0-9]{0,15}", name):
             raise UserError(f"{item.strip()!r} names no memory region", hint=hint)
+        if not separator:
+            raise UserError(f"memory region {name!r} has no size", hint=hint)
         if name in _TAKEN or any(name == other.name for other in found):
             raise UserError(f"a memory region cannot be called {name!r}, or not twice", hint=hint)
         found.append(Memory(name, parse_size(size)))

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from . import __version__
-from .emit.artefact import Compiled, identifier
+from .emit.artefact import Compiled, project_name
 from .emit.codegen import environment
 from .errors import CheckFailed, UserError
 from .folder import refuse_foreign
@@ -25,7 +25,7 @@ def build_together(
     UserError if names clash, CheckFailed if a budget is broken, before anything is written.
     """
     refuse_foreign(folder)
-    project = identifier(name, "models")
+    project = project_name(name, "models")
     check_names([project, *(compiled.name for compiled in models)])
     reports = [measured_report(compiled, footprint(compiled, optimize=OPTIMIZE[optimize])) for compiled in models]
     for compiled, data in zip(models, reports, strict=True):

@@ -150,6 +150,34 @@ def _loop() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
+def _without_elements() -> onnx.ModelProto:
+    net = Net()
+    x = net.input((1, 4))
+    start = net.shape(1)
+    nothing = net.real(net.op("Slice", x, start, start, start, name="head/Slice"))
+    net.outputs.append(helper.make_tensor_value_info(net.node("ReduceSum", nothing), TensorProto.FLOAT, None))
+    return net.model()
+
+
+def _empty_output() -> onnx.ModelProto:
+    net = Net()
+    start = net.shape(1)
+    net.output(net.op("Slice", net.input((1, 4)), start, start, start))
+    return net.model()
+
+
+def _no_output() -> onnx.ModelProto:
+    model = plain().model()
+    del model.graph.output[:]
+    return model
+
+
+def _groups_that_do_not_divide() -> onnx.ModelProto:
+    net = Net()
+    net.output(net.conv(net.input((1, 3, 8, 8)), (4, 3, 3, 3), group=2))
+    return net.model()
+
+
 # name -> (model, what the message says: node, limit, next step)
 MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "unsupported operator": (_unsupported_operator, ("head/Det", "Det is not supported", "mcugen ops")),
@@ -163,6 +191,10 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "operator without 16 bits": (_wide_operator, ("head/ArgMax", "activations of 16 bits", "8 bits")),
     "4-bit activation": (_narrow_activation, ("head/Q", "activations of 4 bits", "8 or 16 bits")),
     "half precision": (_half_precision, ("tensor type float16", "int8 or uint8")),
+    "no elements": (_without_elements, ("head/Slice", "without elements", "Export the model without it")),
+    "empty output": (_empty_output, ("y: the output has no elements", "[1, 0]")),
+    "no output": (_no_output, ("the model has no output", "Export it again")),
+    "groups": (_groups_that_do_not_divide, ("ONNX Runtime does not run the model", "group", "export it again")),
     "control flow": (_loop, ("body/If", "control flow")),
 }
 
@@ -197,6 +229,8 @@ OPTIONS: dict[str, tuple[list[str], int, tuple[str, ...]]] = {
     "ram": (["--ram", "64"], 1, ("--ram allows 64", "too many", "The peak is at step")),
     "flash": (["--flash", "100"], 1, ("--flash allows 100", "too many")),
     "ram text": (["--ram", "lots"], 2, ("'lots' is not a memory size", "256K")),
+    "memory without a size": (["--memory", "dtcm"], 2, ("memory region 'dtcm' has no size", "dtcm=64K")),
+    "canonical graph": (["--emit-canonical", "none/x.onnx"], 2, ("none/x.onnx", "folder does not exist")),
     "shape text": (["--shape", "x"], 2, ("'x' is not a shape", "--shape name=1,3,224,224")),
     "shape zero": (["--shape", "x=1,0"], 2, ("is not a shape",)),
     "shape name": (["--shape", "z=1,3,8,8"], 2, ("'z'", "Its inputs are: x")),
@@ -218,6 +252,14 @@ def test_options(case: str, tmp_path: Path) -> None:
 def test_unknown_core(command: str, tmp_path: Path) -> None:
     path = save(plain().model(), tmp_path)
     assert_refused(run(command, path, "--on", "cortex-m9"), 2, "unknown core 'cortex-m9'", "Known:")
+
+
+def test_verify_needs_what_it_can_have(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    assert_refused(run("verify", path, "--on", "cortex-m85"), 2, "no emulator has cortex-m85", "Take --on host")
+    assert_refused(run("verify", path, "--outputs", tmp_path), 2, str(tmp_path), "it is a folder")
+    assert_refused(run("verify", path, "--samples", 10**12), 2, "not enough memory on this machine")
+    assert run("verify", path, "--seed", -1).exit_code == 2
 
 
 @pytest.mark.parametrize("command, code", [("verify", 1), ("profile", 1)])
@@ -352,6 +394,14 @@ def test_hostile_project_names(case: str, tmp_path: Path) -> None:
     assert_nothing_written(tmp_path, "small.onnx", "out")
     assert all(path.parent == out for path in out.glob("*.[ch]"))
     compile_project(out, [GCC, "-std=c99"])
+
+
+@pytest.mark.parametrize("name", ["string", "stdint", "main", "vectors", "board", "test", "mcugen_port"])
+def test_projects_do_not_take_names_that_others_have(name: str, tmp_path: Path) -> None:
+    """Headers of the C library, the project's own files, and targets of CMake."""
+    assert run("build", save(plain().model(), tmp_path), "-o", tmp_path / "out", "--name", name).exit_code == 0
+    assert (tmp_path / "out" / f"model_{name}.h").is_file()
+    compile_project(tmp_path / "out", [GCC, "-std=c99"])
 
 
 def test_a_model_file_of_a_hostile_name(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from checking import compile_model
 from gallery import example
+from small_models import Net
 
 from mcugen.emit.report import report
 from mcugen.project import measured_report
@@ -42,6 +43,16 @@ def test_no_run_uses_more_than_the_bound(case: str, on: str, options: dict[str, 
     assert measured_report(compiled, measured)["stack_bytes"] == stack.bound_bytes
 
 
+def test_what_no_emulated_board_holds_is_measured_all_the_same(tmp_path: Path) -> None:
+    if reason := available(core("cortex-m4"), to_run=False):
+        pytest.skip(reason)
+    net = Net("int8")
+    net.output(net.op("Sigmoid", net.input((1, 1, 2400, 2400))))
+    measured = footprint(compile_model(net.model(), tmp_path))
+    assert measured is not None and 2400 * 2400 <= measured.ram_bytes < 2400 * 2400 + 64
+    assert measured.stack.bound_bytes is not None
+
+
 def test_a_report_without_a_compiler_says_so(tmp_path: Path) -> None:
     data = report(compile_model(example("classifier-int8"), tmp_path))
     assert data["stack_bytes"] is None and "no compiler" in data["stack_unknown"]
@@ -68,6 +79,12 @@ F, G = ("f", "16 bytes (static)"), ("x.c:g", "24 bytes (dynamic,bounded)")
 def test_unknown_is_said_with_its_reason(frames: tuple[tuple[str, str], ...], calls: dict[str, str], why: str) -> None:
     stack = bound("f", [graph(*frames, calls=calls)], "", {})
     assert (stack.bound_bytes, stack.why) == (None, why)
+
+
+def test_clones_are_called_as_in_the_source() -> None:
+    frames = F, ("x.c:g.constprop.0", "24 bytes (static)"), ("g.constprop.0.isra.1", "8 bytes (static)")
+    calls = {"f": "x.c:g.constprop.0", "x.c:g.constprop.0": "g.constprop.0.isra.1"}
+    assert bound("f", [graph(*frames, calls=calls)], "", {}).path == ("f", "g", "g")
 
 
 LIBRARY = """

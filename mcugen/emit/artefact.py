@@ -78,6 +78,22 @@ def identifier(text: str, fallback: str = "model") -> str:
     return name
 
 
+# What a project cannot be called: its header would hide one of the C library or of the project itself, its CMake target
+# would be one of CMake's or the project's own.
+_TAKEN = frozenset(
+    "assert complex ctype errno fenv float inttypes iso646 limits locale math setjmp signal stdalign stdarg stdatomic "
+    "stdbool stddef stdint stdio stdlib stdnoreturn string tgmath threads time uchar wchar wctype "
+    "all board clean depend help install main package test vectors".split()
+)
+
+
+def project_name(text: str, fallback: str = "model") -> str:
+    """The C identifier that a project is called by, in C, in CMake and as a file."""
+    name = identifier(text, fallback)
+    taken = name in _TAKEN or name.startswith(("mcugen", "arm_nn"))
+    return f"{fallback}_{name}" if taken else name
+
+
 def step_name(op: str, origin: tuple[str, ...], taken: set[str]) -> str:
     """A readable name from the ONNX node: its last path component, or the operator with a number."""
     text = origin[0] if origin else ""

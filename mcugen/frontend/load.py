@@ -26,6 +26,8 @@ def load(path: Path, functions: Mapping[str, onnx.FunctionProto] = NO_FUNCTIONS)
     functions: domain.Operator -> its meaning, for operators that stay as they are; a model's other functions are
     replaced by their bodies.
     """
+    if path.is_dir():
+        raise UserError("it is a folder, not a model file", origin=str(path))
     if not path.is_file():
         raise UserError("no such file", origin=str(path))
     if path.stat().st_size == 0:
@@ -97,7 +99,14 @@ def _load_external(tensor: onnx.TensorProto, folder: Path) -> bytes:
         hint="Keep the data file beside the model, under a relative name.",
     )
     parts = PureWindowsPath(location)
-    if not location or parts.drive or parts.root or PurePosixPath(location).is_absolute() or ".." in parts.parts:
+    if (
+        not location
+        or "\0" in location
+        or parts.drive
+        or parts.root
+        or PurePosixPath(location).is_absolute()
+        or ".." in parts.parts
+    ):
         raise outside
     file = (folder / location).resolve()
     if not file.is_relative_to(folder):
@@ -144,6 +153,8 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
             origin=twice,
             hint="Give each node a name of its own, or none.",
         )
+    if not model.graph.output:
+        raise UserError("the model has no output", origin=str(path), hint="Export it again, with its outputs named.")
     idle = next((node for node in model.graph.node if not any(node.output)), None)
     if idle is not None:
         raise UserError(
@@ -158,17 +169,25 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
 
 
 def _checkable(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model as ONNX's checker can read it: without the name of ONNX for what is ONNX Runtime's."""
+    """The model as ONNX's checker can read it: without the name of ONNX for what is ONNX Runtime's, every output with
+    a shape (of any kind: inference finds it)."""
     adopted = [index for index, node in enumerate(model.graph.node) if node.op_type in ADOPTED and not node.domain]
-    if not adopted:
+    shapeless = [index for index, output in enumerate(model.graph.output) if _is_shapeless(output)]
+    if not adopted and not shapeless:
         return model
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
+    for index in shapeless:
+        copy.graph.output[index].type.tensor_type.shape.SetInParent()
     for index in adopted:
         copy.graph.node[index].domain = "com.microsoft"
-    if not any(entry.domain == "com.microsoft" for entry in copy.opset_import):
+    if adopted and not any(entry.domain == "com.microsoft" for entry in copy.opset_import):
         copy.opset_import.add(domain="com.microsoft", version=1)
     return copy
+
+
+def _is_shapeless(output: onnx.ValueInfoProto) -> bool:
+    return output.type.HasField("tensor_type") and not output.type.tensor_type.HasField("shape")
 
 
 def _names(graph: onnx.GraphProto) -> Iterator[object]:

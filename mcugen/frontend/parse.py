@@ -54,6 +54,10 @@ def parse(model: onnx.ModelProto, *, name: str) -> Graph:
                 raise _unknown(proto, origin, output)
         op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
         nodes.append(Node(op, tuple(proto.input), _outputs(proto), attrs(**_attributes(proto)), (origin,)))
+    for output in graph.output:
+        if output.name in values and not values[output.name].type.count:
+            shape = list(values[output.name].type.shape)
+            raise UserError(f"the output has no elements (its shape is {shape})", origin=output.name)
     return live(
         Graph(
             name,

@@ -44,7 +44,16 @@ def fold_constants(graph: Graph) -> Graph:
             values[name] = constant(name, result)
         return True
 
-    return rebuild(graph, change)
+    folded = rebuild(graph, change)
+    for node in folded.nodes:
+        empty = next((name for name in node.outputs if not folded.type(name).count), None)
+        if empty is not None:
+            raise UserError(
+                f"{node.op} makes a tensor without elements (its shape is {list(folded.type(empty).shape)})",
+                origin=node.where,
+                hint="Export the model without it.",
+            )
+    return folded
 
 
 def _is_constant(builder: Builder, node: Node, weights: Mapping[str, Node]) -> bool:

@@ -45,10 +45,8 @@ def run_on_board(
     core = compiled.core
     missing = available(core)
     if missing:
-        raise UserError(
-            missing,
-            hint="Install gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm, or take --on host.",
-        )
+        install = "Install gcc-arm-none-eabi, libnewlib-arm-none-eabi and qemu-system-arm, or take"
+        raise UserError(missing, hint=f"{'Take' if core.machine is None else install} --on host.")
     samples = len(next(iter(inputs.values())))
     with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
         folder = Path(scratch)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from ..emit.artefact import Compiled
@@ -53,7 +53,7 @@ def footprint(compiled: Compiled, cmsis_nn: Path | None = None, *, optimize: str
         (folder / "main.c").write_text(size_probe(compiled), encoding="utf-8")
         program = write_program(compiled, folder, cmsis_nn)
         image = link_image(
-            compiled.core,
+            replace(compiled.core, memory=compiled.core.memory.roomy()),
             program.sources,
             includes=program.includes,
             defines=program.defines,
@@ -92,7 +92,7 @@ def code_of_all(models: Sequence[Compiled], *, optimize: str = "-O2") -> int | N
         sources = dict.fromkeys(source for program in programs for source in program.sources)
         includes = dict.fromkeys(path for program in programs for path in program.includes)
         image = link_image(
-            core,
+            replace(core, memory=core.memory.roomy()),
             [folder / "main.c", *sources],
             includes=list(includes),
             defines=programs[0].defines,

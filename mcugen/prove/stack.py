@@ -43,10 +43,10 @@ def bound(function: str, graphs: Iterable[str], disassembly: str, addresses: Map
     def deepest(name: str) -> tuple[int, tuple[str, ...]]:
         if name in found:
             return found[name]
-        shown = name.rpartition(":")[2]
+        shown = _shown(name)
         frame = frames.get(name) or library.get(name)
         if name == _INDIRECT:
-            raise _Unbounded(f"{open_calls[-1].rpartition(':')[2]} calls through a pointer")
+            raise _Unbounded(f"{_shown(open_calls[-1])} calls through a pointer")
         if frame is None:
             raise _Unbounded(f"{shown} is not in the image")
         if name in open_calls:
@@ -68,6 +68,11 @@ def bound(function: str, graphs: Iterable[str], disassembly: str, addresses: Map
 
 class _Unbounded(Exception):
     """Why no bound exists."""
+
+
+def _shown(name: str) -> str:
+    """The function as its C file calls it: GCC puts the file before static ones, .constprop and such behind clones."""
+    return name.rpartition(":")[2].partition(".")[0]
 
 
 _INDIRECT = "__indirect_call"

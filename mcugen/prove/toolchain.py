@@ -167,12 +167,12 @@ def disassembly(elf: Path) -> str:
 
 def available(core: Core, *, to_run: bool = True) -> str | None:
     """Why this machine cannot build the core's images (and run them, unless to_run=False), or None."""
+    if to_run and core.machine is None:
+        return f"no emulator has {core.name}"
     try:
         _arm_compiler(core)
     except UserError as error:
         return error.message
-    if to_run and core.machine is None:
-        return f"no emulator has {core.name}"
     if to_run and shutil.which(QEMU) is None:
         return f"{QEMU} is not installed"
     return None
@@ -351,9 +351,11 @@ def _link(
 def _refuse_too_large(output: str) -> None:
     found = re.search(r"region `(\w+)' overflowed by (\d+) bytes", output)
     if found:
-        raise UserError(f"the image exceeds the board's {found[1]} memory by {found[2]} bytes.")
+        message = f"the image exceeds the {found[1]} memory of the emulated board by {int(found[2]):,} bytes"
+        raise UserError(message, hint="The host has no such limit: --on host.")
     if "RAM is full" in output:
-        raise UserError("the image leaves no room for the stack in the board's RAM.")
+        message = "the image leaves no room for the stack in the RAM of the emulated board"
+        raise UserError(message, hint="The host has no such limit: --on host.")
 
 
 def _code_flags(flags: Sequence[str]) -> list[str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -33,6 +33,7 @@ class Verification:
     default_mismatches: int  # values in which ORT's plain default session differs from the pinned one
     first_difference: str  # "" or the first step that differs from the canonical graph
     outputs: Mapping[str, np.ndarray]  # what the C produced, as the ONNX model types it
+    promised: Literal["equality", "tolerance"]  # tolerance: an output lies behind a float or integer step
 
     @property
     def bit_exact(self) -> bool:
@@ -42,6 +43,11 @@ class Verification:
     def passed(self) -> bool:
         """Equal, or as near as float and integer steps state. Without such steps, nothing but equality passes."""
         return self.within_tolerance and not self.first_difference
+
+    @property
+    def held(self) -> Literal["equality", "tolerance"] | None:
+        """What these samples show; None if the check failed."""
+        return "equality" if self.bit_exact else "tolerance" if self.passed else None
 
 
 def verify(
@@ -88,8 +94,11 @@ def verify(
         first = first_difference(compiled, samples, cmsis_nn, progress)
     if not within and not first:
         first = _elsewhere(compiled, on)
+    promised: Literal["equality", "tolerance"] = (
+        "tolerance" if any(port.name in allowed for port in compiled.outputs) else "equality"
+    )
     return Verification(
-        on, samples.count, values, mismatches, max_lsb, max_abs, within, default_mismatches, first, outputs
+        on, samples.count, values, mismatches, max_lsb, max_abs, within, default_mismatches, first, outputs, promised
     )
 
 

@@ -150,9 +150,9 @@ def test_sizes_by_kind(core: Core) -> None:
 @pytest.mark.parametrize(
     ("size_bytes", "section", "message"),
     [
-        (5 << 20, ".bss", "exceeds the board's RAM memory by"),
+        (5 << 20, ".bss", "exceeds the RAM memory of the emulated board by"),
         ((4 << 20) - 0x4000, ".bss", "leaves no room for the stack"),
-        (5 << 20, ".mcugen_weights", "exceeds the board's CODE memory by"),
+        (5 << 20, ".mcugen_weights", "exceeds the CODE memory of the emulated board by"),
     ],
 )
 def test_image_too_large_for_the_board(core: Core, tmp_path: Path, size_bytes: int, section: str, message: str) -> None:

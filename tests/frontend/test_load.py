@@ -61,8 +61,15 @@ def test_every_prefix_of_a_model_is_refused_or_read(tmp_path: Path) -> None:
 
 
 def test_a_folder_is_no_file(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="no such file"):
+    with pytest.raises(UserError, match="it is a folder"):
         read(tmp_path)
+
+
+def test_an_output_needs_no_shape(tmp_path: Path) -> None:
+    model = tiny()
+    model.graph.output[0].type.tensor_type.ClearField("shape")
+    graph = read(write(tmp_path / "m.onnx", model.SerializeToString())).graph
+    assert graph.type("y").shape == (1, 3, 2, 2)
 
 
 @pytest.mark.parametrize("opset", [OPSETS.start - 1, OPSETS.stop])
@@ -130,6 +137,7 @@ ESCAPES: dict[str, Callable[[Path], str]] = {
     "backslashes": lambda folder: "..\\weights.bin",
     "symlink": _symlink,
     "nothing": lambda folder: "",
+    "zero byte": lambda folder: "weights.bin\0",
 }
 
 

@@ -283,6 +283,7 @@ def test_verify_says_within_tolerance(tmp_path: Path) -> None:
     said = json.loads(result.stdout)
     assert result.exit_code == 0 and said["within_tolerance"]
     assert said["bit_exact"] == (said["mismatches"] == 0)
+    assert (said["promised"], said["held"]) == ("tolerance", "equality" if said["bit_exact"] else "tolerance")
     assert 0 <= said["max_abs_difference"] < 1e-5
     assert "warning: the model is not quantized" in result.stderr and "mcugen quantize" in result.stderr
 
