@@ -10,7 +10,7 @@ from ..ir import Graph, Node
 from ..step import Array, Buffer, Step, Struct
 from .base import Fitter, Lowering
 
-_AXES = 4  # of mcugen_broadcast
+_AXES = 4  # of mcugen_broadcast, mcugen_f32_binary_params and mcugen_where_params
 
 
 def equal_ranks(fit: Fitter, node: Node) -> bool:
@@ -32,29 +32,47 @@ def repeats_inside(a: Sequence[int], b: Sequence[int]) -> bool:
     return inner[0] == 1
 
 
-def loops(a: Sequence[int], b: Sequence[int]) -> list[tuple[int, int, int]]:
-    """(count, step of a, step of b) in elements, innermost first, of a walk over the broadcast shape."""
-    found: list[tuple[int, int, int]] = []
-    a_stride = b_stride = 1
-    for x, y in zip(reversed(a), reversed(b), strict=True):
-        count, a_step, b_step = max(x, y), a_stride * (x > 1), b_stride * (y > 1)
-        a_stride, b_stride = a_stride * x, b_stride * y
+def loops(*shapes: Sequence[int]) -> list[tuple[int, ...]]:
+    """(count, step in the first operand, in the second, ...) of each loop over the output, in elements, the innermost
+    first; neighbours are merged, and loops of one turn left out.
+
+    shapes: of one rank, each dimension equal or 1.
+    """
+    found: list[tuple[int, ...]] = []
+    strides = [1] * len(shapes)
+    for sizes in zip(*map(reversed, shapes), strict=True):
+        count = max(sizes)
         if count == 1:
             continue
-        if found:
-            inner, a_inner, b_inner = found[-1]
-            if (a_step, b_step) == (inner * a_inner, inner * b_inner):
-                found[-1] = (inner * count, a_inner, b_inner)
-                continue
-        found.append((count, a_step, b_step))
-    return found or [(1, 0, 0)]
+        steps = [stride if size > 1 else 0 for stride, size in zip(strides, sizes, strict=True)]
+        strides = [stride * size for stride, size in zip(strides, sizes, strict=True)]
+        inner = found[-1] if found else None
+        if inner and all(step == inner[0] * before for step, before in zip(steps, inner[1:], strict=True)):
+            found[-1] = (inner[0] * count, *inner[1:])
+        else:
+            found.append((count, *steps))
+    return found
 
 
-def few_axes(graph: Graph, node: Node) -> str | None:
+def few_loops(graph: Graph, node: Node) -> str | None:
     """The operands' shapes may differ in at most 4 groups of dimensions. Reshape, or Expand one before export."""
-    a, b = (graph.type(name).shape for name in node.inputs[:2])
-    count = len(loops(a, b))
-    return None if count <= _AXES else f"{list(a)} and {list(b)}"
+    shapes = [graph.type(name).shape for name in node.inputs]
+    return None if len(loops(*shapes)) <= _AXES else " and ".join(str(list(shape)) for shape in shapes)
+
+
+def walk(lowering: Lowering, node: Node) -> dict[str, Any]:
+    """The fields `axes` (the outermost first) and `rank` of a kernel that walks over the operands a, b (and c)."""
+    found = loops(*(lowering.type(name).shape for name in node.inputs))[::-1]
+    axes = tuple(
+        {"count": count} | {f"{operand}_step": step for operand, step in zip("abc", steps, strict=False)}
+        for count, *steps in found
+    )
+    return ({"axes": Array(axes)} if axes else {}) | {"rank": len(axes)}
+
+
+def activations(lowering: Lowering, node: Node) -> tuple[str, ...]:
+    """The operands that are no constants."""
+    return tuple(dict.fromkeys(name for name in node.inputs if lowering.graph.data(name) is None))
 
 
 def binary_step(lowering: Lowering, node: Node, name: str, params: Struct, exactness: str, exchanged: bool) -> Step:
@@ -67,8 +85,8 @@ def binary_step(lowering: Lowering, node: Node, name: str, params: Struct, exact
     if shapes[0] == shapes[1]:
         kernel, args = f"mcugen_{name}_s8", (("params", params), *buffers, ("count", count))
     else:
-        walk = [*loops(*shapes), *[(1, 0, 0)] * _AXES][:_AXES]
-        axes = Array(tuple({"count": n, "a_step": i, "b_step": j} for n, i, j in walk))
+        found = [*loops(*shapes), *[(1, 0, 0)] * _AXES][:_AXES]
+        axes = Array(tuple({"count": n, "a_step": i, "b_step": j} for n, i, j in found))
         shape = Struct("mcugen_broadcast", {"axes": axes})
         kernel, args = f"mcugen_{name}_broadcast_s8", (("params", params), ("shape", shape), *buffers)
     return Step(

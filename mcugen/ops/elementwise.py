@@ -8,7 +8,7 @@ from .. import requant
 from ..ir import Node
 from ..step import PROVED, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, members
-from .broadcast import binary_step, equal_ranks, few_axes, repeats_inside
+from .broadcast import binary_step, equal_ranks, few_loops, repeats_inside
 
 
 def _recognise(op: str) -> Callable[[Unit], Node]:
@@ -58,7 +58,7 @@ ADD = OpDef(
     fit=equal_ranks,
     layout="elementwise",
     exactness=PROVED,
-    limits=(few_axes,),
+    limits=(few_loops,),
     about="with broadcasting; every pair of operand values is checked at compile time",
 )
 
@@ -71,6 +71,6 @@ MUL = OpDef(
     fit=equal_ranks,
     layout="elementwise",
     exactness=PROVED,
-    limits=(few_axes,),
+    limits=(few_loops,),
     about="with broadcasting; every pair of operand values is checked at compile time",
 )

@@ -8,8 +8,7 @@ from ..errors import UserError
 from ..ir import Node, attrs
 from ..step import PROVED, Buffer, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
-from .broadcast import equal_ranks
-from .float_elementwise import activations, few_loops, walk
+from .broadcast import activations, equal_ranks, few_loops, walk
 
 _EXCHANGED = {"Less": "Greater", "LessOrEqual": "GreaterOrEqual"}
 _OPERATORS = ("Equal", "Greater", "GreaterOrEqual", *_EXCHANGED)

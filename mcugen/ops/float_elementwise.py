@@ -5,21 +5,17 @@ x to the power of 2 is x * x, as in ORT; other powers are within TOLERANCE.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
 import numpy as np
 
 from ..errors import UserError
-from ..ir import Graph, Node
-from ..step import FLOAT, PROVED, Array, Buffer, Step, Struct
+from ..ir import Node
+from ..step import FLOAT, PROVED, Buffer, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
-from .broadcast import equal_ranks
+from .broadcast import activations, equal_ranks, few_loops, walk
 
 _OPERATORS = ("Add", "Sum", "Sub", "Mul", "Div", "Min", "Max", "PRelu", "Pow")
 TOLERANCE = 1e-6  # of Pow
 _KERNELS = {"Sum": "add"}
-MAX_AXES = 4  # of mcugen_f32_binary_params
 
 
 def _from_float(unit: FloatUnit) -> Node:
@@ -39,43 +35,6 @@ def _from_float(unit: FloatUnit) -> Node:
 def _canonical(c: Canonical, node: Node) -> None:
     a, b = (c.tensor(name) for name in node.inputs)
     c.bounded(node, c.add(node.attrs["operator"], [a, b], f"{node.output}/real"))
-
-
-def loops(*shapes: Sequence[int]) -> list[tuple[int, ...]]:
-    """(turns, step in the first operand, in the second, ...) of each loop over the output, the outermost first;
-    neighbours merged.
-
-    shapes: of one rank, each dimension equal or 1.
-    """
-    found: list[tuple[int, ...]] = []
-    strides = [1] * len(shapes)
-    for sizes in zip(*map(reversed, shapes), strict=True):
-        turns = max(sizes)
-        if turns == 1:
-            continue
-        steps = [stride if size > 1 else 0 for stride, size in zip(strides, sizes, strict=True)]
-        strides = [stride * size for stride, size in zip(strides, sizes, strict=True)]
-        inner = found[-1] if found else None
-        if inner and all(step == inner[0] * before for step, before in zip(steps, inner[1:], strict=True)):
-            found[-1] = (inner[0] * turns, *inner[1:])
-        else:
-            found.append((turns, *steps))
-    return found[::-1]
-
-
-def walk(lowering: Lowering, node: Node) -> dict[str, Any]:
-    """The fields `axes` and `rank` of a kernel that walks over the operands a, b (and c) of `node`."""
-    found = loops(*(lowering.type(name).shape for name in node.inputs))
-    axes = tuple(
-        {"count": turns} | {f"{operand}_step": step for operand, step in zip("abc", steps, strict=False)}
-        for turns, *steps in found
-    )
-    return ({"axes": Array(axes)} if axes else {}) | {"rank": len(axes)}
-
-
-def activations(lowering: Lowering, node: Node) -> tuple[str, ...]:
-    """The operands that are no constants."""
-    return tuple(dict.fromkeys(name for name in node.inputs if lowering.graph.data(name) is None))
 
 
 def _lower(lowering: Lowering, node: Node) -> Step:
@@ -99,12 +58,6 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         origin=node.origin,
         in_place=tuple(name for name in (a, b) if lowering.type(name).count == size),
     )
-
-
-def few_loops(graph: Graph, node: Node) -> str | None:
-    """At most 4 loops can be walked. Reshape the operands to fewer dimensions before export."""
-    count = len(loops(*(graph.type(name).shape for name in node.inputs)))
-    return None if count <= MAX_AXES else f"{count} here"
 
 
 FLOAT_BINARY = OpDef(

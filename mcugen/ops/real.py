@@ -11,7 +11,7 @@ from .. import requant
 from ..ir import Node
 from ..step import PROVED, REPLICATED, TABLE, Step, Struct, Table
 from .base import Canonical, Lowering, OpDef, Unit, activation, members
-from .broadcast import binary_step, equal_ranks, few_axes
+from .broadcast import binary_step, equal_ranks, few_loops
 
 
 def _recognise(op: str) -> Callable[[Unit], Node]:
@@ -72,7 +72,7 @@ def _definition(onnx_op: str, exactness: str, lower: Callable[[Lowering, Node], 
         fit=equal_ranks,
         layout="elementwise",
         exactness=exactness,
-        limits=(few_axes,),
+        limits=(few_loops,),
         in_float=True,
         about=about,
     )

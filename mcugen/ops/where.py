@@ -13,8 +13,7 @@ import onnx
 from ..ir import Node
 from ..step import COPY, Buffer, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
-from .broadcast import equal_ranks
-from .float_elementwise import activations, few_loops, walk
+from .broadcast import activations, equal_ranks, few_loops, walk
 
 
 def _from_float(unit: FloatUnit) -> Node:
