@@ -11,6 +11,7 @@ from .conv_transpose import CONV_TRANSPOSE, FLOAT_CONV_TRANSPOSE
 from .dynamic_layer import DYNAMIC_CONV, DYNAMIC_FULLY_CONNECTED
 from .dynamic_quantize import DYNAMIC_QUANTIZE
 from .elementwise import ADD, MUL
+from .elementwise_16 import ADD_16, MUL_16, SUB_16
 from .float_along_axis import FLOAT_CUM_SUM, FLOAT_TOP_K
 from .float_batch_norm import FLOAT_BATCH_NORM
 from .float_cast import FLOAT_CAST
@@ -33,6 +34,7 @@ from .layer_16 import CONV_16, FULLY_CONNECTED_16
 from .layout import CONCAT, COPY_OF, FEED_ROWS, PAD, RESHAPE, TRANSPOSE
 from .matmul import MATMUL
 from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
+from .pool_16 import AVERAGE_POOL_16, GLOBAL_AVERAGE_POOL_16
 from .real import DIV, MAX, MIN, SUB
 from .reduce import ARG_MAX, ARG_MIN, REDUCE_MAX, REDUCE_MEAN, REDUCE_MIN, REDUCE_SUM
 from .softmax import SOFTMAX
@@ -77,6 +79,11 @@ OPS: dict[str, OpDef] = {
         DEQUANTIZE,
         CONV_16,
         FULLY_CONNECTED_16,
+        ADD_16,
+        SUB_16,
+        MUL_16,
+        AVERAGE_POOL_16,
+        GLOBAL_AVERAGE_POOL_16,
         DYNAMIC_QUANTIZE,
         DYNAMIC_CONV,
         DYNAMIC_FULLY_CONNECTED,

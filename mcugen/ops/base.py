@@ -231,14 +231,22 @@ class Canonical:
 
     def clamped(self, node: Node, real_output: Callable[[str], object]) -> None:
         """Emit through `real_output(name)`, then clamp if the node's range is narrower than the type."""
-        low, high = node.attrs["clamp"]
-        if (low, high) == (-128, 127):
+        dtype = self.graph.type(node.output).dtype
+        info = np.iinfo(dtype)
+        if node.attrs["clamp"] == (info.min, info.max):
             real_output(node.output)
             return
-        real_output(f"{node.output}/unclamped")
-        ends = (("low", low), ("high", high))
-        bounds = [self.constant(f"{node.output}/{end}", self.native(value)) for end, value in ends]
-        self.add("Clip", [f"{node.output}/unclamped", *bounds], node.output)
+        value = f"{node.output}/unclamped"
+        real_output(value)
+        bounds = [self.native(end, dtype) for end in node.attrs["clamp"]]
+        if dtype == "int16":  # see `wide`
+            value = self.add("Cast", [value], f"{value}/wide", to=onnx.TensorProto.FLOAT)
+            bounds = [bound.astype(np.float32) for bound in bounds]
+        ends = [self.constant(f"{node.output}/{end}", at) for end, at in zip(("low", "high"), bounds, strict=True)]
+        if dtype == "int16":
+            self.narrow(self.add("Clip", [value, *ends], f"{node.output}/clamped"), node.output)
+        else:
+            self.add("Clip", [value, *ends], node.output)
 
     def bounded(self, node: Node, value: str) -> None:
         """The node's float output from `value`: clamped in real numbers as its attribute `clamp` says."""

@@ -75,6 +75,13 @@ def activations(lowering: Lowering, node: Node) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name for name in node.inputs if lowering.graph.data(name) is None))
 
 
+def four_loops(a: Sequence[int], b: Sequence[int]) -> Struct:
+    """The loops over two operands of these shapes, the innermost first."""
+    turns = [*loops(a, b), *[(1, 0, 0)] * _AXES][:_AXES]
+    axes = Array(tuple({"count": n, "a_step": i, "b_step": j} for n, i, j in turns))
+    return Struct("mcugen_broadcast", {"axes": axes})
+
+
 def binary_step(lowering: Lowering, node: Node, name: str, params: Struct, exactness: str, exchanged: bool) -> Step:
     """A call of mcugen_<name>_s8, or of mcugen_<name>_broadcast_s8 if the operands' shapes differ."""
     a, b = reversed(node.inputs) if exchanged else node.inputs
@@ -85,10 +92,7 @@ def binary_step(lowering: Lowering, node: Node, name: str, params: Struct, exact
     if shapes[0] == shapes[1]:
         kernel, args = f"mcugen_{name}_s8", (("params", params), *buffers, ("count", count))
     else:
-        found = [*loops(*shapes), *[(1, 0, 0)] * _AXES][:_AXES]
-        axes = Array(tuple({"count": n, "a_step": i, "b_step": j} for n, i, j in found))
-        shape = Struct("mcugen_broadcast", {"axes": axes})
-        kernel, args = f"mcugen_{name}_broadcast_s8", (("params", params), ("shape", shape), *buffers)
+        kernel, args = f"mcugen_{name}_broadcast_s8", (("params", params), ("shape", four_loops(*shapes)), *buffers)
     return Step(
         name=lowering.name,
         kernel=kernel,

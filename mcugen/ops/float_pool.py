@@ -15,7 +15,7 @@ from ..step import COPY, REPLICATED, Buffer, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
 from .conv import dims, tile
 from .one_dimension import with_height
-from .pool import max_pool_attrs
+from .pool import average_attrs, max_pool_attrs, onnx_average
 
 _LANES = 16  # floats in a vector of ORT's channel layout, on CPUs with AVX-512
 
@@ -26,10 +26,8 @@ def _max_from_float(unit: FloatUnit) -> Node:
 
 
 def _average_from_float(unit: FloatUnit) -> Node:
-    geometry = max_pool_attrs(unit.node, unit.type(0).shape[2:])
-    include_pad = bool(unit.node.attrs.get("count_include_pad", 0))
-    ceil_mode = int(unit.node.attrs.get("ceil_mode", 0))
-    return unit.make("float_average_pool", (unit.name(0),), include_pad=include_pad, ceil_mode=ceil_mode, **geometry)
+    found = average_attrs(unit.node, unit.type(0).shape[2:])
+    return unit.make("float_average_pool", (unit.name(0),), **found)
 
 
 def _global_from_float(unit: FloatUnit) -> Node:
@@ -53,16 +51,7 @@ def _canonical_max(c: Canonical, node: Node) -> None:
 
 
 def _canonical_average(c: Canonical, node: Node) -> None:
-    y = c.add(
-        "AveragePool",
-        [c.nchw(node.inputs[0])],
-        f"{node.output}/nchw",
-        kernel_shape=node.attrs["kernel"],
-        strides=node.attrs["strides"],
-        pads=node.attrs["pads"],
-        count_include_pad=int(node.attrs["include_pad"]),
-        ceil_mode=node.attrs["ceil_mode"],
-    )
+    y = c.add("AveragePool", [c.nchw(node.inputs[0])], f"{node.output}/nchw", **onnx_average(node))
     c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
 
 

@@ -32,22 +32,24 @@ def max_pool_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, Any]:
     return {"kernel": kernel, **shape}
 
 
-def _recognise_average(unit: Unit) -> Node:
-    node = unit.node
-    kernel, hw = tuple(node.attrs["kernel_shape"]), unit.type(0).shape[2:]
-    geometry = max_pool_attrs(node, hw)
+def average_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, Any]:
+    """Attributes of an average_pool; UserError for what no kernel does."""
+    geometry = max_pool_attrs(node, input_hw)
     if set(geometry.pop("dilations")) != {1}:
         raise UserError("an average pool with dilations is not supported", origin=node.where, hint="Use a convolution.")
-    if kernel == tuple(hw) and not any(geometry["pads"]):
-        return _recognise_global(unit)  # ORT's own rule: such a pool takes the integer path
-    return unit.make(
-        "average_pool",
-        (unit.inputs[0],),
-        clamp=unit.clamp,
-        include_pad=bool(node.attrs.get("count_include_pad", 0)),
-        ceil_mode=int(node.attrs.get("ceil_mode", 0)),
+    return {
+        "include_pad": bool(node.attrs.get("count_include_pad", 0)),
+        "ceil_mode": int(node.attrs.get("ceil_mode", 0)),
         **geometry,
-    )
+    }
+
+
+def _recognise_average(unit: Unit) -> Node:
+    hw = unit.type(0).shape[2:]
+    found = average_attrs(unit.node, hw)
+    if found["kernel"] == tuple(hw) and not any(found["pads"]):
+        return _recognise_global(unit)  # ORT's own rule: such a pool takes the integer path
+    return unit.make("average_pool", (unit.inputs[0],), clamp=unit.clamp, **found)
 
 
 def _recognise_global(unit: Unit) -> Node:
@@ -73,22 +75,23 @@ def _canonical_max(c: Canonical, node: Node) -> None:
     c.from_nchw(y, node.output)
 
 
+def onnx_average(node: Node) -> dict[str, Any]:
+    """ONNX's attributes of an average pool."""
+    return {
+        "kernel_shape": node.attrs["kernel"],
+        "strides": node.attrs["strides"],
+        "pads": node.attrs["pads"],
+        "count_include_pad": int(node.attrs["include_pad"]),
+        "ceil_mode": node.attrs["ceil_mode"],
+    }
+
+
 def _canonical_average(c: Canonical, node: Node) -> None:
     x = node.inputs[0]
     inputs = [c.nchw(x), *c.q(x), *c.q(node.output)]
 
     def emit(output: str) -> None:
-        c.add(
-            "QLinearAveragePool",
-            inputs,
-            f"{output}/nchw",
-            "com.microsoft",
-            kernel_shape=node.attrs["kernel"],
-            strides=node.attrs["strides"],
-            pads=node.attrs["pads"],
-            count_include_pad=int(node.attrs["include_pad"]),
-            ceil_mode=node.attrs["ceil_mode"],
-        )
+        c.add("QLinearAveragePool", inputs, f"{output}/nchw", "com.microsoft", **onnx_average(node))
         c.from_nchw(f"{output}/nchw", output)
 
     c.clamped(node, emit)

@@ -14,20 +14,24 @@ from .base import Canonical, Lowering, OpDef, Unit, activation, members
 from .broadcast import binary_step, equal_ranks, few_loops
 
 
-def _recognise(op: str) -> Callable[[Unit], Node]:
-    def recognise(unit: Unit) -> Node:
+def recognise(op: str) -> Callable[[Unit], Node]:
+    """The node of the operator `op`, with its operands in ONNX's order."""
+
+    def made(unit: Unit) -> Node:
         return unit.make(op, unit.inputs, clamp=unit.clamp)
 
-    return recognise
+    return made
 
 
-def _canonical(onnx_op: str) -> Callable[[Canonical, Node], None]:
-    def canonical(c: Canonical, node: Node) -> None:
+def canonical(onnx_op: str) -> Callable[[Canonical, Node], None]:
+    """The float operator between DequantizeLinear and QuantizeLinear."""
+
+    def meaning(c: Canonical, node: Node) -> None:
         real = [c.real(name, node.output) for name in node.inputs]
         value = c.add(onnx_op, real, f"{node.output}/real")
         c.clamped(node, lambda output: c.add("QuantizeLinear", [value, *c.q(node.output)], output))
 
-    return canonical
+    return meaning
 
 
 def _lower_arithmetic(kind: str) -> Callable[[Lowering, Node], Step]:
@@ -66,8 +70,8 @@ def _definition(onnx_op: str, exactness: str, lower: Callable[[Lowering, Node], 
     return OpDef(
         name=onnx_op.lower(),
         onnx=(onnx_op,),
-        recognise=_recognise(onnx_op.lower()),
-        canonical=_canonical(onnx_op),
+        recognise=recognise(onnx_op.lower()),
+        canonical=canonical(onnx_op),
         lower=lower,
         fit=equal_ranks,
         layout="elementwise",

@@ -24,6 +24,7 @@ from .rewrite import DQ, Builder, Q, qdq_params
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
 _WIDE = ("int16", "uint16")
 _NARROW = ("int4", "uint4")
+_WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat")  # they move bytes
 
 
@@ -181,8 +182,14 @@ def _weight_bits(graph: Graph, producers: dict[str, Node], operator: Node) -> in
 
 
 def _definition(graph: Graph, producers: dict[str, Node], operator: Node, dtype: str) -> OpDef | None:
-    """The operator for activations as wide as these; None where widths differ, or 16 bits have none of their own."""
-    sources = [producers[name].inputs[0] for name in operator.inputs if name in producers and producers[name].op == DQ]
+    """The operator for activations as wide as these.
+
+    None where widths differ, 16 bits have none of their own, or an operand that is no weight has many scales.
+    """
+    dequantized = [producers[name] for name in operator.inputs if name in producers and producers[name].op == DQ]
+    if operator.op not in _WEIGHTED and any(qdq_params(graph, node)[0].scale.size > 1 for node in dequantized):
+        return None
+    sources = [node.inputs[0] for node in dequantized]
     kinds = [graph.type(name).dtype for name in sources if graph.data(name) is None]
     wide = [kind in _WIDE for kind in (*kinds, dtype)]
     if not any(wide):

@@ -19,4 +19,11 @@ static inline int32_t mcugen_quantize_s16(float x, float scale, int32_t zero_poi
     return mcugen_round(held) + zero_point;
 }
 
+/* Is a value with `shift` fraction bits, rounding half included, within `tie` of a rounding tie? */
+static inline int mcugen_near_tie_s16(int64_t value, int32_t shift, int64_t tie)
+{
+    const uint64_t mask = ((uint64_t)1 << shift) - 1u;
+    return (((uint64_t)value + (uint64_t)tie) & mask) <= 2u * (uint64_t)tie;
+}
+
 #endif

@@ -50,6 +50,52 @@ void mcugen_max_pool_s16(const mcugen_max_pool_dilated_params *params,
                          const cmsis_nn_dims *output_dims,
                          int16_t *output);
 
+/* Binary operators, ONNX Runtime's float32 ones in its order: the operands' real numbers, the operator, output scale.
+ * Without float hardware in integers, the multipliers having `shift` fraction bits; `offset` holds zero points and
+ * the rounding half. Within `tie` of a tie (of a unit of 2^shift) floats decide. */
+typedef struct {
+    float a_scale, b_scale, output_scale; /* b_scale < 0: the difference */
+    int32_t a_zero_point, b_zero_point, output_zero_point;
+    int32_t a_multiplier, b_multiplier, shift;
+    int64_t offset, tie;
+    cmsis_nn_activation activation;
+} mcugen_add_s16_params;
+
+/* output may be an operand that does not repeat. */
+void mcugen_add_s16(const mcugen_add_s16_params *params, const mcugen_broadcast *shape, const int16_t *a,
+                    const int16_t *b, int16_t *output);
+
+typedef struct {
+    float a_scale, b_scale, output_scale;
+    int32_t a_zero_point, b_zero_point, output_zero_point;
+    int32_t multiplier, shift;
+    int64_t offset, tie;
+    cmsis_nn_activation activation;
+} mcugen_mul_s16_params;
+
+void mcugen_mul_s16(const mcugen_mul_s16_params *params, const mcugen_broadcast *shape, const int16_t *a,
+                    const int16_t *b, int16_t *output);
+
+/* Averages of windows of at most 65,535 values: multiplier / count with `shift` fraction bits times an integer sum, or
+ * within `tie` of a tie (of a unit of 2^shift) ONNX Runtime's float32 sum: in four lanes where `lanes` is 1, else value
+ * by value. Padding is that of the top and left, padding_end that of the bottom and right. */
+typedef struct {
+    cmsis_nn_tile stride, padding, padding_end;
+    int32_t count_include_pad, lanes;
+    float input_scale, output_scale;
+    int32_t input_zero_point, output_zero_point;
+    int32_t multiplier, shift;
+    int64_t tie;
+    cmsis_nn_activation activation;
+} mcugen_average_pool_s16_params;
+
+void mcugen_average_pool_s16(const mcugen_average_pool_s16_params *params,
+                             const cmsis_nn_dims *input_dims,
+                             const int16_t *input,
+                             const cmsis_nn_dims *filter_dims,
+                             const cmsis_nn_dims *output_dims,
+                             int16_t *output);
+
 /* offset[c] is the bias less input_zero_point times the sum of the filter; multiplier[c] and shift[c] make a sum an output
  * by acc * multiplier / 2^shift, halves to even. Padding is that of the top and left. */
 typedef struct {

@@ -171,6 +171,119 @@ def test_equal_to_the_session(case: str, dtype: str, tmp_path: Path) -> None:
     assert any("s16" in kernel for kernel in kernels(compiled)) or case in ("concat", "transpose", "slice", "upsample")
 
 
+# Add, Sub, Mul and averages: in integers without an FPU, in float32 near a tie. Without tensors of float32.
+
+ARITHMETIC: dict[str, Callable[[Net, Tensor, Tensor], Tensor]] = {
+    "add": lambda n, a, b: n.op("Add", a, b, scale=0.0004, zero_point=900),
+    "sub": lambda n, a, b: n.op("Sub", a, b, scale=0.0003),
+    "mul": lambda n, a, b: n.op("Mul", a, b, scale=0.002, zero_point=-20000),
+    "add whose values are ties": lambda n, a, b: n.op("Add", a, b, scale=0.0005),
+    "mul that saturates": lambda n, a, b: n.op("Mul", a, b, scale=0.00002),
+    "mul of a tiny result": lambda n, a, b: n.op("Mul", a, b, scale=60.0),
+    "add of a tiny result": lambda n, a, b: n.op("Add", a, b, scale=9.0),
+    "add beyond the integers": lambda n, a, b: n.op("Add", a, b, scale=1e-13),
+    "mul beyond the integers": lambda n, a, b: n.op("Mul", a, b, scale=1e-12),
+    "clamped add": lambda n, a, b: n.quantize(
+        n.node("Clip", n.node("Add", n.real(a), n.real(b)), n.constant(np.float32(-3)), n.constant(np.float32(6))),
+        0.0003,
+    ),
+    "clamped mul": lambda n, a, b: n.quantize(n.node("Relu", n.node("Mul", n.real(a), n.real(b))), 0.001, 300),
+}
+
+
+def fused(compiled: Compiled) -> None:
+    """All steps are on integers, and each equals ONNX Runtime's bytes."""
+    assert not any("f32" in kernel for kernel in kernels(compiled)), kernels(compiled)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("case", ARITHMETIC)
+def test_arithmetic(case: str, dtype: str, tmp_path: Path) -> None:
+    n = net(dtype)
+    a, b = n.input((1, 9000), scale=0.00025, zero_point=-777), n.input((1, 9000), 0.00025, 12345, name="b")
+    n.output(ARITHMETIC[case](n, a, b))
+    compiled = exact(n.model(), tmp_path, samples=4) if "beyond" not in case else compile_model(n.model(), tmp_path)
+    fused(compiled)
+    (step,) = compiled.steps
+    assert step.exactness == "replicated"
+    assert verify(compiled, random_samples(compiled, 4, seed=2)).bit_exact
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
+@pytest.mark.parametrize(
+    "a_shape, b_shape",
+    [((2, 3, 4, 5), (3, 1, 1)), ((3, 1, 1), (2, 3, 4, 5)), ((2, 3, 1, 5), (2, 1, 4, 1)), ((1, 3, 4, 5), (1, 1, 1, 1))],
+)
+def test_broadcast_arithmetic(a_shape: tuple[int, ...], b_shape: tuple[int, ...], op: str, tmp_path: Path) -> None:
+    n = net("uint16")
+    a, b = n.input(a_shape, scale=0.0002), n.input(b_shape, 0.0003, 9, name="b")
+    n.output(n.op(op, a, b, scale=0.0007))
+    fused(exact(n.model(), tmp_path))
+
+
+def test_arithmetic_with_constants(tmp_path: Path) -> None:
+    n = net()
+    other = n.constant(n.rng.integers(-32768, 32767, (6, 1, 5)).astype(np.int16))
+    y = n.op("Mul", n.input((1, 6, 4, 5), scale=0.0002), Tensor(other, np.float32(0.0001), 55), scale=0.0005)
+    n.output(n.op("Add", y, Tensor(other, np.float32(0.0003), 0), scale=0.001))
+    fused(exact(n.model(), tmp_path))
+
+
+def test_operand_with_a_scale_for_each_channel(tmp_path: Path) -> None:
+    """In float32, where such a constant is dequantized when compiled."""
+    n = net()
+    scales = n.constant(np.float32([0.1, 0.2, 0.3]))
+    data = n.constant(np.array([7, -8, 9], np.int16))
+    other = n.node("DequantizeLinear", data, scales, n.constant(np.zeros(3, np.int16)), axis=0)
+    n.output(n.quantize(n.node("Mul", n.real(n.input((2, 3), scale=0.01)), other), 0.01))
+    assert "mcugen_f32_mul" in kernels(exact(n.model(), tmp_path))
+
+
+POOLS: dict[str, tuple[tuple[int, ...], str, dict[str, Any]]] = {
+    "windows": ((2, 3, 9, 8), "AveragePool", {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 2, 1]}),
+    "pads that count": (
+        (1, 3, 9, 8),
+        "AveragePool",
+        {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1], "count_include_pad": 1, "strides": [2, 2], "ceil_mode": 1},
+    ),
+    "ceil_mode": ((1, 3, 8, 9), "AveragePool", {"kernel_shape": [3, 3], "strides": [2, 2], "ceil_mode": 1}),
+    "one dimension": ((1, 5, 30), "AveragePool", {"kernel_shape": [4], "strides": [3]}),
+    "the whole input": ((1, 4, 6, 7), "AveragePool", {"kernel_shape": [6, 7]}),
+    "global": ((2, 5, 7, 9), "GlobalAveragePool", {}),
+    "global of 16 channels": ((1, 16, 25, 5), "GlobalAveragePool", {}),
+    "global of 3 pixels": ((1, 64, 1, 3), "GlobalAveragePool", {}),
+    "global of one dimension": ((1, 8, 33), "GlobalAveragePool", {}),
+}
+
+
+@pytest.mark.parametrize("zero_point", [-32768, 321])
+@pytest.mark.parametrize("case", POOLS)
+def test_averages(case: str, zero_point: int, tmp_path: Path) -> None:
+    shape, op, attributes = POOLS[case]
+    n = net("uint16")
+    n.output(n.op(op, n.input(shape, 0.0002, zero_point), scale=0.00017, zero_point=zero_point, **attributes))
+    compiled = exact(n.model(), tmp_path)
+    fused(compiled)
+    assert "mcugen_average_pool_s16" in kernels(compiled)
+
+
+def test_averages_behind_a_layer(tmp_path: Path) -> None:
+    """ONNX Runtime's layout of the convolution does not reach the pool."""
+    n = net()
+    y = n.conv(n.input((1, 3, 8, 8)), (16, 3, 3, 3), pads=[1, 1, 1, 1])
+    n.output(n.op("GlobalAveragePool", y, scale=float(y.scale) / 4))
+    compiled = exact_integer_form(n.model(), tmp_path)
+    fused(compiled)
+    assert_near(compiled)
+
+
+def test_large_average_is_refused(tmp_path: Path) -> None:
+    n = net()
+    n.output(n.op("GlobalAveragePool", n.input((1, 1, 256, 256)), scale=0.01))
+    with pytest.raises(UserError, match=r"65,535 values.*Pool in two steps"):
+        compile_model(n.model(), tmp_path)
+
+
 def test_every_value_of_a_function(tmp_path: Path) -> None:
     """All 65,536 inputs of a table, through the C."""
     n = net()
@@ -219,9 +332,12 @@ def test_on_a_board(name: str, tmp_path: Path) -> None:
     y = n.conv(x, (6, 5, 3, 3), pads=[1, 1, 1, 1], then="Relu", zero_point=-32768)
     z = n.conv(y, (6, 1, 3, 3), group=6, pads=[1, 1, 1, 1])
     z = n.op("Add", y, z, scale=float(y.scale) + float(z.scale))
+    z = n.op("Mul", z, n.op("GlobalAveragePool", z, scale=0.0001), scale=0.001)
+    z = n.op("AveragePool", z, scale=0.001, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
     z = n.copy("MaxPool", n.op("Tanh", z, scale=1 / 32768, zero_point=0), kernel_shape=[2, 2])
     n.output(n.gemm(n.copy("Flatten", z, axis=1), 7, 150))
     compiled = compile_model(n.model(), tmp_path, core=name)
+    fused(compiled)
     samples = random_samples(compiled, 4, seed=1)
     board, host = run_on_board(compiled, samples.firmware).outputs, HostModel(compiled).run_all(samples.firmware)
     assert np.array_equal(board["y"], host["y"]) and len(np.unique(host["y"])) > 8
