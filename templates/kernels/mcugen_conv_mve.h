@@ -51,6 +51,9 @@ typedef struct {
     int32_t offset;             /* 64 */
     int32_t low;                /* 68 */
     int32_t high;               /* 72 */
+#if !defined(MCUGEN_REQUANT_MVE)
+    mcugen_mve_shifts shifts;   /* 76 */
+#endif
 } mcugen_mve_line;
 
 /* Addresses in the core, of which a program is made. It says how to walk through one window:
@@ -82,8 +85,68 @@ typedef struct {
     "add r5, r5, r7\n\t"                                                                                               \
     "ldr pc, [r9], #4\n\t"
 
+#if defined(MCUGEN_REQUANT_MVE)
+#define MCUGEN_MVE_LINE_START
+#define MCUGEN_MVE_LINE_EXACT
+#define MCUGEN_MVE_LINE_REQUANTIZE                                                                                     \
+    "ldrd r7, r9, [r11]\n\t"                                                                                           \
+    "vldrw.u32 q4, [r9], #16\n\t"                                                                                      \
+    "vcvt.f32.s32 q0, q0\n\t"                                                                                          \
+    "vcvt.f32.s32 q1, q1\n\t"                                                                                          \
+    "vmul.f32 q0, q0, q4\n\t"                                                                                          \
+    "vmul.f32 q1, q1, q4\n\t"                                                                                          \
+    "vcvtn.s32.f32 q0, q0\n\t"                                                                                         \
+    "vcvtn.s32.f32 q1, q1\n\t"                                                                                         \
+    "ldrd r0, r2, [r11, #8]\n\t"                                                                                       \
+    "vadd.i32 q0, q0, q5\n\t"                                                                                          \
+    "vadd.i32 q1, q1, q5\n\t"
+#else
+/* Back to the first shifts. */
+#define MCUGEN_MVE_LINE_START                                                                                          \
+    "ldr r7, [r11, #84]\n\t"                                                                                           \
+    "str r7, [r11, #76]\n\t"
+#define MCUGEN_MVE_LINE_REQUANTIZE                                                                                     \
+    "ldr r9, [r11, #4]\n\t"                                                                                            \
+    "ldr r7, [r11, #76]\n\t"                                                                                           \
+    "vldrw.u32 q4, [r9], #16\n\t"                                                                                      \
+    "vldrw.u32 q2, [r7]\n\t" MCUGEN_MVE_SHIFTS("r7") MCUGEN_MVE_SCALE_DOWN("q0") MCUGEN_MVE_SCALE_DOWN("q1")           \
+    "mov r7, #0\n\t" MCUGEN_MVE_NEAR("q0", "r7") MCUGEN_MVE_NEAR("q1", "r7") MCUGEN_MVE_IF_NEAR("r7", "8f")            \
+    "vrshr.s32 q0, q0, #16\n\t"                                                                                        \
+    "vrshr.s32 q1, q1, #16\n\t"                                                                                        \
+                                                                                                                       \
+    "9:\n\t"                                                                                                           \
+    "ldrd r0, r2, [r11, #76]\n\t"                                                                                      \
+    "ldr r4, [r11, #64]\n\t"                                                                                           \
+    "add r0, r0, r2\n\t"                                                                                               \
+    "str r0, [r11, #76]\n\t"                                                                                           \
+    "vadd.i32 q0, q0, r4\n\t"                                                                                          \
+    "vadd.i32 q1, q1, r4\n\t"                                                                                          \
+    "ldr r7, [r11]\n\t"                                                                                                \
+    "ldrd r0, r2, [r11, #8]\n\t"
+/* The call takes the sums from the core registers, and leaves the results in their place. */
+#define MCUGEN_MVE_LINE_EXACT                                                                                          \
+    "8:\n\t"                                                                                                           \
+    "sub sp, sp, #44\n\t" /* to a multiple of 8 */                                                                     \
+    "strd r0, r2, [sp]\n\t"                                                                                            \
+    "strd r4, r6, [sp, #8]\n\t"                                                                                        \
+    "strd r8, r10, [sp, #16]\n\t"                                                                                      \
+    "strd r12, lr, [sp, #24]\n\t"                                                                                      \
+    "strd r1, r3, [sp, #32]\n\t"                                                                                       \
+    "mov r0, sp\n\t"                                                                                                   \
+    "sub r1, r9, #16\n\t"                                                                                              \
+    "ldr r2, [r11, #76]\n\t"                                                                                           \
+    "mov r3, #8\n\t"                                                                                                   \
+    "ldr r7, [r11, #88]\n\t"                                                                                           \
+    "blx r7\n\t"                                                                                                       \
+    "vldrw.u32 q0, [sp]\n\t"                                                                                           \
+    "vldrw.u32 q1, [sp, #16]\n\t"                                                                                      \
+    "ldrd r1, r3, [sp, #32]\n\t"                                                                                       \
+    "add sp, sp, #44\n\t"                                                                                              \
+    "b 9b\n"
+#endif
+
 /* Computes a line; given entries, only writes down its addresses. r11 = line, r9 = program, r1 = weights, r3 and r5 =
- * inputs of the pair, q4 = scales, q5 = offset, q6 = low, q7 = high. */
+ * inputs of the pair, q4 = scales, q5 = offset (in integers: work), q6 = low, q7 = high. */
 MCUGEN_NAKED void mcugen_mve_line_core(mcugen_mve_line *line __attribute__((unused)),
                                        mcugen_mve_entries *entries __attribute__((unused)))
 {
@@ -112,6 +175,7 @@ MCUGEN_NAKED void mcugen_mve_line_core(mcugen_mve_line *line __attribute__((unus
             "vdup.32 q7, r7\n"
 
             "2:\n\t" /* a pair */
+            MCUGEN_MVE_LINE_START
             "ldrd r7, r9, [r11, #16]\n\t"
             "ldrd r0, r2, [r11, #24]\n\t"
             "ldr r1, [r11, #60]\n"
@@ -145,17 +209,7 @@ MCUGEN_NAKED void mcugen_mve_line_core(mcugen_mve_line *line __attribute__((unus
             "vmov d1, r4, r6\n\t"
             "vmov d2, r8, r10\n\t"
             "vmov d3, r12, lr\n\t"
-            "ldrd r7, r9, [r11]\n\t"
-            "vldrw.u32 q4, [r9], #16\n\t"
-            "vcvt.f32.s32 q0, q0\n\t"
-            "vcvt.f32.s32 q1, q1\n\t"
-            "vmul.f32 q0, q0, q4\n\t"
-            "vmul.f32 q1, q1, q4\n\t"
-            "vcvtn.s32.f32 q0, q0\n\t"
-            "vcvtn.s32.f32 q1, q1\n\t"
-            "ldrd r0, r2, [r11, #8]\n\t"
-            "vadd.i32 q0, q0, q5\n\t"
-            "vadd.i32 q1, q1, q5\n\t"
+            MCUGEN_MVE_LINE_REQUANTIZE
             "ldr r4, [r11, #32]\n\t"
             "vmax.s32 q0, q0, q6\n\t"
             "vmax.s32 q1, q1, q6\n\t"
@@ -182,7 +236,7 @@ MCUGEN_NAKED void mcugen_mve_line_core(mcugen_mve_line *line __attribute__((unus
             "b 2b\n"
             "7:\n\t"
             "vpop {d8-d15}\n\t"
-            "pop {r4-r11, pc}");
+            "pop {r4-r11, pc}\n\t" MCUGEN_MVE_LINE_EXACT);
 }
 
 /* Four channels of a single vector at a time. The core finds the members by number. */
@@ -197,12 +251,71 @@ typedef struct {
     int32_t offset;        /* 28 */
     int32_t low;           /* 32 */
     int32_t high;          /* 36 */
+#if !defined(MCUGEN_REQUANT_MVE)
+    mcugen_mve_shifts shifts; /* 40 */
+#endif
 } mcugen_mve_vector;
 
-MCUGEN_NAKED void mcugen_mve_vector_core(const mcugen_mve_vector *vector __attribute__((unused)))
+#if defined(MCUGEN_REQUANT_MVE)
+#define MCUGEN_MVE_VECTOR_START "push {r4-r11, lr}\n\t"
+#define MCUGEN_MVE_VECTOR_END "pop {r4-r11, pc}\n\t"
+#define MCUGEN_MVE_VECTOR_REQUANTIZE                                                                                   \
+    "vldrw.u32 q1, [r10], #16\n\t"                                                                                     \
+    "vcvt.f32.s32 q0, q0\n\t"                                                                                          \
+    "vmul.f32 q0, q0, q1\n\t"                                                                                          \
+    "vdup.32 q1, r11\n\t"                                                                                              \
+    "vcvtn.s32.f32 q0, q0\n\t"                                                                                         \
+    "vadd.i32 q0, q0, q2\n\t"                                                                                          \
+    "vmax.s32 q0, q0, q3\n\t"
+#else
+#define MCUGEN_MVE_VECTOR_START                                                                                        \
+    "push {r0, r4-r11, lr}\n\t"                                                                                        \
+    "vpush {d8-d11}\n\t"
+#define MCUGEN_MVE_VECTOR_REQUANTIZE                                                                                   \
+    "ldr r9, [sp, #32]\n\t" /* the vector */                                                                           \
+    "vldrw.u32 q4, [r10], #16\n\t"                                                                                     \
+    "ldr lr, [r9, #40]\n\t"                                                                                            \
+    "vldrw.u32 q2, [lr]\n\t"                                                                                           \
+    MCUGEN_MVE_SHIFTS("lr") MCUGEN_MVE_SCALE_DOWN("q0")                                                                \
+    "mov lr, #0\n\t"                                                                                                   \
+    MCUGEN_MVE_NEAR("q0", "lr") MCUGEN_MVE_IF_NEAR("lr", "8f")                                                         \
+    "vrshr.s32 q0, q0, #16\n\t"                                                                                        \
+    "9:\n\t"                                                                                                           \
+    "ldrd r0, r2, [r9, #40]\n\t"                                                                                       \
+    "ldrd r4, r6, [r9, #28]\n\t"                                                                                       \
+    "add r0, r0, r2\n\t"                                                                                               \
+    "str r0, [r9, #40]\n\t"                                                                                            \
+    "vadd.i32 q0, q0, r4\n\t"                                                                                          \
+    "vdup.32 q1, r6\n\t"                                                                                               \
+    "vmax.s32 q0, q0, q1\n\t"                                                                                          \
+    "vdup.32 q1, r11\n\t"
+/* The call takes the sums from the core registers, and leaves the results in their place. */
+#define MCUGEN_MVE_VECTOR_END                                                                                          \
+    "vpop {d8-d11}\n\t"                                                                                                \
+    "pop {r0, r4-r11, pc}\n\t"                                                                                         \
+                                                                                                                       \
+    "8:\n\t"                                                                                                           \
+    "sub sp, sp, #32\n\t"                                                                                              \
+    "strd r0, r2, [sp]\n\t"                                                                                            \
+    "strd r4, r6, [sp, #8]\n\t"                                                                                        \
+    "strd r1, r3, [sp, #16]\n\t"                                                                                       \
+    "str r12, [sp, #24]\n\t"                                                                                           \
+    "mov r0, sp\n\t"                                                                                                   \
+    "sub r1, r10, #16\n\t"                                                                                             \
+    "ldr r2, [r9, #40]\n\t"                                                                                            \
+    "mov r3, #4\n\t"                                                                                                   \
+    "ldr r4, [r9, #52]\n\t"                                                                                            \
+    "blx r4\n\t"                                                                                                       \
+    "vldrw.u32 q0, [sp]\n\t"                                                                                           \
+    "ldrd r1, r3, [sp, #16]\n\t"                                                                                       \
+    "ldr r12, [sp, #24]\n\t"                                                                                           \
+    "add sp, sp, #32\n\t"                                                                                              \
+    "b 9b\n\t"
+#endif
+
+MCUGEN_NAKED void mcugen_mve_vector_core(mcugen_mve_vector *vector __attribute__((unused)))
 {
-    __asm__(".syntax unified\n\t"
-            "push {r4-r11, lr}\n\t"
+    __asm__(".syntax unified\n\t" MCUGEN_MVE_VECTOR_START
             "ldrd r1, r3, [r0]\n\t"
             "ldrd r8, r10, [r0, #8]\n\t"
             "ldrd r5, r7, [r0, #16]\n\t"
@@ -229,20 +342,13 @@ MCUGEN_NAKED void mcugen_mve_vector_core(const mcugen_mve_vector *vector __attri
             "letp lr, 2b\n\t"
             "vmov d0, r0, r2\n\t"
             "vmov d1, r4, r6\n\t"
-            "vldrw.u32 q1, [r10], #16\n\t"
-            "vcvt.f32.s32 q0, q0\n\t"
-            "vmul.f32 q0, q0, q1\n\t"
-            "vdup.32 q1, r11\n\t"
-            "vcvtn.s32.f32 q0, q0\n\t"
-            "vadd.i32 q0, q0, q2\n\t"
-            "vmax.s32 q0, q0, q3\n\t"
+            MCUGEN_MVE_VECTOR_REQUANTIZE
             "vctp.32 r7\n\t"
             "vmin.s32 q0, q0, q1\n\t"
             "subs r7, r7, #4\n\t"
             "vpst\n\t"
             "vstrbt.32 q0, [r5], #4\n\t"
-            "bgt 1b\n\t"
-            "pop {r4-r11, pc}");
+            "bgt 1b\n\t" MCUGEN_MVE_VECTOR_END);
 }
 
 /* A program for `rows` runs of `row_bytes` adjacent bytes, row_step apart. All but a single run are of whole chunks. */
@@ -298,11 +404,25 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
     int8_t *const values = scratch->buf;
     int8_t *const columns = p->adds ? values + (MCUGEN_MVE_HELD * p->output_c + 15) / 16 * 16 : values;
 #if defined(MCUGEN_HELIUM)
+#if !defined(MCUGEN_REQUANT_MVE)
+    int32_t same[4];
+#endif
     const int in_place = (p->dilation_w == 1 || p->filter_w == 1) && (p->filter_h == 1 || row_bytes % 16 == 0) &&
                          MCUGEN_PROGRAM_WORDS(p->filter_h, row_bytes) <= MCUGEN_PROGRAM_MOST;
     if (in_place && p->pad_top == 0 && p->pad_left == 0 && column_bytes == p->input_c && p->batch * p->output_h * p->output_w == 1) {
-        const mcugen_mve_vector vector = {weights, input, bias, multiplier, p->adds ? values : output, p->output_c,
-                                          p->input_c, p->output_zero, p->output_min, p->output_max};
+        mcugen_mve_vector vector = {.weights = weights,
+                                    .input = input,
+                                    .bias = bias,
+                                    .scales = multiplier,
+                                    .output = p->adds ? values : output,
+                                    .channels = p->output_c,
+                                    .count = p->input_c,
+                                    .offset = p->output_zero,
+                                    .low = p->output_min,
+                                    .high = p->output_max};
+#if !defined(MCUGEN_REQUANT_MVE)
+        vector.shifts = mcugen_mve_shifts_of(p, same);
+#endif
         mcugen_mve_vector_core(&vector);
         if (p->adds) {
             mcugen_layer_add(p, values, output, p->output_c);
@@ -325,6 +445,9 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
                             .offset = p->output_zero,
                             .low = p->output_min,
                             .high = p->output_max};
+#if !defined(MCUGEN_REQUANT_MVE)
+    line.shifts = mcugen_mve_shifts_of(p, same);
+#endif
     /* A filter of one pixel that meets every pixel sees the whole input as one line. */
     const int flat = column_bytes == p->input_c && p->pad_top == 0 && p->pad_left == 0 && p->input_h == p->output_h &&
                      p->input_w == p->output_w;

@@ -36,6 +36,9 @@ typedef struct {
     int32_t offset;        /* 48 */
     int32_t low;           /* 52 */
     int32_t high;          /* 56 */
+#if !defined(MCUGEN_REQUANT_MVE)
+    mcugen_mve_shifts shifts; /* 60 */
+#endif
 } mcugen_depthwise_line;
 
 /* Products are in q6 (even lanes) and q4 (odd lanes), sums of lanes 0, 4, 8, 12 in q0, of 1, 5, 9, 13 in q1, ... */
@@ -49,6 +52,106 @@ typedef struct {
     "vadd.i32 q1, q1, q5\n\t"                                                                                          \
     "vadd.i32 q3, q3, q4\n\t"
 
+#if defined(MCUGEN_REQUANT_MVE)
+#define MCUGEN_DEPTHWISE_START
+#define MCUGEN_DEPTHWISE_EXACT
+#define MCUGEN_DEPTHWISE_OUTPUT(STORE)                                                                                 \
+    "vld40.32 {q4, q5, q6, q7}, [r10]\n\t"                                                                             \
+    "vcvt.f32.s32 q0, q0\n\t"                                                                                          \
+    "vld41.32 {q4, q5, q6, q7}, [r10]\n\t"                                                                             \
+    "vcvt.f32.s32 q1, q1\n\t"                                                                                          \
+    "vld42.32 {q4, q5, q6, q7}, [r10]\n\t"                                                                             \
+    "vcvt.f32.s32 q2, q2\n\t"                                                                                          \
+    "vld43.32 {q4, q5, q6, q7}, [r10]!\n\t"                                                                            \
+    "vcvt.f32.s32 q3, q3\n\t"                                                                                          \
+    "vmul.f32 q0, q0, q4\n\t"                                                                                          \
+    "vmul.f32 q1, q1, q5\n\t"                                                                                          \
+    "vmul.f32 q2, q2, q6\n\t"                                                                                          \
+    "vmul.f32 q3, q3, q7\n\t"                                                                                          \
+    "vcvtn.s32.f32 q0, q0\n\t"                                                                                         \
+    "vcvtn.s32.f32 q1, q1\n\t"                                                                                         \
+    "vcvtn.s32.f32 q2, q2\n\t"                                                                                         \
+    "vcvtn.s32.f32 q3, q3\n\t"                                                                                         \
+    "vqmovnb.s32 q0, q0\n\t"                                                                                           \
+    "vqmovnb.s32 q1, q1\n\t"                                                                                           \
+    "vqmovnt.s32 q0, q2\n\t"                                                                                           \
+    "vqmovnt.s32 q1, q3\n\t"                                                                                           \
+    "ldrd r5, r6, [r0, #52]\n\t"                                                                                       \
+    "vqadd.s16 q0, q0, r12\n\t"                                                                                        \
+    "vqadd.s16 q1, q1, r12\n\t"                                                                                        \
+    "vdup.8 q4, r5\n\t"                                                                                                \
+    "vqmovnb.s16 q0, q0\n\t"                                                                                           \
+    "vdup.8 q5, r6\n\t"                                                                                                \
+    "vqmovnt.s16 q0, q1\n\t"                                                                                           \
+    "add r1, r1, #16\n\t"                                                                                              \
+    "vmax.s8 q0, q0, q4\n\t"                                                                                           \
+    "subs r2, r2, #16\n\t"                                                                                             \
+    "vmin.s8 q0, q0, q5\n\t" STORE "q0, [r11], #16\n\t"
+#else
+/* Back to the first shifts. */
+#define MCUGEN_DEPTHWISE_START                                                                                         \
+    "ldr r5, [r0, #68]\n\t"                                                                                            \
+    "str r5, [r0, #60]\n\t"
+/* The sums in the order of their channels, then four at a time. r4 = vectors left, r5 = sums, r6 = shifts. */
+#define MCUGEN_DEPTHWISE_OUTPUT(STORE)                                                                                 \
+    "sub sp, sp, #92\n\t" /* to a multiple of 8: sums, and room for the call */                                        \
+    "vst40.32 {q0, q1, q2, q3}, [sp]\n\t"                                                                              \
+    "vst41.32 {q0, q1, q2, q3}, [sp]\n\t"                                                                              \
+    "vst42.32 {q0, q1, q2, q3}, [sp]\n\t"                                                                              \
+    "vst43.32 {q0, q1, q2, q3}, [sp]\n\t"                                                                              \
+    "ldrd r5, r6, [r0, #52]\n\t"                                                                                       \
+    "vdup.32 q6, r5\n\t"                                                                                               \
+    "vdup.32 q7, r6\n\t"                                                                                               \
+    "mov r4, #4\n\t"                                                                                                   \
+    "mov r5, sp\n\t"                                                                                                   \
+    "ldr r6, [r0, #60]\n\t"                                                                                            \
+                                                                                                                       \
+    "6:\n\t"                                                                                                           \
+    "vldrw.u32 q0, [r5], #16\n\t"                                                                                      \
+    "vldrw.u32 q4, [r10], #16\n\t"                                                                                     \
+    "vldrw.u32 q2, [r6]\n\t"                                                                                           \
+    MCUGEN_MVE_SHIFTS("r7") MCUGEN_MVE_SCALE_DOWN("q0")                                                                \
+    "mov r7, #0\n\t"                                                                                                   \
+    MCUGEN_MVE_NEAR("q0", "r7") MCUGEN_MVE_IF_NEAR("r7", "8f")                                                         \
+    "vrshr.s32 q0, q0, #16\n\t"                                                                                        \
+    "9:\n\t"                                                                                                           \
+    "ldr r7, [r0, #64]\n\t"                                                                                            \
+    "vadd.i32 q0, q0, r12\n\t"                                                                                         \
+    "vmax.s32 q0, q0, q6\n\t"                                                                                          \
+    "add r6, r6, r7\n\t"                                                                                               \
+    "mov r7, r11\n\t"                                                                                                  \
+    "add r11, r11, #4\n\t"                                                                                             \
+    "vctp.32 r2\n\t"                                                                                                   \
+    "vmin.s32 q0, q0, q7\n\t"                                                                                          \
+    "vpst\n\t"                                                                                                         \
+    "vstrbt.32 q0, [r7]\n\t"                                                                                           \
+    "subs r2, r2, #4\n\t"                                                                                              \
+    "ble 7f\n\t"                                                                                                       \
+    "subs r4, r4, #1\n\t"                                                                                              \
+    "bne 6b\n\t"                                                                                                       \
+    "7:\n\t"                                                                                                           \
+    "add sp, sp, #92\n\t"                                                                                              \
+    "str r6, [r0, #60]\n\t"                                                                                            \
+    "add r1, r1, #16\n\t"                                                                                              \
+    "cmp r2, #0\n\t"
+#define MCUGEN_DEPTHWISE_EXACT                                                                                         \
+    "8:\n\t"                                                                                                           \
+    "strd r0, r1, [sp, #64]\n\t"                                                                                       \
+    "strd r2, r3, [sp, #72]\n\t"                                                                                       \
+    "str r12, [sp, #80]\n\t"                                                                                           \
+    "ldr r7, [r0, #72]\n\t"                                                                                            \
+    "sub r0, r5, #16\n\t"                                                                                              \
+    "sub r1, r10, #16\n\t"                                                                                             \
+    "mov r2, r6\n\t"                                                                                                   \
+    "mov r3, #4\n\t"                                                                                                   \
+    "blx r7\n\t"                                                                                                       \
+    "vldrw.u32 q0, [r5, #-16]\n\t"                                                                                     \
+    "ldrd r0, r1, [sp, #64]\n\t"                                                                                       \
+    "ldrd r2, r3, [sp, #72]\n\t"                                                                                       \
+    "ldr r12, [sp, #80]\n\t"                                                                                           \
+    "b 9b\n\t"
+#endif
+
 /* r0 = line, r1 = input of 16 lanes, r2 = lanes left, r3 = weights, r4 = steps, r7 = input of a tap, r8 = pixels, r9 =
  * bias, r10 = scales, r11 = output, r12 = offset. MASK, LOAD and STORE are nothing, vldrb and vstrb, or predicated. */
 #define MCUGEN_DEPTHWISE_CORE(MASK, LOAD, STORE)                                                                       \
@@ -58,7 +161,7 @@ typedef struct {
             "ldrd r8, r2, [r0, #16]\n\t"                                                                               \
             "ldr r12, [r0, #48]\n"                                                                                     \
                                                                                                                        \
-            "1:\n\t" /* a pixel */                                                                                     \
+            "1:\n\t" /* a pixel */ MCUGEN_DEPTHWISE_START                                                              \
             "ldrd r9, r10, [r0, #40]\n\t"                                                                              \
             "ldr r1, [r0]\n\t"                                                                                         \
             "ldr r11, [r0, #8]\n\t"                                                                                    \
@@ -97,37 +200,7 @@ typedef struct {
             "le lr, 4b\n"                                                                                              \
                                                                                                                        \
             "5:\n\t"                                                                                                   \
-            "vld40.32 {q4, q5, q6, q7}, [r10]\n\t"                                                                     \
-            "vcvt.f32.s32 q0, q0\n\t"                                                                                  \
-            "vld41.32 {q4, q5, q6, q7}, [r10]\n\t"                                                                     \
-            "vcvt.f32.s32 q1, q1\n\t"                                                                                  \
-            "vld42.32 {q4, q5, q6, q7}, [r10]\n\t"                                                                     \
-            "vcvt.f32.s32 q2, q2\n\t"                                                                                  \
-            "vld43.32 {q4, q5, q6, q7}, [r10]!\n\t"                                                                    \
-            "vcvt.f32.s32 q3, q3\n\t"                                                                                  \
-            "vmul.f32 q0, q0, q4\n\t"                                                                                  \
-            "vmul.f32 q1, q1, q5\n\t"                                                                                  \
-            "vmul.f32 q2, q2, q6\n\t"                                                                                  \
-            "vmul.f32 q3, q3, q7\n\t"                                                                                  \
-            "vcvtn.s32.f32 q0, q0\n\t"                                                                                 \
-            "vcvtn.s32.f32 q1, q1\n\t"                                                                                 \
-            "vcvtn.s32.f32 q2, q2\n\t"                                                                                 \
-            "vcvtn.s32.f32 q3, q3\n\t"                                                                                 \
-            "vqmovnb.s32 q0, q0\n\t"                                                                                   \
-            "vqmovnb.s32 q1, q1\n\t"                                                                                   \
-            "vqmovnt.s32 q0, q2\n\t"                                                                                   \
-            "vqmovnt.s32 q1, q3\n\t"                                                                                   \
-            "ldrd r5, r6, [r0, #52]\n\t"                                                                               \
-            "vqadd.s16 q0, q0, r12\n\t"                                                                                \
-            "vqadd.s16 q1, q1, r12\n\t"                                                                                \
-            "vdup.8 q4, r5\n\t"                                                                                        \
-            "vqmovnb.s16 q0, q0\n\t"                                                                                   \
-            "vdup.8 q5, r6\n\t"                                                                                        \
-            "vqmovnt.s16 q0, q1\n\t"                                                                                   \
-            "add r1, r1, #16\n\t"                                                                                      \
-            "vmax.s8 q0, q0, q4\n\t"                                                                                   \
-            "subs r2, r2, #16\n\t"                                                                                     \
-            "vmin.s8 q0, q0, q5\n\t" STORE "q0, [r11], #16\n\t"                                                        \
+            MCUGEN_DEPTHWISE_OUTPUT(STORE)                                                                             \
             "bgt 2b\n\t"                                                                                               \
                                                                                                                        \
             "ldrd r1, r2, [r0]\n\t"                                                                                    \
@@ -140,7 +213,7 @@ typedef struct {
             "subs r8, r8, #1\n\t"                                                                                      \
             "bne 1b\n\t"                                                                                               \
             "vpop {d8-d15}\n\t"                                                                                        \
-            "pop {r4-r11, pc}")
+            "pop {r4-r11, pc}\n\t" MCUGEN_DEPTHWISE_EXACT)
 
 MCUGEN_NAKED void mcugen_depthwise_full(mcugen_depthwise_line *line __attribute__((unused)))
 {
@@ -200,6 +273,9 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_mve(const cmsis_nn_context *scratch,
     const int32_t shared = p->stride_w == 1 && p->input_c < 16 ? 16 / p->input_c : 1;
     int32_t of_input[MCUGEN_DEPTHWISE_TAPS], of_copy[MCUGEN_DEPTHWISE_TAPS];
     int32_t shared_bias[16], shared_scales[16];
+#if !defined(MCUGEN_REQUANT_MVE)
+    int32_t same[4], shared_shifts[16];
+#endif
     mcugen_depthwise_line line = {.input_step = p->stride_w * p->input_c,
                                   .output_step = p->input_c,
                                   .weights = weights,
@@ -210,11 +286,22 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_mve(const cmsis_nn_context *scratch,
                                   .offset = p->output_zero,
                                   .low = p->output_min,
                                   .high = p->output_max};
+#if !defined(MCUGEN_REQUANT_MVE)
+    line.shifts = mcugen_mve_shifts_of(p, same);
+#endif
     if (shared > 1) {
         for (int32_t lane = 0; lane < 16; lane++) {
             shared_bias[lane] = bias[lane % p->input_c];
             shared_scales[lane] = multiplier[lane % p->input_c];
         }
+#if !defined(MCUGEN_REQUANT_MVE)
+        if (p->shifts != NULL) {
+            for (int32_t lane = 0; lane < 16; lane++) {
+                shared_shifts[lane] = p->shifts[lane % p->input_c];
+            }
+            line.shifts.first = shared_shifts;
+        }
+#endif
         line.bias = shared_bias;
         line.scales = shared_scales;
     }

@@ -14,11 +14,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_calls import CMSIS, INCLUDES, KERNELS, LAYERS, WARNINGS, Calls, on_board
+from board_calls import CMSIS, INCLUDES, INTEGER_HELIUM, KERNELS, LAYERS, WARNINGS, Calls, on_board
 from cmsis_library import Addition, Scale, requantize_exact
 from specialised_program import Case, Problem, problem, program
 
 from mcugen.ops.specialised import call
+from mcugen.step import Table
 
 TRAPS = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all"]
 
@@ -56,6 +57,45 @@ def extreme(case: Case) -> Problem:
     return Problem(case, layer, x, np.broadcast_to(y.astype(np.int8), layer.y_shape))
 
 
+def ties(case: Case, lowered: int) -> Problem:
+    """A layer of zero weights whose sums, the biases, lie where the float roundings decide: at ties and beside them.
+
+    Every other scale has few bits, so that there are exact ties. All are 2^lowered smaller than the case's: sums then
+    exceed 24 bits, and neighbours of ties are as near as ties.
+    """
+    random = problem(case)
+    multiplier = random.layer.channels.multiplier
+    assert multiplier.requant_shift is not None
+    mantissa = multiplier.data.copy()
+    mantissa[::2] &= -(1 << 27)
+    scale = Scale(mantissa, (multiplier.requant_shift - lowered).astype(np.int32))
+    chance = np.random.default_rng(lowered)
+    odd = mantissa >> 27
+    odd = np.where(np.arange(case.outputs) % 2 == 0, odd // (odd & -odd), 1)
+    halves = odd * (2 * chance.integers(-128 // odd, 128 // odd) + 1) / 2
+    near = np.rint(halves / scale.floats().astype(np.float64))
+    bias = np.where(np.abs(near) < 2.0**30, near, 0).astype(np.int32)
+    bias += chance.integers(-1, 2, case.outputs).astype(np.int32)
+    channels = replace(
+        random.layer.channels,
+        multiplier=Table("multiplier", mantissa, scale.shift),
+        shift=Table("shift", scale.shift),
+        bias=bias,
+    )
+    layer = replace(random.layer, weights=np.zeros_like(random.layer.weights), channels=channels)
+    fixed = bias.astype(np.int64) * mantissa >> (15 - scale.shift)
+    assert np.count_nonzero(np.abs((fixed & 0xFFFF) - 0x8000) <= 2) > case.outputs // 8
+    y = np.clip(requantize_exact(bias.astype(np.int64), scale) + case.zeros[1], *case.clamp)
+    return Problem(case, layer, random.input, np.broadcast_to(y.astype(np.int8), layer.y_shape))
+
+
+TIED = [
+    *(Case(channels=8, outputs=80, kernel=(1, 1), spread=spread) for spread in (0, 3, 11)),
+    *(Case(channels=32, outputs=80, kernel=(1, 1), input_hw=(1, 1), spread=spread) for spread in (0, 3, 11)),
+    *(Case(channels=80, outputs=80, depthwise=True, pads=(1, 1, 1, 1), spread=spread) for spread in (0, 3, 11)),
+    *(Case(channels=6, outputs=6, depthwise=True, spread=spread) for spread in (0, 9)),
+]
+TIES = [ties(case, lowered) for case in TIED for lowered in (0, 9)]
 PROBLEMS = [
     *map(problem, LAYERS),
     *(extreme(Case(channels=c, outputs=c, depthwise=True, zeros=(0, 3))) for c in (4, 16, 20)),
@@ -69,7 +109,12 @@ def test_both_layouts_of_depthwise_weights_are_among_the_cases() -> None:
 
 @pytest.mark.parametrize("optimize", ["-O2", pytest.param("-Os", marks=pytest.mark.slow)])
 def test_layers(optimize: str, tmp_path: Path) -> None:
-    on_board("cortex-m55", program("mve", PROBLEMS), [], optimize, tmp_path)
+    on_board("cortex-m55", program("mve", [*PROBLEMS, *TIES]), [], optimize, tmp_path)
+
+
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
+def test_layers_without_float(every: int, tmp_path: Path) -> None:
+    on_board(INTEGER_HELIUM, program("mve", [*PROBLEMS[::every], *TIES]), [], "-O2", tmp_path)
 
 
 COUNTS = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 67]
