@@ -30,6 +30,7 @@ from .float_rnn import DYNAMIC_LSTM, FLOAT_RNN
 from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
+from .integer_sums import INTEGER_CONV, INTEGER_MATMUL
 from .layer_16 import CONV_16, FULLY_CONNECTED_16
 from .layout import CONCAT, COPY_OF, FEED_ROWS, PAD, RESHAPE, TRANSPOSE
 from .matmul import MATMUL
@@ -111,6 +112,8 @@ OPS: dict[str, OpDef] = {
         FLOAT_RESIZE,
         FLOAT_RNN,
         DYNAMIC_LSTM,
+        INTEGER_CONV,
+        INTEGER_MATMUL,
     )
 }
 

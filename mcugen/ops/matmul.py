@@ -31,7 +31,7 @@ def _recognise(unit: Unit) -> Node:
 
 def matrices(fit: Fitter, node: Node) -> bool:
     """A vector becomes a matrix of one row or one column."""
-    a, b = node.inputs
+    a, b, *others = node.inputs
     a_shape, b_shape = fit.type(a).shape, fit.type(b).shape
     if len(a_shape) > 1 and len(b_shape) > 1:
         return False
@@ -42,7 +42,7 @@ def matrices(fit: Fitter, node: Node) -> bool:
         a = fit.view(a, (1, *a_shape))
         shape.insert(len(shape) - 1, 1)
     output = fit.inner(shape)
-    fit.add(replace(node, inputs=(a, b), outputs=(output,)))
+    fit.add(replace(node, inputs=(a, b, *others), outputs=(output,)))
     fit.finish(output)
     return True
 

@@ -3,7 +3,8 @@
     ConvInteger | MatMulInteger -> Cast -> Mul(x_scale * w_scale) [-> Add(bias)] [-> Relu | Clip]
 
 is one dynamic_conv or dynamic_fully_connected: the int32 sums never reach memory. Each float operation keeps the
-rounding it has in the chain, which is also the order of ORT's own DynamicQuantizeMatMul.
+rounding it has in the chain, which is also the order of ORT's own DynamicQuantizeMatMul. Where weights or their zero
+points are computed at run time, or no such scale stands behind the sums, they are an integer_conv or integer_matmul.
 """
 
 from __future__ import annotations
@@ -46,22 +47,12 @@ class _Chain:
         self.behind: list[Node] = []
         self.is_conv = layer.op == "ConvInteger"
         self.weights = graph.data(layer.inputs[1])
-        if self.weights is None:
-            raise UserError(
-                f"the weights of {layer.op} are computed at run time",
-                origin=layer.where,
-                hint="Only weights known at compile time are supported.",
-            )
-        self.outputs = len(self.weights) if self.is_conv else self.weights.shape[-1]
-        cast = self._next("Cast")
-        scaling = self._next("Mul") if cast is not None else None
-        if cast is None or scaling is None:
-            raise UserError(
-                f"{layer.op} must be followed by Cast and by Mul with the scale",
-                origin=layer.where,
-                hint="Export the form that onnxruntime.quantization.quantize_dynamic writes.",
-            )
-        self.x_scale, self.w_scale = self._scales(self._other(scaling, cast.output))
+        w_zero = layer.inputs[3] if len(layer.inputs) > 3 else ""
+        self.zeros = graph.data(w_zero) if w_zero else np.zeros(1, np.int32)
+        self.scales = self._scaled()
+        if self.scales is None:
+            self.behind = []
+            return
         self.bias = self._bias()
         self.clamp = (-math.inf, math.inf)
         activation = self._reader()
@@ -69,6 +60,16 @@ class _Chain:
         if activation is not None and found is not None:
             self.behind.append(activation)
             self.clamp = found
+
+    def _scaled(self) -> tuple[str, np.ndarray] | None:
+        """What `_scales` finds behind a Cast; None where the sums are no layer whose weights and scale fit together."""
+        weights, zeros = self.weights, self.zeros
+        if weights is None or zeros is None or (not self.is_conv and weights.ndim != 2):
+            return None
+        self.outputs = len(weights) if self.is_conv else weights.shape[-1]
+        cast = self._next("Cast") if zeros.size in (1, self.outputs) else None
+        scaling = self._next("Mul") if cast is not None and self.graph.type(cast.output).dtype == "float32" else None
+        return None if cast is None or scaling is None else self._scales(self._other(scaling, cast.output))
 
     @property
     def _end(self) -> str:
@@ -102,7 +103,7 @@ class _Chain:
         spread = data.size == self.outputs and len(full) == rank and full[axis] == self.outputs
         return np.broadcast_to(data.reshape(-1), (self.outputs,)) if spread or data.size == 1 else None
 
-    def _scales(self, name: str) -> tuple[str, np.ndarray]:
+    def _scales(self, name: str) -> tuple[str, np.ndarray] | None:
         """(value with the input's scale, scales of the weights) whose product is `name`."""
         product = self.producers.get(name)
         if product is not None and product.op == "Mul":
@@ -110,23 +111,7 @@ class _Chain:
                 scale = self._per_output(b)
                 if scale is not None and self.graph.type(a).count == 1:
                     return a, scale
-        scale = self._per_output(name)
-        if self.graph.type(name).count == 1 or scale is None:
-            self._check_one_value(name)
-            return name, np.ones(self.outputs, np.float32)
-        raise UserError(
-            "the scale of the sums is known at compile time, per channel, but the input's is not part of it",
-            origin=self.layer.where,
-            hint="Multiply the sums with input scale * weight scale.",
-        )
-
-    def _check_one_value(self, name: str) -> None:
-        if self.graph.type(name).count != 1:
-            raise UserError(
-                f"the scale of {self.layer.op} has shape {list(self.graph.type(name).shape)}",
-                origin=self.layer.where,
-                hint="The input is quantized per tensor: its scale must be one value.",
-            )
+        return (name, np.ones(self.outputs, np.float32)) if self.graph.type(name).count == 1 else None
 
     def _bias(self) -> np.ndarray | None:
         add = self._reader()
@@ -139,23 +124,39 @@ class _Chain:
 
     def emit(self, builder: Builder) -> None:
         layer, graph, y = self.layer, self.graph, self._end
-        assert self.weights is not None
-        x_zero, w_zero = (layer.inputs[slot] if slot < len(layer.inputs) else "" for slot in (2, 3))
-        if not x_zero:
-            x_zero = builder.constant(f"{y}/x_zero_point", np.zeros((), graph.type(layer.inputs[0]).dtype))
-        if graph.type(x_zero).count != 1:
+        zeros = [layer.inputs[slot] if slot < len(layer.inputs) else "" for slot in (2, 3)]
+        for slot, zero in enumerate(zeros):
+            if not zero:
+                none = np.zeros((), graph.type(layer.inputs[slot]).dtype)
+                zeros[slot] = builder.constant(f"{y}/zero_point{slot}", none)
+        if builder.values[zeros[0]].type.count != 1:
             raise UserError("the input's zero point must be one value", origin=layer.where)
-        zeros = graph.data(w_zero) if w_zero else np.zeros(1, np.int32)
-        if zeros is None or zeros.size not in (1, self.outputs):
-            raise UserError("the weights' zero point must be a constant, one value a channel", origin=layer.where)
-        weights = self.weights if self.is_conv else np.ascontiguousarray(self.weights.T)
-        q = quant(self.w_scale, np.broadcast_to(zeros.reshape(-1), self.w_scale.shape), 0)
-        bias = "" if self.bias is None else builder.constant(f"{y}/bias", self.bias.astype(np.float32))
-        inputs = (layer.inputs[0], builder.constant(f"{y}/weights", weights, q), bias, self.x_scale, x_zero)
-        extra: dict[str, object] = {"clamp": self.clamp}
+        extra: dict[str, object] = {}
         if self.is_conv:
-            extra |= window(layer, weights.shape[2:], graph.type(layer.inputs[0]).shape[2:])
-            extra["group"] = int(layer.attrs.get("group", 1))
+            extra |= _window(graph, layer)
+        kind = "conv" if self.is_conv else "matmul"
+        if self.scales is None:
+            builder.add(Node(f"integer_{kind}", (*layer.inputs[:2], *zeros), (y,), attrs(**extra), layer.origin))
+            return
+        assert self.weights is not None and self.zeros is not None
+        x_scale, w_scale = self.scales
+        weights = self.weights if self.is_conv else np.ascontiguousarray(self.weights.T)
+        q = quant(w_scale, np.broadcast_to(self.zeros.reshape(-1), w_scale.shape), 0)
+        bias = "" if self.bias is None else builder.constant(f"{y}/bias", self.bias.astype(np.float32))
+        inputs = (layer.inputs[0], builder.constant(f"{y}/weights", weights, q), bias, x_scale, zeros[0])
         op = "dynamic_conv" if self.is_conv else "dynamic_fully_connected"
         origin = layer.origin + tuple(name for node in self.behind for name in node.origin)
-        builder.add(Node(op, inputs, (y,), attrs(**extra), origin))
+        builder.add(Node(op, inputs, (y,), attrs(clamp=self.clamp, **extra), origin))
+
+
+def _window(graph: Graph, layer: Node) -> dict[str, object]:
+    x_shape, w_shape = (graph.type(name).shape for name in layer.inputs[:2])
+    group = int(layer.attrs.get("group", 1))
+    if len(w_shape) not in (3, 4):
+        raise UserError(f"only 1-D and 2-D ConvInteger is supported (weights {list(w_shape)})", origin=layer.where)
+    if group < 1 or w_shape[0] % group or x_shape[1] != group * w_shape[1]:
+        raise UserError(
+            f"{group} groups of weights {list(w_shape)} do not fit an input of {x_shape[1]} channels",
+            origin=layer.where,
+        )
+    return {**window(layer, w_shape[2:], x_shape[2:]), "group": group}

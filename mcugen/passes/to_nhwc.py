@@ -101,10 +101,12 @@ class _Layout:
         inputs = [self._permuted(node.inputs[0], _TO_NHWC, node.origin), *node.inputs[1:]]
         if len(inputs) > 1:
             weights = self.builder.values[inputs[1]]
-            assert weights.data is not None
-            inputs[1] = self.builder.constant(
-                f"{weights.name}/ohwi", np.transpose(weights.data, _TO_NHWC), weights.type.quant
-            )
+            if weights.data is None:  # of an integer_conv
+                inputs[1] = self._permuted(weights.name, _TO_NHWC, node.origin)
+            else:
+                inputs[1] = self.builder.constant(
+                    f"{weights.name}/ohwi", np.transpose(weights.data, _TO_NHWC), weights.type.quant
+                )
         self._add_stored(node, tuple(inputs), _TO_NCHW, {})
 
     def _add_stored(

@@ -292,6 +292,38 @@ typedef struct {
 /* [rows, depth] x [depth, columns] for each matrix of the batch. */
 void mcugen_matmul_s8(const mcugen_matmul_params *params, const int8_t *a, const int8_t *b, int8_t *output);
 
+/* Matrices as in mcugen_matmul_params; b_zero_step: 1 where b has a zero point a column, 0 where it has one. */
+typedef struct {
+    int32_t batches, rows, depth, columns, b_zero_step;
+    const int32_t *a_start, *b_start;
+} mcugen_integer_matmul_params;
+
+/* The sums of (a - *a_zero_point) * (b - b_zero_point), in integers alone. */
+void mcugen_integer_matmul_s8_s32(const mcugen_integer_matmul_params *params,
+                                  const int8_t *a,
+                                  const int8_t *b,
+                                  const int8_t *a_zero_point,
+                                  const int8_t *b_zero_point,
+                                  int32_t *output);
+
+/* Padding is that of the top and left. */
+typedef struct {
+    int32_t groups;
+    cmsis_nn_tile stride, padding, dilation;
+} mcugen_integer_conv_params;
+
+/* The sums of (input - *input_zero_point) * (filter - *filter_zero_point); filter_dims->c is the number of input
+ * channels of one group. */
+void mcugen_integer_convolve_s8_s32(const mcugen_integer_conv_params *params,
+                                    const cmsis_nn_dims *input_dims,
+                                    const int8_t *input,
+                                    const cmsis_nn_dims *filter_dims,
+                                    const int8_t *filter,
+                                    const int8_t *input_zero_point,
+                                    const int8_t *filter_zero_point,
+                                    const cmsis_nn_dims *output_dims,
+                                    int32_t *output);
+
 #define MCUGEN_WHERE_AXES 4
 
 typedef struct {

@@ -21,7 +21,7 @@ from mcugen import Options, UserError, compile, oracle
 from mcugen.emit.artefact import Compiled
 from mcugen.emit.canonical import canonical_model, to_native
 from mcugen.ops import OPS
-from mcugen.prove.samples import random_samples, to_firmware_outputs, to_model
+from mcugen.prove.samples import given_samples, random_samples, to_firmware_outputs, to_model
 from mcugen.prove.verify import verify
 
 # Operators whose float operands are all activations; others have one, and constants.
@@ -56,6 +56,26 @@ def test_every_case_is_compiled_or_refused(tmp_path: Path) -> None:
     print(f"{len(cases())} cases, {len(refused)} refused")
     print(Counter(message[:70] for message in refused).most_common(20))
     assert 0 < len(refused) < len(cases())
+
+
+INTEGER = [case.name for case in cases() if case.model.graph.node[0].op_type in ("ConvInteger", "MatMulInteger")]
+
+
+@pytest.mark.parametrize("name", INTEGER)
+def test_integer_layers(name: str, tmp_path: Path) -> None:
+    """As they are, all operands inputs: equal to ONNX Runtime, and to what the case wants."""
+    (case,) = (case for case in cases() if case.name == name)
+    compiled = attempt(case.model, tmp_path)
+    if isinstance(compiled, UserError):  # not by ONNX Runtime either
+        assert name == "test_convinteger_with_padding" and "with one zero point of the weights" in compiled.message
+        return
+    names = [value.name for value in case.model.graph.input]
+    given = {key: array[None] for key, array in zip(names, case.data_sets[0][0], strict=True)}
+    result = verify(compiled, given_samples(compiled, given, tmp_path, None))
+    assert result.bit_exact
+    (got,) = result.outputs.values()
+    assert np.array_equal(got[0], case.data_sets[0][1][0])
+    assert verify(compiled, random_samples(compiled, 8, seed=1)).bit_exact
 
 
 def scale_and_zero(array: np.ndarray, dtype: np.dtype) -> tuple[np.float32, np.ndarray]:

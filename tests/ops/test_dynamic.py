@@ -239,19 +239,72 @@ def test_ranges(case: str, tmp_path: Path) -> None:
     assert int(got[2]) + 128 == int(wanted[2])
 
 
-def test_weights_at_run_time_are_refused(tmp_path: Path) -> None:
-    net = DynamicNet()
-    q, scale, zero = net.several("DynamicQuantizeLinear", net.float_input((2, 4)), outputs=3)
-    other, *_ = net.several("DynamicQuantizeLinear", net.float_input((4, 3), "b"), outputs=3)
-    y = net.node("Mul", net.node("Cast", net.node("MatMulInteger", q, other, zero, name="attend"), to=1), scale)
-    with pytest.raises(UserError, match="attend: the weights of MatMulInteger are computed at run time"):
-        compile_model(net.finished(y), tmp_path)
+def _codes(net: DynamicNet, shape: tuple[int, ...], name: str, dtype: Any) -> str:
+    """A model input of integers as they are."""
+    net.inputs.append(helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(np.dtype(dtype)), shape))
+    return name
 
 
-def test_sums_without_a_scale_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dtype", [np.uint8, np.int8])
+def test_sums(dtype: Any, tmp_path: Path) -> None:
+    """int32 sums as outputs: of operands and zero points that are inputs, or constants."""
     net = DynamicNet()
-    q, _, zero = net.several("DynamicQuantizeLinear", net.float_input((2, 4)), outputs=3)
-    y = net.node("MatMulInteger", q, net.constant(np.ones((4, 3), np.int8)), zero, name="head")
-    net._output(y, TensorProto.INT32)
-    with pytest.raises(UserError, match="head: MatMulInteger must be followed by Cast and by Mul"):
+    a, b = _codes(net, (2, 3, 5), "a", dtype), _codes(net, (5, 4), "b", dtype)
+    zero, zeros = _codes(net, (1,), "a_zero", dtype), _codes(net, (4,), "b_zeros", dtype)
+    net._output(net.node("MatMulInteger", a, b, zero, zeros), TensorProto.INT32)
+    net._output(net.node("MatMulInteger", a, _codes(net, (2, 5, 4), "c", dtype), zero), TensorProto.INT32)
+    net._output(net.node("MatMulInteger", _codes(net, (5,), "row", dtype), b), TensorProto.INT32)
+    constant = net.constant(net.rng.integers(0, 100, (5, 7)).astype(dtype), "constant")
+    net._output(net.node("MatMulInteger", a, constant, zero, net.constant(np.array(3, dtype), "three")), 6)
+    exact(net.model(), tmp_path)
+
+
+def test_sums_of_convolutions(tmp_path: Path) -> None:
+    net = DynamicNet()
+    x, w = _codes(net, (2, 4, 7, 6), "x", np.uint8), _codes(net, (6, 2, 3, 2), "w", np.uint8)
+    zero, w_zero = _codes(net, (), "x_zero", np.uint8), _codes(net, (1,), "w_zero", np.uint8)
+    options = {"group": 2, "pads": [1, 0, 2, 1], "strides": [2, 1], "dilations": [1, 2]}
+    net._output(net.node("ConvInteger", x, w, zero, w_zero, **options), TensorProto.INT32)
+    fixed = net.constant(net.rng.integers(0, 255, (3, 4, 3, 3)).astype(np.uint8), "fixed")
+    real = net.node("Cast", net.node("ConvInteger", x, fixed, zero), to=TensorProto.FLOAT)
+    net._output(net.node("Add", real, net.constant(np.float32([[[0.5]], [[1]], [[2]]]))), TensorProto.FLOAT)
+    line = _codes(net, (1, 3, 9), "line", np.uint8)
+    net._output(net.node("ConvInteger", line, _codes(net, (2, 3, 4), "taps", np.uint8)), TensorProto.INT32)
+    exact(net.model(), tmp_path)
+
+
+def test_attention(tmp_path: Path) -> None:
+    """Products of two activations, both quantized at run time."""
+    net = DynamicNet()
+    q, q_scale, q_zero = net.several("DynamicQuantizeLinear", net.float_input((2, 4, 6)), outputs=3)
+    k, k_scale, k_zero = net.several("DynamicQuantizeLinear", net.float_input((2, 6, 3), "keys"), outputs=3)
+    sums = net.node("Cast", net.node("MatMulInteger", q, k, q_zero, k_zero), to=TensorProto.FLOAT)
+    exact(net.finished(net.node("Mul", sums, net.node("Mul", q_scale, k_scale))), tmp_path)
+
+
+@pytest.mark.parametrize("on", ["cortex-m3", "cortex-m55"])
+def test_sums_emulated(on: str, tmp_path: Path) -> None:
+    net = DynamicNet()
+    sums = net.node("MatMulInteger", _codes(net, (3, 5), "a", np.uint8), _codes(net, (5, 4), "b", np.uint8))
+    net._output(sums, TensorProto.INT32)
+    image, weights = _codes(net, (1, 2, 6, 5), "x", np.uint8), _codes(net, (3, 2, 3, 3), "w", np.uint8)
+    net._output(net.node("ConvInteger", image, weights, pads=[1, 1, 1, 1]), TensorProto.INT32)
+    assert_exact(compile_model(net.model(), tmp_path, core=on), samples=2, on=on)
+
+
+def test_groups_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    net = DynamicNet()
+    x, w = _codes(net, (1, 4, 7, 6), "x", np.uint8), _codes(net, (6, 1, 3, 2), "w", np.uint8)
+    net._output(net.node("ConvInteger", x, w, group=2, name="narrow"), TensorProto.INT32)
+    with pytest.raises(
+        UserError, match=r"narrow: 2 groups of weights \[6, 1, 3, 2\] do not fit an input of 4 channels"
+    ):
+        compile_model(net.model(), tmp_path)
+
+
+def test_a_zero_point_a_row_is_refused(tmp_path: Path) -> None:
+    net = DynamicNet()
+    a, b = _codes(net, (2, 5), "a", np.uint8), _codes(net, (5, 4), "b", np.uint8)
+    net._output(net.node("MatMulInteger", a, b, _codes(net, (2,), "zeros", np.uint8), name="rows"), TensorProto.INT32)
+    with pytest.raises(UserError, match="rows: the input's zero point must be one value"):
         compile_model(net.model(), tmp_path)
