@@ -7,7 +7,7 @@ With --json, one JSON object goes to stdout; messages and progress always go to 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields, replace
 from functools import wraps
 from pathlib import Path
@@ -341,9 +341,8 @@ def _build_together(
     as_json: bool,
 ) -> None:
     """--name and the folder are the project's; each model is named after its file."""
-    if emit_canonical is not None or chosen.memory is not None:
-        what = "--memory" if emit_canonical is None else "--emit-canonical"
-        raise UserError(f"{what} takes one model.", hint="Build the models one by one.")
+    if emit_canonical is not None:
+        raise UserError("--emit-canonical takes one model.", hint="Build the models one by one.")
     folder = output or Path("out") / (chosen.name or "models")
     paths = (chosen.model, *more)
     with progress(f"compiling {len(paths)} models", len(paths) + 1) as advance:
@@ -367,8 +366,17 @@ def _build_together(
     out.print(table)
     code = "not measured" if data["code_bytes"] is None else f"{data['code_bytes']:,} bytes"
     out.print(f"one arena of {data['arena_bytes']:,} bytes for all")
+    for region, used, held in _regions(data):
+        out.print(f"{region}: {used}, {held}")
     out.print(f"in flash: tables {data['const_bytes']:,} bytes, code {code}")
     out.print(f"written to {folder}", markup=False)
+
+
+def _regions(data: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
+    """Each memory region, what of it is used, and by what."""
+    for row in data["memory"]:
+        held = (f"{what} {row[what + '_bytes']:,}" for what in ("arena", "table", "code") if row[what + "_bytes"])
+        yield row["region"], f"{row['used_bytes']:,} bytes", f"of {row['bytes']:,}: {', '.join(held) or 'free'}"
 
 
 def _summary(built: project.Built) -> None:
@@ -377,11 +385,8 @@ def _summary(built: project.Built) -> None:
     gap = data["arena_bytes"] - data["arena_bound_bytes"]
     bound = "at its lower bound" if gap == 0 else f"{gap:,} above the lower bound of {data['arena_bound_bytes']:,}"
     table.add_row("arena", f"{data['arena_bytes']:,} bytes", f"{data['arena_includes']}; {bound}")
-    for row in data["memory"]:
-        held = (f"{what} {row[what + '_bytes']:,}" for what in ("arena", "table", "code") if row[what + "_bytes"])
-        table.add_row(
-            row["region"], f"{row['used_bytes']:,} bytes", f"of {row['bytes']:,}: {', '.join(held) or 'free'}"
-        )
+    for row in _regions(data):
+        table.add_row(*row)
     if data["io_buffers"] == "apart":
         table.add_row("buffers", f"{data['io_bytes']:,} bytes", "inputs and outputs, the caller's")
     table.add_row("tables", f"{data['const_bytes']:,} bytes", "weights, biases, multipliers, in flash")

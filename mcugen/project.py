@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,8 +13,9 @@ import numpy as np
 from . import oracle, resources
 from .emit.artefact import Compiled
 from .emit.canonical import canonical_model, to_native
-from .emit.codegen import c_sources, environment, project_view, vector_view
+from .emit.codegen import c_sources, environment, project_view, sections_script, vector_view
 from .emit.html import report_html
+from .emit.memory import arena_bytes, link_script
 from .emit.report import contents, report
 from .emit.sources import parts
 from .errors import CheckFailed
@@ -68,17 +69,31 @@ def measured_report(compiled: Compiled, measured: Footprint | None) -> dict[str,
 
 def check_budgets(compiled: Compiled, data: dict[str, Any], ram: int | None, flash: int | None) -> None:
     """CheckFailed says what is over, by how much, and what makes the peak."""
-    arena = compiled.arena_bytes
-    over = next((row for row in data["memory"] if row["over_bytes"]), None)
+    check_regions([compiled], data["memory"])
+    check_arena(compiled, ram)
+    check_flash(data, flash)
+
+
+def check_regions(models: Sequence[Compiled], rows: Sequence[Mapping[str, Any]]) -> None:
+    """CheckFailed for the first region that holds too much; the peak is that of the model with most in it."""
+    over = next((row for row in rows if row["over_bytes"]), None)
     if over is not None:
+        largest = max(models, key=lambda compiled: arena_bytes([compiled]).get(over["region"], 0))
         raise CheckFailed(
             f"memory region {over['region']} is over by {over['over_bytes']:,} bytes: arena {over['arena_bytes']:,}, "
-            f"tables {over['table_bytes']:,}, code {over['code_bytes']:,}, of {over['bytes']:,}. {_peak(compiled)}"
+            f"tables {over['table_bytes']:,}, code {over['code_bytes']:,}, of {over['bytes']:,}. {_peak(largest)}"
         )
+
+
+def check_arena(compiled: Compiled, ram: int | None) -> None:
+    arena = compiled.arena_bytes
     if ram is not None and arena > ram:
         raise CheckFailed(
             f"the arena needs {arena:,} bytes, --ram allows {ram:,}: {arena - ram:,} too many. {_peak(compiled)}"
         )
+
+
+def check_flash(data: Mapping[str, Any], flash: int | None) -> None:
     used = data["const_bytes"] + (data["code_bytes"] or 0)
     if flash is not None and used > flash:
         what = "tables and code" if data["code_bytes"] is not None else "tables alone"
@@ -94,7 +109,7 @@ def _peak(compiled: Compiled) -> str:
         if slot.first_step <= peak <= slot.last_step
     )
     parts_text = ", ".join(f"{what} {-size:,}" for size, what in holding[:4])
-    return f"The peak is at step {compiled.steps[peak].name}: {parts_text}."
+    return f"The peak is at step {compiled.steps[peak].name} of {compiled.name}: {parts_text}."
 
 
 @dataclass(frozen=True)
@@ -117,6 +132,8 @@ def project_files(compiled: Compiled, data: dict[str, Any], optimize: str, test:
     firmware = resources.firmware()
     for path in sorted(p for p in firmware.rglob("*") if p.is_file()):
         files[f"firmware/{path.relative_to(firmware).as_posix()}"] = path.read_text(encoding="utf-8")
+    if compiled.memories and compiled.shared is None:
+        files |= linker_scripts([compiled], compiled.name)
     sources = (*own, *(f"kernels/{p.name}" for p in needed.kernels))
     view = project_view(compiled, sources, OPTIMIZE[optimize], test)
     jinja = environment()
@@ -129,6 +146,13 @@ def project_files(compiled: Compiled, data: dict[str, Any], optimize: str, test:
     files["report.json"] = json.dumps(data, indent=2) + "\n"
     files["report.html"] = report_html(compiled, data)
     return Files(files, sources)
+
+
+def linker_scripts(models: Sequence[Compiled], name: str) -> dict[str, str]:
+    """Where the models go in the board's memory regions, and the emulated board's layout with it."""
+    sections = f"{name}_sections.ld"
+    layout = link_script(models[0].core, models[0].memories, f"  INCLUDE {sections}")
+    return {sections: sections_script(models, name), "firmware/link.ld": layout}
 
 
 def _cmsis_build_files() -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -48,3 +49,20 @@ def compile_project(folder: Path, compiler: Sequence[str], *, library: Path | No
     objects.mkdir(exist_ok=True)
     paths = [path.resolve() for path in chosen]
     run([*compiler, *STRICT, "-O1", *includes(folder.resolve(), library), "-c", *paths], cwd=objects)
+
+
+def cmake(*arguments: object) -> str:
+    return run(["cmake", *arguments], env={**os.environ, "CFLAGS": " ".join(STRICT)})
+
+
+def generator() -> list[str]:
+    return ["-G", "Ninja"] if shutil.which("ninja") else []
+
+
+def build_for_board(folder: Path, core: str, where: Path, program: str) -> Path:
+    """The project `folder`, built with its own toolchain file; the program's image."""
+    file = folder / "firmware" / "toolchain" / f"{core}.cmake"
+    cmake("-S", folder, "-B", where, *generator(), f"-DCMAKE_TOOLCHAIN_FILE={file}")
+    cmake("--build", where)
+    (elf,) = (path for path in where.iterdir() if path.stem == program and path.is_file())
+    return elf

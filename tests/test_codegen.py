@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,8 +11,10 @@ from c_compiler import (
     ARM_GCC,
     BUILDABLE,
     GCC,
-    STRICT,
+    build_for_board,
+    cmake,
     compile_project,
+    generator,
     includes,
     needs_arm_gcc,
     needs_cmake,
@@ -187,18 +187,10 @@ def test_two_arenas_between_guards(case: str, kernels: str, build: Build, tmp_pa
     run([tmp_path / "guards"])
 
 
-def cmake(*arguments: object) -> str:
-    return run(["cmake", *arguments], env={**os.environ, "CFLAGS": " ".join(STRICT)})
-
-
-def _generator() -> list[str]:
-    return ["-G", "Ninja"] if shutil.which("ninja") else []
-
-
 @needs_cmake
 @pytest.mark.parametrize("case", ["classifier-int8", "arithmetic-int8"])
 def test_project_on_the_host(case: str, build: Build, tmp_path: Path) -> None:
-    cmake("-S", build(case), "-B", tmp_path, *_generator())
+    cmake("-S", build(case), "-B", tmp_path, *generator())
     cmake("--build", tmp_path)
     assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path])
 
@@ -211,7 +203,7 @@ def test_project_that_calls_no_kernel_of_cmsis_nn(tmp_path: Path) -> None:
     compiled = compile_model(net.model(), tmp_path, kernels="specialised")
     assert not any(step.kernel.startswith("arm_") for step in compiled.steps)
     project.build(compiled, tmp_path / "project", ram=None, flash=None)
-    cmake("-S", tmp_path / "project", "-B", tmp_path / "b", *_generator())
+    cmake("-S", tmp_path / "project", "-B", tmp_path / "b", *generator())
     cmake("--build", tmp_path / "b")
     assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path / "b"])
 
@@ -220,7 +212,7 @@ def test_project_that_calls_no_kernel_of_cmsis_nn(tmp_path: Path) -> None:
 @needs_cmsis_nn
 def test_project_with_arms_library(build: Build, tmp_path: Path) -> None:
     folder = build("classifier-int8", library="arm", kernels="api")
-    run(["cmake", "-S", folder, "-B", tmp_path, *_generator(), f"-DCMSIS_NN_ROOT={CMSIS_NN}"])
+    run(["cmake", "-S", folder, "-B", tmp_path, *generator(), f"-DCMSIS_NN_ROOT={CMSIS_NN}"])
     run(["cmake", "--build", tmp_path])
     assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path])
 
@@ -232,12 +224,8 @@ def test_project_for_a_board(target: Core, build: Build, tmp_path: Path) -> None
     reason = toolchain.available(target, to_run=False)
     if reason:
         pytest.skip(reason)
-    folder = build("classifier-int8", core=target.name)
-    file = folder / "firmware" / "toolchain" / f"{target.name}.cmake"
-    cmake("-S", folder, "-B", tmp_path, *_generator(), f"-DCMAKE_TOOLCHAIN_FILE={file}")
-    cmake("--build", tmp_path)
+    elf = build_for_board(build("classifier-int8", core=target.name), target.name, tmp_path, "net_test")
     if toolchain.available(target) is None:
-        (elf,) = (path for path in tmp_path.iterdir() if path.stem == "net_test" and path.is_file())
         done = emulator.run(target, elf, workdir=tmp_path, timeout_s=60)
         assert (done.exit_code, done.output.splitlines()[-1]) == (0, "PASS")
 

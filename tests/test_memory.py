@@ -6,7 +6,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
-from c_compiler import GCC, compile_project, includes, run, sources
+from c_compiler import GCC, build_for_board, compile_project, includes, needs_cmake, run, sources
 from checking import assert_exact, compile_model
 from gallery import FEW_BY_DEFAULT, example
 
@@ -15,6 +15,7 @@ from mcugen.emit.artefact import Compiled
 from mcugen.emit.codegen import harness, project_view
 from mcugen.emit.report import report
 from mcugen.errors import CheckFailed, UserError
+from mcugen.prove import emulator
 from mcugen.prove.program import write_program
 from mcugen.prove.toolchain import available, link_image, symbol_addresses
 from mcugen.target import Memory, core, parse_memories
@@ -128,6 +129,34 @@ def test_parts_and_copied_tables_on_a_board(on: str, tmp_path: Path) -> None:
     assert copied, "no table is read often enough"
     for name, region in [("arena_dtcm", memory.tcm or memory.ram), ("arena_sram", memory.ram), (copied[0], memory.ram)]:
         assert region.base <= addresses[name] < region.base + region.size_bytes, name
+
+
+@needs_cmake
+@pytest.mark.parametrize("on", ["cortex-m4", "cortex-m55"])
+def test_the_project_places_what_its_sections_say(on: str, tmp_path: Path) -> None:
+    """CMake alone, with the project's own linker script; the recorded samples pass on the board."""
+    reason = available(core(on))
+    if reason:
+        pytest.skip(reason)
+    compiled = halves("classifier-int8", tmp_path, text="itcm=32K,flash=1M", core=on)
+    folder = project.build(compiled, tmp_path / "net", ram=None, flash=None).folder
+    elf = build_for_board(folder, on, tmp_path / "build", "net_test")
+    addresses = symbol_addresses(elf)
+    memory = compiled.core.memory
+    regions = {"dtcm": memory.tcm or memory.ram, "sram": memory.ram}
+    copied = {table["name"]: table["region"] for table in project_view(compiled, [], "-O2")["tables"]}
+    assert any(copied.values()), "no table is read often enough"
+    for name, region in [
+        ("arena_dtcm", regions["dtcm"]),
+        ("arena_sram", regions["sram"]),
+        ("net_run", memory.ram),
+        *((table, regions[region]) for table, region in copied.items() if region),
+        ("main", memory.code),
+    ]:
+        assert region.base <= addresses[name] < region.base + region.size_bytes, name
+    assert addresses["mcugen_copies_end"] > addresses["mcugen_copies_start"]
+    done = emulator.run(core(on), elf, workdir=tmp_path, timeout_s=60)
+    assert (done.exit_code, done.output.splitlines()[-1]) == (0, "PASS")
 
 
 _MAIN = """

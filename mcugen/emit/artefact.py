@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import onnx
@@ -29,6 +30,14 @@ class Port:
 
 
 @dataclass(frozen=True)
+class Shared:
+    """What models of one project decide together: its name, and table -> the memory region it is copied to."""
+
+    project: str
+    staged: Mapping[str, str]
+
+
+@dataclass(frozen=True)
 class Compiled:
     name: str  # C identifier, prefix of everything the firmware sees
     model: onnx.ModelProto  # as read, shapes fixed
@@ -43,6 +52,7 @@ class Compiled:
     memories: tuple[Memory, ...]
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
+    shared: Shared | None = None  # None: the model is alone
 
     @property
     def macs(self) -> int:

@@ -9,7 +9,7 @@ import re
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import jinja2
@@ -18,9 +18,9 @@ import numpy as np
 from .. import __version__, resources
 from ..ir import TensorType
 from ..step import FEED, MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
-from .artefact import Compiled, Port
+from .artefact import Compiled, Port, Shared
 from .loops import Call, loops
-from .memory import ram_section, stage, table_section, usage
+from .memory import arena_bytes, ram_section, stage, table_section, usage
 from .sources import has_header, header_of
 
 _CTYPES = {
@@ -76,9 +76,29 @@ def c_sources(compiled: Compiled) -> dict[str, str]:
         f"{compiled.name}_weights.h": "weights.h.j2",
         f"{compiled.name}_weights.c": "weights.c.j2",
     }
-    if compiled.memories:
-        files[f"{compiled.name}_sections.ld"] = "sections.ld.j2"
     return {name: jinja.get_template(template).render(m=view) for name, template in files.items()}
+
+
+def sections_script(models: Sequence[Compiled], name: str) -> str:
+    """NAME_sections.ld: where the arena, copied tables and code of all models go."""
+    views = [_Context(compiled).view() for compiled in models]
+    memories = models[0].memories
+    regions = {table["region"] for view in views for table in view["tables"]}
+    copied = [memory.name for memory in memories if memory.name in regions]
+    code_region = next((memory.name for memory in memories if memory.is_code), "")
+    sections = [f".mcugen_tables_{region}" for region in copied]
+    view = {
+        "name": name,
+        "version": __version__,
+        "regions": [memory.name for memory in memories],
+        "flash": next((memory.name for memory in memories if memory.is_flash), ""),
+        "copied": copied,
+        "code_region": code_region,
+        "code": list(dict.fromkeys(function for view in views for function in view["code"])),
+        "sections": [*sections, f".mcugen_code_{code_region}"] if code_region else sections,
+        "arena_regions": [memory.name for memory in memories if memory.name in arena_bytes(models)],
+    }
+    return environment().get_template("sections.ld.j2").render(m=view)
 
 
 def harness(compiled: Compiled, *, profile: bool) -> str:
@@ -140,9 +160,19 @@ def vector_view(
     ]
 
 
-def memory_usage(compiled: Compiled, code_bytes: int | None) -> list[dict[str, Any]]:
-    """The board's memory regions with what they hold; empty if the user named none."""
-    return usage(compiled, _Context(compiled).view()["tables"], code_bytes)
+def memory_usage(models: Sequence[Compiled], code_bytes: int | None) -> list[dict[str, Any]]:
+    """The board's memory regions with what they hold of all models; empty if the user named none."""
+    return usage(models, _tables_of(models), code_bytes)
+
+
+def share(models: Sequence[Compiled], project: str) -> list[Compiled]:
+    """The models as parts of one project, with their tables in what the arena that they share leaves of the regions."""
+    shared = Shared(project, stage(models, _tables_of(models)) if models[0].memories else {})
+    return [replace(compiled, shared=shared) for compiled in models]
+
+
+def _tables_of(models: Sequence[Compiled]) -> list[dict[str, Any]]:
+    return [table for compiled in models for table in _Context(compiled).view()["tables"]]
 
 
 def const_bytes(compiled: Compiled, role: str = "") -> int:
@@ -187,7 +217,9 @@ class _Context:
         ports += [self._port(p, "output", i) for i, p in enumerate(compiled.outputs)]
         callers = [port for port in ports if port["caller"]]
         tables = list(self.tables.values())
-        for name, region in stage(compiled, tables).items():
+        staged = stage([compiled], tables) if compiled.shared is None else compiled.shared.staged
+        for name in staged.keys() & self.tables.keys():
+            region = staged[name]
             self.tables[name] |= {"region": region, "section": f'MCUGEN_SECTION("{table_section(region)}")'}
         kernels = sorted({step.kernel for step in compiled.steps})
         uses_cmsis = any(kernel.startswith("arm_") for kernel in kernels)
@@ -221,13 +253,9 @@ class _Context:
             # What a program around the model declares, and how it runs the model.
             "arena": self._arena(),
             "part_sections": ", ".join(ram_section(part) for part in self._split),
+            "project": compiled.name if compiled.shared is None else compiled.shared.project,
             "regions": [memory.name for memory in compiled.memories],
-            "flash": next((memory.name for memory in compiled.memories if memory.is_flash), ""),
-            "code_region": next((memory.name for memory in compiled.memories if memory.is_code), ""),
             "code": self._code(functions, layers, kernels),
-            "copied": [m.name for m in compiled.memories if any(table["region"] == m.name for table in tables)],
-            "sections": self._copied_sections(tables),
-            "arena_regions": [part.name for part in compiled.plan.parts],
             "buffers": [f"static {port['ctype']} {port['pointer']}[{port['macro']}_COUNT];" for port in callers],
             "run": f"{compiled.name}_run({', '.join(['&arena', *(port['pointer'] for port in callers)])})",
             "headers": headers,
@@ -240,12 +268,6 @@ class _Context:
             "not_for_helium": uses_cmsis and compiled.library == "arm" and compiled.core.isa != "mve",
             "checks": self._checks(ports),
         }
-
-    def _copied_sections(self, tables: Sequence[Mapping[str, Any]]) -> list[str]:
-        """Output sections of NAME_sections.ld that start-up copies."""
-        memories = self.compiled.memories
-        found = [f".mcugen_tables_{m.name}" for m in memories if any(table["region"] == m.name for table in tables)]
-        return found + [f".mcugen_code_{m.name}" for m in memories if m.is_code]
 
     def _code(self, functions: list[dict[str, Any]], layers: list[dict[str, Any]], kernels: Sequence[str]) -> list[str]:
         """The functions of an inference, as -ffunction-sections names them."""

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import resources
 from ..emit.artefact import Compiled
 from ..emit.cmsis_sources import arm_sources
-from ..emit.codegen import c_sources
+from ..emit.codegen import c_sources, sections_script
 from ..emit.sources import parts
 from .toolchain import Source
 
@@ -18,7 +18,7 @@ class Program:
     sources: tuple[Source, ...]
     includes: tuple[Path, ...]
     defines: tuple[str, ...]
-    sections: Path | None  # linker script of the memory regions
+    sections: str | None  # linker script of the memory regions
 
 
 def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defines: tuple[str, ...] = ()) -> Program:
@@ -44,6 +44,6 @@ def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defin
         library = cmsis_nn / "Include"
     if compiled.requant == "stock":
         defines = (*defines, "MCUGEN_REQUANT_STOCK=1")
-    script = folder / f"{compiled.name}_sections.ld"
+    sections = sections_script([compiled], compiled.name) if compiled.memories else None
     includes = (folder, library, exact, *resources.kernel_folders())
-    return Program(tuple(sources), includes, defines, script if compiled.memories else None)
+    return Program(tuple(sources), includes, defines, sections)

@@ -27,6 +27,7 @@ from functools import cache
 from pathlib import Path
 
 from mcugen import resources
+from mcugen.emit.memory import link_script
 from mcugen.errors import UserError
 from mcugen.target import Core, Memory
 
@@ -95,13 +96,12 @@ def link_image(
     defines: Sequence[str] = (),
     extra_flags: Sequence[str] = (),
     optimize: str = "-O2",
-    sections: Path | None = None,
+    sections: str | None = None,
     memories: Sequence[Memory] = (),
 ) -> Path:
     """An ELF image for the core's board: `sources` (with main) plus start-up, board.h and linker script.
 
-    sections: a linker script that places more sections, in the regions `memories`. The board's tightly coupled memory
-    is the first that is no flash; the other ones are in its RAM.
+    sections: text of a linker script that places more sections, in the regions `memories`.
 
     UserError if there is no compiler for the core or the image exceeds the board's memory,
     RuntimeError with the compiler's output if it refuses the code.
@@ -114,32 +114,9 @@ def link_image(
     symbols = tuple(f"-Wl,--defsym={name}={value:#x}" for name, value in core.memory.symbols().items())
     with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
         if sections is not None:
-            text = script.read_text(encoding="utf-8").replace(
-                "\nSECTIONS\n", f"\n{_regions(core, memories)}\nSECTIONS\n"
-            )
-            lines = [sections.read_text(encoding="utf-8") if _HERE in line else line for line in text.splitlines()]
             script = Path(scratch) / "link.ld"
-            script.write_text("\n".join(lines), encoding="utf-8")
+            script.write_text(link_script(core, memories, sections), encoding="utf-8")
         return _link(compiler, objects, (*flags, *_ARM_LINK_FLAGS, *symbols), suffix=".elf", script=script)
-
-
-_HERE = "/* memory regions: INCLUDE"  # in firmware/link.ld
-
-
-def _regions(core: Core, memories: Sequence[Memory]) -> str:
-    """The user's regions on the emulated board, as linker script."""
-    tcm = core.memory.tcm
-    lines = []
-    for memory in memories:
-        if tcm is not None and memory.is_data:
-            lines.append(
-                f"MEMORY {{ {memory.name.upper()} (rwx) : ORIGIN = {tcm.base:#x}, LENGTH = {tcm.size_bytes:#x} }}"
-            )
-            tcm = None
-        elif memory.name != "ram":
-            alias = "CODE" if memory.is_flash else "RAM"
-            lines.append(f'REGION_ALIAS("{memory.name.upper()}", {alias})')
-    return "\n".join([*lines, ""])
 
 
 def _image_flags(core: Core, optimize: str, extra_flags: Sequence[str] = ()) -> tuple[str, ...]:

@@ -10,8 +10,8 @@
  * is only one. Other windows, and those that leave the input, become columns of whole chunks in scratch.
  *
  * Order: two pixels at a time, from any pixel on.
- * Scratch: the values of MCUGEN_MVE_HELD pixels, in whole vectors, if the layer adds them to what stands at output; then two columns
- * and 16 bytes, unless all windows are read where they are. */
+ * Scratch: the values of MCUGEN_MVE_HELD pixels, in whole vectors, if the layer adds them to what stands at output;
+ * then two columns and 16 bytes, unless all windows are read where they are. */
 #ifndef MCUGEN_CONV_MVE_H
 #define MCUGEN_CONV_MVE_H
 
