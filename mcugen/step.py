@@ -76,10 +76,14 @@ class Array:
 
 @dataclass(frozen=True)
 class Struct:
-    """A constant struct passed by address; fields by designated initializers, in the struct's own order."""
+    """A constant struct passed by address; fields by designated initializers, in the struct's own order.
+
+    literal: bands that differ in its fields do not share a function.
+    """
 
     ctype: str
     fields: Mapping[str, Any]  # Field, or a tuple of uint32 that the struct points to
+    literal: bool = False
 
 
 @dataclass(frozen=True)

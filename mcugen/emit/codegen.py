@@ -498,26 +498,35 @@ class _Context:
 
     def _layers(self, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
         """Functions of layers that several steps compute, with tables of their own; the steps call them instead."""
-        kinds: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        passed = {_layer(step) for step in steps if _layer(step) and not _layer_rows(step)}  # rows that bands choose
+        kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
         for step in steps:
-            for declaration in step["declarations"]:
-                if declaration.startswith(_LAYER):
-                    kinds.setdefault((step["kernel"], declaration), []).append(step)
+            layer = _layer(step)
+            if layer:
+                kinds.setdefault((*layer, *(() if layer in passed else _layer_rows(step))), []).append(step)
         found: list[dict[str, Any]] = []
-        for (kernel, declaration), users in kinds.items():
+        for (kernel, *own), users in kinds.items():
             names = list(dict.fromkeys(user["name"] for user in users))
             if len(names) == 1:  # bands of one step share its function
                 continue
             name = f"layer_{names[0]}"
             while any(layer["name"] == name for layer in found):  # bands of one step may be of several kinds
                 name += "_too"
-            weights = self.tables[users[0]["arguments"][3]]["ctype"]
+            weights = self.tables[users[0]["arguments"][4]]["ctype"]
+            moved = ("&layer", "&rows") if len(own) == 2 else ("&layer",)
             found.append(
-                {"name": name, "users": names, "kernel": kernel, "declaration": declaration, "weights": weights}
+                {
+                    "name": name,
+                    "users": names,
+                    "kernel": kernel,
+                    "band": "" if len(own) == 2 else "const mcugen_rows *band, ",
+                    "declarations": own if len(own) == 2 else [*own, "const mcugen_rows rows = *band;"],
+                    "weights": weights,
+                }
             )
             for user in users:
-                user["declarations"] = [text for text in user["declarations"] if text != declaration]
-                user["call"] = _call(name, [text for text in user["arguments"] if text != "&layer"], False)
+                user["declarations"] = [text for text in user["declarations"] if text not in own]
+                user["call"] = _call(name, [text for text in user["arguments"] if text not in moved], False)
         return found
 
     def _field(
@@ -585,7 +594,7 @@ def _same(a: Table, b: Table) -> bool:
     return bool(same_type and shifts and np.array_equal(a.data, b.data))
 
 
-_ROWS = frozenset(("h", "count", "pixels", "first"))
+_ROWS = frozenset(("h", "count", "pixels", "first", "input_h", "output_h", "pad_top"))
 """Fields and arguments in which the bands of one step may differ: they become parameters of the function they share."""
 
 
@@ -601,10 +610,10 @@ def _rows(step: Step) -> dict[str, int]:
             found[path] = int(value)
 
     for role, arg in step.args:
-        if isinstance(arg, Struct):
-            look(role, role, arg.fields)
-        else:
+        if not isinstance(arg, Struct):
             look(role, role, arg)
+        elif not arg.literal:
+            look(role, role, arg.fields)
     return found
 
 
@@ -624,6 +633,17 @@ def _varied(steps: Sequence[Step]) -> dict[tuple[str, ...], set[str]]:
     return found
 
 
+def _layer(step: Mapping[str, Any]) -> tuple[str, ...]:
+    """The kernel and the declaration of a specialised layer."""
+    found = next((text for text in step["declarations"] if text.startswith("static const mcugen_layer layer")), None)
+    return () if found is None else (step["kernel"], found)
+
+
+def _layer_rows(step: Mapping[str, Any]) -> tuple[str, ...]:
+    """The declaration of its rows, if they are constant."""
+    return tuple(text for text in step["declarations"] if text.startswith("static const mcugen_rows rows"))
+
+
 def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The C functions behind the steps, shared by bands of one step. Gives each its `function` and `invocation`."""
     made: dict[tuple[Any, ...], dict[str, Any]] = {}
@@ -640,7 +660,9 @@ def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
             names.add(name)
             parameters = [base.parameter for base in step["bases"]] + [f"uint32_t {place}" for place in step["places"]]
             parameters += [f"int32_t {row}" for row in step["rows"]]
-            made[key] = step | {"function": name, "parameters": ", ".join(parameters)}
+            head = len(f"static int step_{name}(")
+            lines = textwrap.wrap(", ".join(parameters), _WIDTH - head, break_long_words=False)
+            made[key] = step | {"function": name, "parameters": ("\n" + " " * head).join(lines)}
         step["function"] = made[key]["function"]
         step["invocation"] = _invocation(step, [f"{offset}u" for offset in step["places"].values()])
     return list(made.values())
@@ -683,7 +705,6 @@ def _grown(number: str, by: int) -> str:
     return number if by == 0 else f"{number} {'-' if by < 0 else '+'} {abs(by)}u * turn"
 
 
-_LAYER = "static const mcugen_layer layer"
 _WIDTH = 110
 
 

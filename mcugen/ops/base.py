@@ -98,7 +98,7 @@ class Lowering:
     requant: str  # "exact" or "stock"
     name: str  # the step's C name
     kernels: str = "api"  # or "specialised"
-    wide_weights: bool = False  # specialised kernels may spend flash on int16 weights
+    speed_first: bool = False  # specialised kernels may spend flash: int16 weights, code for each kind of band
     adds: Mapping[str, Any] | None = None  # fields of mcugen_layer for an Add to what stands at the output
 
     def type(self, name: str) -> TensorType:

@@ -116,7 +116,7 @@ def lower(
         channels=layer,
         x_zero=x_zero,
         clamp=node.attrs["clamp"],
-        wide=lowering.wide_weights,
+        wide=lowering.speed_first,
         adds=lowering.adds,
     )
     found = call(lowering.core.isa, conv)
@@ -128,6 +128,7 @@ def lower(
         args=(
             ("scratch", Scratch()),
             ("layer", Struct("mcugen_layer", found.fields)),
+            ("rows", Struct("mcugen_rows", found.rows, literal=lowering.speed_first)),
             ("input", Buffer(x)),
             ("weights", found.weights),
             ("bias", found.bias),
@@ -182,10 +183,11 @@ def _with_shift(step: Step, shared: int) -> Step:
 
 @dataclass(frozen=True)
 class Call:
-    """A kernel's name, the fields of its mcugen_layer, its tables and its scratch."""
+    """A kernel's name, the fields of its mcugen_layer and mcugen_rows, its tables and its scratch."""
 
     kernel: str
     fields: dict[str, object]
+    rows: dict[str, int]
     weights: Table
     bias: Table
     multiplier: Table
@@ -205,6 +207,7 @@ def call(isa: str, conv: Layer) -> Call | None:
     return Call(
         kernel=kernel.name,
         fields=_geometry(conv) | fields | _weights(kernel) | dict(conv.adds or {}),
+        rows={"input_h": conv.x_shape[1], "output_h": conv.y_shape[1], "pad_top": conv.pads[0]},
         weights=Table("weights", kernel.weights),
         bias=Table("bias", _padded(folded, kernel.pad_channels)),
         multiplier=multiplier,
@@ -245,21 +248,18 @@ def _folded_bias(conv: Layer) -> np.ndarray | None:
 
 
 def _geometry(conv: Layer) -> dict[str, object]:
-    batch, input_h, input_w, input_c = conv.x_shape
-    _, output_h, output_w, output_c = conv.y_shape
-    return {
+    batch, _, input_w, input_c = conv.x_shape
+    _, _, output_w, output_c = conv.y_shape
+    fields: dict[str, object] = {
         "batch": batch,
-        "input_h": input_h,
         "input_w": input_w,
         "input_c": input_c,
         "filter_h": conv.weights.shape[1],
         "filter_w": conv.weights.shape[2],
-        "output_h": output_h,
         "output_w": output_w,
         "output_c": output_c,
         "stride_h": conv.strides[0],
         "stride_w": conv.strides[1],
-        "pad_top": conv.pads[0],
         "pad_left": conv.pads[1],
         "dilation_h": conv.dilations[0],
         "dilation_w": conv.dilations[1],
@@ -268,6 +268,7 @@ def _geometry(conv: Layer) -> dict[str, object]:
         "output_min": conv.clamp[0],
         "output_max": conv.clamp[1],
     }
+    return fields | ({"pointwise": 1} if conv.pointwise else {})
 
 
 def _requantization(layer: Channels, kernel: Kernel) -> tuple[dict[str, object], Table]:

@@ -178,13 +178,16 @@ MCUGEN_ALWAYS_INLINE void mcugen_fill_column(const mcugen_layer *p, const int8_t
 
 MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
                                           const mcugen_layer *p,
+                                          const mcugen_rows *r,
                                           const int8_t *input,
                                           const void *weights,
                                           const int32_t *bias,
                                           const int32_t *multiplier,
                                           int8_t *output)
 {
-    const int32_t pixels = p->batch * p->output_h * p->output_w, held_at_once = pixels > 1 ? 2 : 1;
+    const int32_t pixels = p->batch * r->output_h * p->output_w;
+    const int32_t held_at_once = p->batch * p->output_w > 1 || r->output_h > 1 ? 2 : 1;
+    const int even = p->batch * p->output_w % 2 == 0 || pixels % 2 == 0; /* also where only the width is known */
     const int32_t groups = (p->filter_h * p->filter_w * p->input_c + 3) / 4;
     const int32_t row_bytes = p->filter_w * p->input_c, input_row = p->input_w * p->input_c;
     const int32_t pair_bytes = 8 * groups * p->weight_bytes;
@@ -192,16 +195,16 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
     int8_t *const copy = (int8_t *)(columns + 4 * groups * held_at_once);
     int32_t held = 0, left = pixels;
 
-    for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
-        for (int32_t y = 0; y < p->output_h; y++) {
+    for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
+        for (int32_t y = 0; y < r->output_h; y++) {
             for (int32_t x = 0; x < p->output_w; x++) {
-                const mcugen_window window = mcugen_window_at(p, y, x);
+                const mcugen_window window = mcugen_window_at(p, r, y, x);
                 int16_t *const column = columns + 4 * held;
                 if (window.inside && p->dilation_w == 1) {
                     mcugen_fill_column(p, input + window.y * input_row + window.x * p->input_c,
                                        input_row * p->dilation_h, column, held_at_once);
                 } else {
-                    mcugen_window_copy(p, input, window, copy);
+                    mcugen_window_copy(p, r->input_h, input, window, copy);
                     mcugen_fill_column(p, copy, row_bytes, column, held_at_once);
                 }
                 held++;
@@ -218,7 +221,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
                         s = mcugen_dot_1x2(columns, pair, groups, p->weight_bytes, p->unroll, bias + c);
                     } else {
                         s = mcugen_dot_2x2(columns, pair, groups, p->weight_bytes, p->unroll, bias + c);
-                        if (pixels % 2 == 0 || held == 2) {
+                        if (even || held == 2) {
                             mcugen_store_pair(p, s.a1, s.b1, multiplier, c, channels, values + p->output_c + c);
                         }
                     }

@@ -393,6 +393,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_mve_column(const mcugen_layer *p, const int8_t 
 
 MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
                                           const mcugen_layer *p,
+                                          const mcugen_rows *r,
                                           const int8_t *input,
                                           const int8_t *weights,
                                           const int32_t *bias,
@@ -409,7 +410,8 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
 #endif
     const int in_place = (p->dilation_w == 1 || p->filter_w == 1) && (p->filter_h == 1 || row_bytes % 16 == 0) &&
                          MCUGEN_PROGRAM_WORDS(p->filter_h, row_bytes) <= MCUGEN_PROGRAM_MOST;
-    if (in_place && p->pad_top == 0 && p->pad_left == 0 && column_bytes == p->input_c && p->batch * p->output_h * p->output_w == 1) {
+    if (in_place && p->batch * p->output_w == 1 && r->output_h == 1 && r->pad_top == 0 && p->pad_left == 0 &&
+        column_bytes == p->input_c) {
         mcugen_mve_vector vector = {.weights = weights,
                                     .input = input,
                                     .bias = bias,
@@ -448,23 +450,21 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
 #if !defined(MCUGEN_REQUANT_MVE)
     line.shifts = mcugen_mve_shifts_of(p, same);
 #endif
-    /* A filter of one pixel that meets every pixel sees the whole input as one line. */
-    const int flat = column_bytes == p->input_c && p->pad_top == 0 && p->pad_left == 0 && p->input_h == p->output_h &&
-                     p->input_w == p->output_w;
-    const int32_t images = flat ? 1 : p->batch, rows = flat ? 1 : p->output_h;
-    const int32_t pixels = flat ? p->batch * p->output_h * p->output_w : p->output_w;
+    /* A filter of one pixel that meets every pixel once sees the whole input as one line. */
+    const int32_t images = p->pointwise ? 1 : p->batch, rows = p->pointwise ? 1 : r->output_h;
+    const int32_t pixels = p->pointwise ? p->batch * r->output_h * p->output_w : p->output_w;
 
-    for (int32_t n = 0; n < images; n++, input += p->input_h * input_row) {
+    for (int32_t n = 0; n < images; n++, input += r->input_h * input_row) {
         for (int32_t y = 0; y < rows; y++) {
             for (int32_t x = 0; x < pixels;) {
-                const mcugen_window w = mcugen_window_at(p, y, x);
-                const int32_t inside = !in_place ? 0 : flat ? pixels - x : mcugen_windows_inside(p, y, x);
+                const mcugen_window w = mcugen_window_at(p, r, y, x);
+                const int32_t inside = !in_place ? 0 : p->pointwise ? pixels - x : mcugen_windows_inside(p, r, y, x);
                 int32_t count = (p->adds && inside > MCUGEN_MVE_HELD ? MCUGEN_MVE_HELD : inside) & ~1;
                 line.first_output = p->adds ? values : output;
                 if (count > 0) {
                     line.program = of_input;
                     line.input = input + w.y * input_row + w.x * p->input_c;
-                    line.input_step = flat ? p->input_c : p->stride_w * p->input_c;
+                    line.input_step = p->pointwise ? p->input_c : p->stride_w * p->input_c;
                     line.pair_input_step = 2 * line.input_step;
                     line.pairs = count / 2;
                 } else {
@@ -480,12 +480,12 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
                         line.input = input + w.y * input_row + w.x * p->input_c;
                     } else {
                         for (int32_t i = 0; i < count; i++) {
-                            const mcugen_window at = mcugen_window_at(p, y, x + i);
+                            const mcugen_window at = mcugen_window_at(p, r, y, x + i);
                             int8_t *const column = columns + i * 16 * chunks;
                             if (at.inside && p->dilation_w == 1) {
                                 mcugen_mve_column(p, input + at.y * input_row + at.x * p->input_c, column);
                             } else {
-                                mcugen_mve_window_copy(p, input, at, column);
+                                mcugen_mve_window_copy(p, r->input_h, input, at, column);
                             }
                         }
                     }
@@ -501,14 +501,14 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
         }
     }
 #else
-    for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
-        for (int32_t y = 0; y < p->output_h; y++) {
+    for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
+        for (int32_t y = 0; y < r->output_h; y++) {
             for (int32_t x = 0; x < p->output_w; x++, output += p->output_c) {
-                const mcugen_window at = mcugen_window_at(p, y, x);
+                const mcugen_window at = mcugen_window_at(p, r, y, x);
                 const int8_t *window = input + at.y * input_row + at.x * p->input_c;
                 int32_t row_step = p->dilation_h * input_row;
                 if (!at.inside || (p->dilation_w != 1 && p->filter_w != 1)) {
-                    mcugen_window_copy(p, input, at, columns);
+                    mcugen_window_copy(p, r->input_h, input, at, columns);
                     window = columns;
                     row_step = row_bytes;
                 }

@@ -141,26 +141,27 @@ MCUGEN_ALWAYS_INLINE void mcugen_store_scalar(const mcugen_layer *p, const mcuge
 
 MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                                              const mcugen_layer *p,
+                                             const mcugen_rows *r,
                                              const int8_t *input,
                                              const int8_t *weights,
                                              const int32_t *bias,
                                              const int32_t *multiplier,
                                              int8_t *output)
 {
-    const int32_t pixels = p->batch * p->output_h * p->output_w, held_at_once = pixels > 1 ? 2 : 1;
+    const int32_t pixels = p->batch * r->output_h * p->output_w;
+    const int32_t held_at_once = p->batch * p->output_w > 1 || r->output_h > 1 ? 2 : 1;
+    const int even = p->batch * p->output_w % 2 == 0 || pixels % 2 == 0; /* also where only the width is known */
     const int32_t depth = p->filter_h * p->filter_w * p->input_c, row_bytes = p->filter_w * p->input_c;
     const int32_t input_row = p->input_w * p->input_c, last = p->output_c > 4 ? p->output_c - 4 : 0;
-    const int in_place = p->filter_h * p->filter_w * p->stride_h * p->stride_w == 1 && p->input_h == p->output_h &&
-                         p->input_w == p->output_w;
-    const int8_t *column = in_place ? input : scratch->buf;
-    int8_t *const sums = p->adds ? (int8_t *)scratch->buf + (in_place ? 0 : held_at_once * depth) : NULL;
+    const int8_t *column = p->pointwise ? input : scratch->buf;
+    int8_t *const sums = p->adds ? (int8_t *)scratch->buf + (p->pointwise ? 0 : held_at_once * depth) : NULL;
     int32_t held = 0, left = pixels;
 
-    for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
-        for (int32_t y = 0; y < p->output_h; y++) {
+    for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
+        for (int32_t y = 0; y < r->output_h; y++) {
             for (int32_t x = 0; x < p->output_w; x++) {
-                if (!in_place) {
-                    const mcugen_window window = mcugen_window_at(p, y, x);
+                if (!p->pointwise) {
+                    const mcugen_window window = mcugen_window_at(p, r, y, x);
                     int8_t *copy = (int8_t *)scratch->buf + held * depth;
                     if (window.inside && p->dilation_w == 1) {
                         const int8_t *row = input + window.y * input_row + window.x * p->input_c;
@@ -168,7 +169,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                             copy = mcugen_copy_bytes(copy, row, 0, row_bytes);
                         }
                     } else {
-                        mcugen_window_copy(p, input, window, copy);
+                        mcugen_window_copy(p, r->input_h, input, window, copy);
                     }
                 }
                 held++;
@@ -180,7 +181,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                 for (int32_t c = 0; c < p->output_c; c += 4) {
                     const int32_t first = c < last ? c : last;
                     const int8_t *rows = weights + first * depth;
-                    if (pixels > 1 && (pixels % 2 == 0 || held == 2)) {
+                    if (held_at_once == 2 && (even || held == 2)) {
                         const mcugen_sums_2x4 s =
                             mcugen_dot_scalar(column, depth, 2, rows, depth, p->unroll, bias + first);
                         mcugen_store_scalar(p, &s, 0, multiplier, first, values + first);
@@ -194,7 +195,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                 if (p->adds) {
                     mcugen_layer_add(p, values, output, held * p->output_c);
                 }
-                column += in_place ? held * depth : 0;
+                column += p->pointwise ? held * depth : 0;
                 output += held * p->output_c;
                 held = 0;
             }

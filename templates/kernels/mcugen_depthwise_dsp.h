@@ -159,11 +159,11 @@ mcugen_depthwise_lanes(const mcugen_layer *p, const int8_t *window, int32_t row_
 }
 
 /* The addresses of a window's taps; one outside the input is the pixel `outside`. */
-MCUGEN_ALWAYS_INLINE void mcugen_find_taps(const mcugen_layer *p, const int8_t *image, mcugen_window w,
-                                           const int8_t *outside, int8_t *addresses)
+MCUGEN_ALWAYS_INLINE void mcugen_find_taps(const mcugen_layer *p, int32_t input_h, const int8_t *image,
+                                           mcugen_window w, const int8_t *outside, int8_t *addresses)
 {
     for (int32_t i = 0, y = w.y; i < p->filter_h; i++, y += p->dilation_h) {
-        const int32_t row_inside = w.inside || (y >= 0 && y < p->input_h);
+        const int32_t row_inside = w.inside || (y >= 0 && y < input_h);
         for (int32_t j = 0, x = w.x; j < p->filter_w; j++, x += p->dilation_w, addresses += MCUGEN_ADDRESS_BYTES) {
             const int32_t inside = row_inside && (w.inside || (x >= 0 && x < p->input_w));
             const int8_t *const tap = inside ? image + (y * p->input_w + x) * p->input_c : outside;
@@ -174,6 +174,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_find_taps(const mcugen_layer *p, const int8_t *
 
 MCUGEN_ALWAYS_INLINE void mcugen_depthwise_dsp(const cmsis_nn_context *scratch,
                                                const mcugen_layer *p,
+                                               const mcugen_rows *r,
                                                const int8_t *input,
                                                const int16_t *weights,
                                                const int32_t *bias,
@@ -187,19 +188,19 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_dsp(const cmsis_nn_context *scratch,
     if (p->by_address) {
         mcugen_copy_bytes(outside, NULL, p->input_zero, p->input_c);
     }
-    for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
-        for (int32_t y = 0; y < p->output_h; y++) {
+    for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
+        for (int32_t y = 0; y < r->output_h; y++) {
             for (int32_t x = 0; x < p->output_w; x++, output += p->output_c) {
-                const mcugen_window at = mcugen_window_at(p, y, x);
+                const mcugen_window at = mcugen_window_at(p, r, y, x);
                 const int8_t *window = copy;
                 int32_t row_stride = p->filter_w * p->input_c;
                 if (p->by_address) {
-                    mcugen_find_taps(p, input, at, outside, copy);
+                    mcugen_find_taps(p, r->input_h, input, at, outside, copy);
                 } else if (at.inside && p->dilation_w == 1) {
                     window = input + at.y * input_row + at.x * p->input_c;
                     row_stride = input_row * p->dilation_h;
                 } else {
-                    mcugen_window_copy(p, input, at, copy);
+                    mcugen_window_copy(p, r->input_h, input, at, copy);
                 }
                 const int16_t *next = weights;
                 int32_t c = 0;

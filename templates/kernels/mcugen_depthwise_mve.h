@@ -261,6 +261,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_steps(const mcugen_layer *p, int32_t 
 
 MCUGEN_ALWAYS_INLINE void mcugen_depthwise_mve(const cmsis_nn_context *scratch,
                                                const mcugen_layer *p,
+                                               const mcugen_rows *r,
                                                const int8_t *input,
                                                const int8_t *weights,
                                                const int32_t *bias,
@@ -308,14 +309,14 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_mve(const cmsis_nn_context *scratch,
     mcugen_depthwise_steps(p, p->dilation_w * p->input_c, p->dilation_h * input_row, of_input);
     mcugen_depthwise_steps(p, p->input_c, p->filter_w * p->input_c, of_copy);
 
-    for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
-        for (int32_t y = 0; y < p->output_h; y++) {
+    for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
+        for (int32_t y = 0; y < r->output_h; y++) {
             for (int32_t x = 0; x < p->output_w;) {
-                const mcugen_window at = mcugen_window_at(p, y, x);
-                int32_t count = mcugen_windows_inside(p, y, x);
+                const mcugen_window at = mcugen_window_at(p, r, y, x);
+                int32_t count = mcugen_windows_inside(p, r, y, x);
                 line.output = output;
                 if (count == 0) {
-                    mcugen_mve_window_copy(p, input, at, copy);
+                    mcugen_mve_window_copy(p, r->input_h, input, at, copy);
                     line.input = copy;
                     line.steps = of_copy;
                     mcugen_depthwise_pixels(line, 1, 1, p->input_c);
@@ -335,14 +336,14 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_mve(const cmsis_nn_context *scratch,
         }
     }
 #else
-    for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
-        for (int32_t y = 0; y < p->output_h; y++) {
+    for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
+        for (int32_t y = 0; y < r->output_h; y++) {
             for (int32_t x = 0; x < p->output_w; x++, output += p->output_c) {
-                const mcugen_window at = mcugen_window_at(p, y, x);
+                const mcugen_window at = mcugen_window_at(p, r, y, x);
                 const int8_t *window = input + at.y * input_row + at.x * p->input_c;
                 int32_t row_step = p->dilation_h * input_row, column_step = p->dilation_w * p->input_c;
                 if (!at.inside) {
-                    mcugen_window_copy(p, input, at, copy);
+                    mcugen_window_copy(p, r->input_h, input, at, copy);
                     window = copy;
                     row_step = p->filter_w * p->input_c;
                     column_step = p->input_c;

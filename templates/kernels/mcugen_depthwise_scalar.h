@@ -11,6 +11,7 @@
 
 MCUGEN_ALWAYS_INLINE void mcugen_depthwise_scalar(const cmsis_nn_context *scratch,
                                                   const mcugen_layer *p,
+                                                  const mcugen_rows *r,
                                                   const int8_t *input,
                                                   const int8_t *weights,
                                                   const int32_t *bias,
@@ -20,14 +21,14 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_scalar(const cmsis_nn_context *scratc
     const int32_t input_row = p->input_w * p->input_c;
     int8_t *const copy = scratch->buf;
 
-    for (int32_t n = 0; n < p->batch; n++, input += p->input_h * input_row) {
-        for (int32_t y = 0; y < p->output_h; y++) {
+    for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
+        for (int32_t y = 0; y < r->output_h; y++) {
             for (int32_t x = 0; x < p->output_w; x++, output += p->output_c) {
-                const mcugen_window at = mcugen_window_at(p, y, x);
+                const mcugen_window at = mcugen_window_at(p, r, y, x);
                 const int8_t *window = input + at.y * input_row + at.x * p->input_c;
                 int32_t row_stride = input_row * p->dilation_h;
                 if (!at.inside || p->dilation_w != 1) {
-                    mcugen_window_copy(p, input, at, copy);
+                    mcugen_window_copy(p, r->input_h, input, at, copy);
                     window = copy;
                     row_stride = p->filter_w * p->input_c;
                 }

@@ -84,6 +84,7 @@ mcugen_dot_1x4(const int8_t *bytes, const int8_t *weights, int32_t pair_bytes, i
 
 MCUGEN_ALWAYS_INLINE void mcugen_fully_connected_dsp(const cmsis_nn_context *scratch,
                                                      const mcugen_layer *p,
+                                                     const mcugen_rows *r,
                                                      const int8_t *input,
                                                      const void *weights,
                                                      const int32_t *bias,
@@ -93,6 +94,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_fully_connected_dsp(const cmsis_nn_context *scr
     const int32_t groups = p->input_c / 4, pair_bytes = 8 * groups * p->weight_bytes;
     const int8_t *pair = weights;
     (void)scratch;
+    (void)r;
 
     for (int32_t c = 0; c < p->output_c; c += 4, pair += 2 * pair_bytes) {
         const int32_t left = p->output_c - c;

@@ -3,6 +3,7 @@
  *
  * - A kernel mcugen_NAME is an always-inlined function in mcugen_NAME.h. The generated code calls it with the address
  *   of a constant mcugen_layer, so the compiler folds sizes, strides, borders, zero points and clamps into the code.
+ *   mcugen_rows is constant too, or holds what bands of one layer that share its code pass; its address stays in the kernel.
  * - `weights` is a table whose order the kernel's header defines and mcugen/ops/specialised.py writes. `bias` holds
  *   bias - input_zero * (sum of the channel's weights): kernels multiply the raw bytes, and a padded tap is
  *   input_zero. `multiplier` is one entry per channel, or one for all if multiplier_step is 0.
@@ -47,8 +48,9 @@
 
 /* A convolution of any kind; fully connected is a 1x1 filter on an input of width `rows`. */
 typedef struct {
-    int32_t batch, input_h, input_w, input_c, filter_h, filter_w, output_h, output_w, output_c;
-    int32_t stride_h, stride_w, pad_top, pad_left, dilation_h, dilation_w;
+    int32_t batch, input_w, input_c, filter_h, filter_w, output_w, output_c;
+    int32_t stride_h, stride_w, pad_left, dilation_h, dilation_w;
+    int32_t pointwise; /* 1: a filter of one pixel that meets every pixel once */
     int32_t input_zero, output_zero, output_min, output_max;
     int32_t multiplier_step; /* 1, or 0: one multiplier for all channels */
     int32_t shift;           /* of all channels (see MCUGEN_MULTIPLIER_AT) ... */
@@ -60,6 +62,11 @@ typedef struct {
     int32_t adds;            /* 1, 2: the layer's values are a, b of `add`, the others stand at output; 0: no Add */
     mcugen_add_params add;
 } mcugen_layer;
+
+/* The rows of a layer, or of a band of them: all in which the bands of one layer differ. */
+typedef struct {
+    int32_t input_h, output_h, pad_top;
+} mcugen_rows;
 
 /* Not inlined; only cores to which it means many instructions call it. */
 MCUGEN_OUT_OF_LINE static int32_t mcugen_layer_requant_call(int32_t acc, int32_t multiplier, int32_t shift)
@@ -188,14 +195,14 @@ typedef struct {
     int32_t y, x, inside;
 } mcugen_window;
 
-MCUGEN_ALWAYS_INLINE mcugen_window mcugen_window_at(const mcugen_layer *p, int32_t y, int32_t x)
+MCUGEN_ALWAYS_INLINE mcugen_window mcugen_window_at(const mcugen_layer *p, const mcugen_rows *r, int32_t y, int32_t x)
 {
     mcugen_window w;
-    w.y = y * p->stride_h - p->pad_top;
+    w.y = y * p->stride_h - r->pad_top;
     w.x = x * p->stride_w - p->pad_left;
-    w.inside = (p->pad_top == 0 || w.y >= 0) && (p->pad_left == 0 || w.x >= 0) &&
-               ((p->output_h - 1) * p->stride_h - p->pad_top + (p->filter_h - 1) * p->dilation_h < p->input_h ||
-                w.y + (p->filter_h - 1) * p->dilation_h < p->input_h) &&
+    w.inside = (r->pad_top == 0 || w.y >= 0) && (p->pad_left == 0 || w.x >= 0) &&
+               ((r->output_h - 1) * p->stride_h - r->pad_top + (p->filter_h - 1) * p->dilation_h < r->input_h ||
+                w.y + (p->filter_h - 1) * p->dilation_h < r->input_h) &&
                ((p->output_w - 1) * p->stride_w - p->pad_left + (p->filter_w - 1) * p->dilation_w < p->input_w ||
                 w.x + (p->filter_w - 1) * p->dilation_w < p->input_w);
     return w;
@@ -203,10 +210,10 @@ MCUGEN_ALWAYS_INLINE mcugen_window mcugen_window_at(const mcugen_layer *p, int32
 
 /* The window as an array [filter_h, filter_w, input_c], with input_zero where it leaves the input. */
 MCUGEN_OUT_OF_LINE static void
-mcugen_window_copy(const mcugen_layer *p, const int8_t *image, mcugen_window w, int8_t *copy)
+mcugen_window_copy(const mcugen_layer *p, int32_t input_h, const int8_t *image, mcugen_window w, int8_t *copy)
 {
     for (int32_t i = 0, y = w.y; i < p->filter_h; i++, y += p->dilation_h) {
-        const int32_t row_inside = y >= 0 && y < p->input_h;
+        const int32_t row_inside = y >= 0 && y < input_h;
         int32_t run; /* taps that are adjacent in the input, or outside together */
         for (int32_t j = 0, x = w.x; j < p->filter_w; j += run, x += run * p->dilation_w) {
             const int32_t inside = row_inside && x >= 0 && x < p->input_w;

@@ -103,7 +103,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_mve_fill(int8_t *to, int8_t value, int32_t byte
 
 /* mcugen_window_copy, a row at a time. */
 MCUGEN_OUT_OF_LINE static void
-mcugen_mve_window_copy(const mcugen_layer *p, const int8_t *image, mcugen_window w, int8_t *copy)
+mcugen_mve_window_copy(const mcugen_layer *p, int32_t input_h, const int8_t *image, mcugen_window w, int8_t *copy)
 {
     const int8_t zero = (int8_t)p->input_zero;
     const int32_t row_bytes = p->filter_w * p->input_c;
@@ -112,11 +112,11 @@ mcugen_mve_window_copy(const mcugen_layer *p, const int8_t *image, mcugen_window
     const int32_t inside = row_bytes - before - beyond * p->input_c;
 
     if (p->dilation_w != 1) {
-        mcugen_window_copy(p, image, w, copy);
+        mcugen_window_copy(p, input_h, image, w, copy);
         return;
     }
     for (int32_t i = 0, y = w.y; i < p->filter_h; i++, y += p->dilation_h, copy += row_bytes) {
-        if (y < 0 || y >= p->input_h || inside <= 0) {
+        if (y < 0 || y >= input_h || inside <= 0) {
             mcugen_mve_fill(copy, zero, row_bytes);
             continue;
         }
@@ -128,9 +128,9 @@ mcugen_mve_window_copy(const mcugen_layer *p, const int8_t *image, mcugen_window
 #endif
 
 /* How many windows from pixel x of row y on lie inside the input, side by side. */
-MCUGEN_ALWAYS_INLINE int32_t mcugen_windows_inside(const mcugen_layer *p, int32_t y, int32_t x)
+MCUGEN_ALWAYS_INLINE int32_t mcugen_windows_inside(const mcugen_layer *p, const mcugen_rows *r, int32_t y, int32_t x)
 {
-    const mcugen_window w = mcugen_window_at(p, y, x);
+    const mcugen_window w = mcugen_window_at(p, r, y, x);
     if (!w.inside) {
         return 0;
     }

@@ -22,17 +22,14 @@ static int step_conv_0(uint8_t *arena)
     const cmsis_nn_context scratch = {.buf = arena + 0, .size = 48};
     static const mcugen_layer layer = {
         .batch = 1,
-        .input_h = 4,
         .input_w = 4,
         .input_c = 1,
         .filter_h = 3,
         .filter_w = 3,
-        .output_h = 2,
         .output_w = 2,
         .output_c = 2,
         .stride_h = 1,
         .stride_w = 1,
-        .pad_top = 0,
         .pad_left = 0,
         .dilation_h = 1,
         .dilation_w = 1,
@@ -45,9 +42,10 @@ static int step_conv_0(uint8_t *arena)
         .weight_bytes = 1,
         .unroll = 3,
     };
+    static const mcugen_rows rows = {.input_h = 4, .output_h = 2, .pad_top = 0};
     const int8_t *const input = (const int8_t *)(arena + 48);
     int8_t *const output = (int8_t *)(arena + 48);
-    mcugen_conv_dsp(&scratch, &layer, input, tiny_conv_0_weights, tiny_conv_0_bias,
+    mcugen_conv_dsp(&scratch, &layer, &rows, input, tiny_conv_0_weights, tiny_conv_0_bias,
                     tiny_conv_0_multiplier, output);
     return 1;
 }
@@ -69,17 +67,14 @@ static int step_fully_connected_0(uint8_t *arena)
     const cmsis_nn_context scratch = {.buf = NULL, .size = 0};
     static const mcugen_layer layer = {
         .batch = 1,
-        .input_h = 1,
         .input_w = 1,
         .input_c = 8,
         .filter_h = 1,
         .filter_w = 1,
-        .output_h = 1,
         .output_w = 1,
         .output_c = 3,
         .stride_h = 1,
         .stride_w = 1,
-        .pad_top = 0,
         .pad_left = 0,
         .dilation_h = 1,
         .dilation_w = 1,
@@ -87,14 +82,16 @@ static int step_fully_connected_0(uint8_t *arena)
         .output_zero = 5,
         .output_min = -128,
         .output_max = 127,
+        .pointwise = 1,
         .multiplier_step = 1,
         .shift = -7,
         .weight_bytes = 1,
         .unroll = 2,
     };
+    static const mcugen_rows rows = {.input_h = 1, .output_h = 1, .pad_top = 0};
     const int8_t *const input = (const int8_t *)(arena + 0);
     int8_t *const output = (int8_t *)(arena + 16);
-    mcugen_fully_connected_dsp(&scratch, &layer, input, tiny_fully_connected_0_weights,
+    mcugen_fully_connected_dsp(&scratch, &layer, &rows, input, tiny_fully_connected_0_weights,
                                tiny_fully_connected_0_bias, tiny_fully_connected_0_multiplier, output);
     return 1;
 }

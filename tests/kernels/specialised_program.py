@@ -144,9 +144,10 @@ _PREFACE = """\
 _WRAPPER = """\
 #if !defined(__arm__)
 __attribute__((noipa)) static void call_KERNEL(const cmsis_nn_context *scratch, const mcugen_layer *layer,
-    const int8_t *input, const void *weights, const int32_t *bias, const int32_t *multiplier, int8_t *output)
+    const mcugen_rows *rows, const int8_t *input, const void *weights, const int32_t *bias, const int32_t *multiplier,
+    int8_t *output)
 {
-    KERNEL(scratch, layer, input, weights, bias, multiplier, output);
+    KERNEL(scratch, layer, rows, input, weights, bias, multiplier, output);
 }
 #endif"""
 
@@ -183,6 +184,7 @@ def _case(index: int, p: Problem, c: Call) -> list[str]:
         f"static int case_{index}(void)",
         "{",
         f"    static const mcugen_layer layer = {{{', '.join(literals)}}};",
+        f"    static const mcugen_rows rows = {{{', '.join(f'.{key} = {value}' for key, value in c.rows.items())}}};",
         f"    static uint32_t scratch_words[{c.scratch_bytes // 4 + 1 + GUARD_BYTES // 4}];",
         f"    static int8_t input[{bytes_in + at}], output[{bytes_out + at + GUARD_BYTES}];",
         "    int8_t *const scratch = (int8_t *)scratch_words;",
@@ -191,7 +193,7 @@ def _case(index: int, p: Problem, c: Call) -> list[str]:
         "    memset(scratch, GUARD, sizeof scratch_words);",
         "    memset(output, GUARD, sizeof output);",
         f"    memcpy(input + {at}, input_{index}, {bytes_in});",
-        f"    CALL({c.kernel})(&context, &layer, input + {at}, {tables}, output + {at});",
+        f"    CALL({c.kernel})(&context, &layer, &rows, input + {at}, {tables}, output + {at});",
         f"    wrong |= memcmp(output + {at}, expected_{index}, {bytes_out}) != 0;",
         f"    for (int i = 0; i < {at}; i++) wrong |= output[i] != GUARD;",
         f"    for (int i = {at + bytes_out}; i < (int)sizeof output; i++) wrong |= output[i] != GUARD;",
