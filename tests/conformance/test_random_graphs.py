@@ -315,7 +315,11 @@ def check(model: onnx.ModelProto, folder: Path) -> None:
     except UserError as error:
         assert error.origin and error.hint, error
         return
-    result = verify(compiled, random_samples(compiled, 2, seed=6))
+    try:
+        result = verify(compiled, random_samples(compiled, 2, seed=6))
+    except UserError as error:  # in a branch that no output needs, which ORT runs all the same
+        assert "there is nothing to be equal to" in error.message, error
+        return
     forms = any("integer form" in note for step in compiled.steps for note in step.notes)
     assert forms or result.bit_exact, result.first_difference
     # Of an integer form, the steps are exact, and only the pinned session may differ.
