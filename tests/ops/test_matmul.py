@@ -79,9 +79,13 @@ def test_attention(dtype: str, tmp_path: Path) -> None:
     exact(net.model(), tmp_path, samples=8)
 
 
-@pytest.mark.parametrize("on", ["cortex-m3", "cortex-m4"])
-def test_emulated(on: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("on", "depth", "columns"),
+    [("cortex-m3", 8, 7), ("cortex-m4", 8, 7), ("cortex-m4", 11, 4), ("cortex-m55", 8, 7), ("cortex-m55", 21, 4)],
+)
+def test_emulated(on: str, depth: int, columns: int, tmp_path: Path) -> None:
+    """Rows, depth and columns that a core's tiles do not divide."""
     net = Net("int8")
-    left, right = net.input((2, 1, 5, 8), 0.03, 1, "a"), net.input((1, 3, 8, 7), 0.041, -2, "b")
-    net.output(net.op("MatMul", left, right, scale=scale_for(8)))
+    left, right = net.input((2, 1, 5, depth), 0.03, 1, "a"), net.input((1, 3, depth, columns), 0.041, -2, "b")
+    net.output(net.op("MatMul", left, right, scale=scale_for(depth)))
     assert_exact(compile_model(net.model(), tmp_path, core=on), samples=8, on=on)
