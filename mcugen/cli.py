@@ -321,6 +321,7 @@ def build(
         folder = output or Path("out") / compiled.name
         built = project.build(compiled, folder, ram=limits[0], flash=limits[1], optimize=chosen.optimize)
         advance()
+    _say_what_was_not_checked(built.report["code_bytes"], chosen, limits[1])
     if emit_canonical is not None:
         onnx.save(canonical_model(compiled), emit_canonical)
     if as_json:
@@ -354,6 +355,7 @@ def _build_together(
         name = chosen.name or folder.resolve().name
         data = build_together(models, folder, name=name, ram=ram, flash=flash, optimize=chosen.optimize)
         advance()
+    _say_what_was_not_checked(data["code_bytes"], chosen, flash)
     if as_json:
         click.echo(json.dumps(data))
         return
@@ -377,6 +379,14 @@ def _regions(data: dict[str, Any]) -> Iterator[tuple[str, str, str]]:
     for row in data["memory"]:
         held = (f"{what} {row[what + '_bytes']:,}" for what in ("arena", "table", "code") if row[what + "_bytes"])
         yield row["region"], f"{row['used_bytes']:,} bytes", f"of {row['bytes']:,}: {', '.join(held) or 'free'}"
+
+
+def _say_what_was_not_checked(code_bytes: int | None, chosen: Chosen, flash: int | None) -> None:
+    if code_bytes is None and (flash is not None or chosen.memory is not None):
+        what = "--memory" if flash is None else "--flash"
+        err.print(
+            f"warning: {what} was checked without the code: measuring that needs arm-none-eabi-gcc", soft_wrap=True
+        )
 
 
 def _summary(built: project.Built) -> None:

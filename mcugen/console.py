@@ -90,6 +90,6 @@ def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
         sizes = tuple(int(d) for d in dims.split(","))
     except ValueError:
         sizes = ()
-    if not separator or not name or not sizes or min(sizes) < 1:
+    if not separator or not name or not sizes or not all(1 <= size < 2**31 for size in sizes):
         raise UserError(f"{text!r} is not a shape", hint="Write --shape name=1,3,224,224.")
     return name, sizes

@@ -17,9 +17,11 @@ from .errors import UserError
 def staged(folder: Path) -> Iterator[Path]:
     """An empty folder to fill, which becomes `folder` if the block ends well and vanishes if it does not.
 
-    `folder` must be new, empty, or an earlier output of mcugen (its report.json says so), which is replaced.
+    `folder` must be new, empty, or an earlier output of mcugen (its report.json says so), which is replaced; a link to
+    one stays a link.
     """
     refuse_foreign(folder)
+    folder = folder.resolve()
     folder.parent.mkdir(parents=True, exist_ok=True)
     staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

@@ -71,7 +71,7 @@ def load_plugin(path: Path) -> Plugin:
         raise UserError("no such file", origin=str(path), hint="--plugin takes a Python file.")
     try:
         plugin = runpy.run_path(str(path)).get("PLUGIN")
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise UserError(
             f"the plugin does not load: {type(error).__name__}: {error}",
             origin=str(path),

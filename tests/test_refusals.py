@@ -232,6 +232,7 @@ OPTIONS: dict[str, tuple[list[str], int, tuple[str, ...]]] = {
     "memory without a size": (["--memory", "dtcm"], 2, ("memory region 'dtcm' has no size", "dtcm=64K")),
     "canonical graph": (["--emit-canonical", "none/x.onnx"], 2, ("none/x.onnx", "folder does not exist")),
     "shape text": (["--shape", "x"], 2, ("'x' is not a shape", "--shape name=1,3,224,224")),
+    "shape size": (["--shape", f"x=1,3,8,{2**64}"], 2, ("is not a shape",)),
     "shape zero": (["--shape", "x=1,0"], 2, ("is not a shape",)),
     "shape name": (["--shape", "z=1,3,8,8"], 2, ("'z'", "Its inputs are: x")),
     "shape rank": (["--shape", "x=1,3"], 2, ("x", "2 dimensions, the input has 4")),
@@ -273,6 +274,23 @@ def test_profile_needs_a_core(tmp_path: Path) -> None:
     assert_refused(run("profile", path, "--on", "host"), 2, "--on cortex-m4")
 
 
+@pytest.mark.parametrize("budget", [("--flash", "64K"), ("--memory", "sram=64K,flash=64K")], ids=str)
+def test_a_budget_checked_in_part_is_said_to_be(
+    budget: tuple[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = save(plain().model(), tmp_path)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    result = run("build", path, "-o", tmp_path / "out", *budget)
+    assert result.exit_code == 0
+    assert f"warning: {budget[0]} was checked without the code" in result.stderr
+
+
+def test_a_plugin_that_leaves(tmp_path: Path) -> None:
+    path, plugin = save(plain().model(), tmp_path), tmp_path / "plugin.py"
+    plugin.write_text("raise SystemExit(0)")
+    assert_refused(run("verify", path, "--plugin", plugin), 2, "the plugin does not load: SystemExit")
+
+
 def test_a_folder_of_somebody_else(tmp_path: Path) -> None:
     path = save(plain().model(), tmp_path)
     out = tmp_path / "out"
@@ -299,6 +317,15 @@ def test_an_earlier_build_is_replaced(tmp_path: Path) -> None:
     assert run("build", path, "-o", out).exit_code == 0
     assert not (out / "stale.c").exists()
     assert_nothing_written(tmp_path, "small.onnx", "out")
+
+
+def test_a_link_to_an_earlier_build_stays_a_link(tmp_path: Path) -> None:
+    path, link = save(plain().model(), tmp_path), tmp_path / "link"
+    link.symlink_to(tmp_path / "out")
+    for _ in range(2):
+        assert run("build", path, "-o", link).exit_code == 0
+    assert link.is_symlink() and (tmp_path / "out" / "small.c").is_file()
+    assert_nothing_written(tmp_path, "small.onnx", "link", "out")
 
 
 def test_a_failed_build_leaves_the_earlier_one(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import numpy as np
 from .. import oracle
 from ..emit.artefact import Compiled
 from ..emit.canonical import canonical_model, to_native
+from ..ops.channels import STOCK
 from .board import run_on_board
 from .host import HostModel
 from .progress import Progress, silent
@@ -33,7 +34,8 @@ class Verification:
     default_mismatches: int  # values in which ORT's plain default session differs from the pinned one
     first_difference: str  # "" or the first step that differs from the canonical graph
     outputs: Mapping[str, np.ndarray]  # what the C produced, as the ONNX model types it
-    promised: Literal["equality", "tolerance"]  # tolerance: an output lies behind a float or integer step
+    promised: Literal["equality", "tolerance"] | None
+    """tolerance: an output lies behind a float or integer step; None: a step's stock multipliers are not exact."""
 
     @property
     def bit_exact(self) -> bool:
@@ -94,9 +96,9 @@ def verify(
         first = first_difference(compiled, samples, cmsis_nn, progress)
     if not within and not first:
         first = _elsewhere(compiled, on)
-    promised: Literal["equality", "tolerance"] = (
-        "tolerance" if any(port.name in allowed for port in compiled.outputs) else "equality"
-    )
+    promised: Literal["equality", "tolerance"] | None = None
+    if all(step.exactness != STOCK for step in compiled.steps):
+        promised = "tolerance" if any(port.name in allowed for port in compiled.outputs) else "equality"
     return Verification(
         on, samples.count, values, mismatches, max_lsb, max_abs, within, default_mismatches, first, outputs, promised
     )
