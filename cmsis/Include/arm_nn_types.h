@@ -3,6 +3,7 @@
 #ifndef ARM_NN_TYPES_H
 #define ARM_NN_TYPES_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 typedef enum
@@ -76,6 +77,18 @@ typedef struct
     cmsis_nn_activation activation;
 } cmsis_nn_conv_params;
 
+/* As above. padding_offsets (what TensorFlow Lite pads more behind than before) and dilation are not used. */
+typedef struct
+{
+    int32_t input_offset;
+    int32_t output_offset;
+    cmsis_nn_tile stride;
+    cmsis_nn_tile padding;
+    cmsis_nn_tile padding_offsets;
+    cmsis_nn_tile dilation;
+    cmsis_nn_activation activation;
+} cmsis_nn_transpose_conv_params;
+
 /* ch_mult = output channels per input channel. */
 typedef struct
 {
@@ -103,6 +116,14 @@ typedef struct
     int32_t output_offset;
     cmsis_nn_activation activation;
 } cmsis_nn_fc_params;
+
+/* The filter is the right matrix. adj_x and adj_y are not used. */
+typedef struct
+{
+    const bool adj_x;
+    const bool adj_y;
+    cmsis_nn_fc_params fc_params;
+} cmsis_nn_bmm_params;
 
 /* Output axis i is input axis permutations[i]. */
 typedef struct

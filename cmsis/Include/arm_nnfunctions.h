@@ -73,6 +73,44 @@ int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(const cmsis_nn_dw_conv
                                                           const cmsis_nn_dims *filter_dims,
                                                           const cmsis_nn_dims *output_dims);
 
+/* Transposed convolution. filter [n = output channels, h, w, c = input channels]: input pixel (y, x) adds to outputs
+ * (y * stride + filter y - padding, ...); bias_data NULL means none. Dilation is refused. */
+arm_cmsis_nn_status arm_transpose_conv_s8(const cmsis_nn_context *ctx,
+                                          const cmsis_nn_context *output_ctx,
+                                          const cmsis_nn_transpose_conv_params *transpose_conv_params,
+                                          const cmsis_nn_per_channel_quant_params *quant_params,
+                                          const cmsis_nn_dims *input_dims,
+                                          const int8_t *input_data,
+                                          const cmsis_nn_dims *filter_dims,
+                                          const int8_t *filter_data,
+                                          const cmsis_nn_dims *bias_dims,
+                                          const int32_t *bias_data,
+                                          const cmsis_nn_dims *output_dims,
+                                          int8_t *output_data);
+arm_cmsis_nn_status arm_transpose_conv_wrapper_s8(const cmsis_nn_context *ctx,
+                                                  const cmsis_nn_context *output_ctx,
+                                                  const cmsis_nn_transpose_conv_params *transpose_conv_params,
+                                                  const cmsis_nn_per_channel_quant_params *quant_params,
+                                                  const cmsis_nn_dims *input_dims,
+                                                  const int8_t *input_data,
+                                                  const cmsis_nn_dims *filter_dims,
+                                                  const int8_t *filter_data,
+                                                  const cmsis_nn_dims *bias_dims,
+                                                  const int32_t *bias_data,
+                                                  const cmsis_nn_dims *output_dims,
+                                                  int8_t *output_data);
+int32_t arm_transpose_conv_s8_get_buffer_size(const cmsis_nn_transpose_conv_params *transposed_conv_params,
+                                              const cmsis_nn_dims *input_dims,
+                                              const cmsis_nn_dims *filter_dims,
+                                              const cmsis_nn_dims *out_dims);
+int32_t arm_transpose_conv_s8_get_buffer_size_mve(const cmsis_nn_transpose_conv_params *transposed_conv_params,
+                                                  const cmsis_nn_dims *input_dims,
+                                                  const cmsis_nn_dims *filter_dims,
+                                                  const cmsis_nn_dims *out_dims);
+int32_t arm_transpose_conv_s8_get_reverse_conv_buffer_size(const cmsis_nn_transpose_conv_params *transposed_conv_params,
+                                                           const cmsis_nn_dims *input_dims,
+                                                           const cmsis_nn_dims *filter_dims);
+
 /* Fully connected: input_dims->n vectors of filter_dims->n values, by filter_dims->c = output_dims->c rows
  * of weights. Arm's MVE build reads ctx->buf: the sums of arm_vector_sum_s8, bias included. */
 arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
@@ -111,6 +149,18 @@ arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
 int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_dsp(const cmsis_nn_dims *filter_dims);
 int32_t arm_fully_connected_s8_get_buffer_size_mve(const cmsis_nn_dims *filter_dims);
+
+/* Matrices [n, h, w = rows, c = columns], the right one transposed: output [n, h, w, c] is the sum of products of row
+ * w of the left matrix and row c of the right one, filter_offset its offset; n and h may be 1 for one of them. */
+arm_cmsis_nn_status arm_batch_matmul_s8(const cmsis_nn_context *ctx,
+                                        const cmsis_nn_bmm_params *bmm_params,
+                                        const cmsis_nn_per_tensor_quant_params *quant_params,
+                                        const cmsis_nn_dims *input_lhs_dims,
+                                        const int8_t *input_lhs,
+                                        const cmsis_nn_dims *input_rhs_dims,
+                                        const int8_t *input_rhs,
+                                        const cmsis_nn_dims *output_dims,
+                                        int8_t *output);
 
 /* vector_sum_buf[r] = bias_data[r] + lhs_offset * (sum of row r + vector_cols * rhs_offset); the rows are the
  * weights, lhs_offset the input offset, rhs_offset the filter offset; bias_data NULL means none. */
@@ -244,6 +294,17 @@ arm_cmsis_nn_status arm_maximum_s8(const cmsis_nn_context *ctx,
                                    const cmsis_nn_dims *input_2_dims,
                                    int8_t *output_data,
                                    const cmsis_nn_dims *output_dims);
+
+/* Softmax of each row in the fixed point of TensorFlow Lite, output scale 1/256, zero point -128; the same bytes in
+ * every build. (input - largest of the row) * 2^shift * mult is the exponent in Q5.26; where input - largest is less
+ * than diff_min the output is -128. A row has at most 4095 values. */
+void arm_softmax_s8(const int8_t *input,
+                    const int32_t num_rows,
+                    const int32_t row_size,
+                    const int32_t mult,
+                    const int32_t shift,
+                    const int32_t diff_min,
+                    int8_t *output);
 
 #ifdef __cplusplus
 }

@@ -198,6 +198,45 @@ arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
     return ARM_CMSIS_NN_SUCCESS;
 }
 
+/* Each vector of the left matrix by the rows of the right one, of the same batch or the only one. */
+arm_cmsis_nn_status arm_batch_matmul_s8(const cmsis_nn_context *ctx,
+                                        const cmsis_nn_bmm_params *bmm_params,
+                                        const cmsis_nn_per_tensor_quant_params *quant_params,
+                                        const cmsis_nn_dims *input_lhs_dims,
+                                        const int8_t *input_lhs,
+                                        const cmsis_nn_dims *input_rhs_dims,
+                                        const int8_t *input_rhs,
+                                        const cmsis_nn_dims *output_dims,
+                                        int8_t *output)
+{
+    const cmsis_nn_dims *const left = input_lhs_dims;
+    const cmsis_nn_dims *const right = input_rhs_dims;
+    (void)ctx;
+
+    if (left->c != right->c)
+    {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+    for (int32_t n = 0; n < output_dims->n; ++n)
+    {
+        for (int32_t h = 0; h < output_dims->h; ++h)
+        {
+            const int32_t left_matrix = (left->n == 1 ? 0 : n) * left->h + (left->h == 1 ? 0 : h);
+            const int32_t right_matrix = (right->n == 1 ? 0 : n) * right->h + (right->h == 1 ? 0 : h);
+            const layer fc = {.params = &bmm_params->fc_params,
+                              .multiplier = &quant_params->multiplier,
+                              .shift = &quant_params->shift,
+                              .quant_step = 0,
+                              .filter = input_rhs + right_matrix * right->w * right->c,
+                              .bias = NULL,
+                              .columns = right->c};
+            multiply(&fc, input_lhs + left_matrix * left->w * left->c, left->w, output, right->w);
+            output += left->w * right->w;
+        }
+    }
+    return ARM_CMSIS_NN_SUCCESS;
+}
+
 int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims)
 {
     (void)filter_dims;

@@ -223,18 +223,25 @@ static inline int32x4_t mcugen_requant_mve(int32x4_t acc, int32x4_t multiplier)
 #endif
 #endif
 
+/* a * b / 2^31, halves up. */
+static inline int32_t mcugen_high_product(int64_t a, int32_t b)
+{
+    return (int32_t)((a * b + (INT64_C(1) << 30)) >> 31);
+}
+
+/* value / 2^power, halves away from zero; power in [1, 62]. */
+static inline int32_t mcugen_divide_by_power(int32_t value, int32_t power)
+{
+    const int64_t half = INT64_C(1) << (power - 1);
+    return (int32_t)((value + half - (value < 0 ? 1 : 0)) >> power);
+}
+
 /* CMSIS-NN's default: a rounding doubling high multiply (half up), then a rounding division by a power
  * of two (half away from zero). acc * 2^shift must fit 32 bits; shift in [-31, 30]. */
 static inline int32_t mcugen_requant_stock(int32_t acc, int32_t multiplier_q31, int32_t shift)
 {
-    const int64_t shifted = shift > 0 ? (int64_t)acc * (INT64_C(1) << shift) : (int64_t)acc;
-    const int32_t high = (int32_t)((shifted * multiplier_q31 + (INT64_C(1) << 30)) >> 31);
-    if (shift >= 0)
-    {
-        return high;
-    }
-    const int64_t half = INT64_C(1) << (-shift - 1);
-    return (int32_t)((high + half - (high < 0 ? 1 : 0)) >> -shift);
+    const int32_t high = mcugen_high_product(shift > 0 ? acc * (INT64_C(1) << shift) : acc, multiplier_q31);
+    return shift >= 0 ? high : mcugen_divide_by_power(high, -shift);
 }
 
 #if defined(__ARM_FEATURE_MVE)

@@ -126,6 +126,62 @@ class Addition:
         return np.clip(total, *self.clamp).astype(np.int8)
 
 
+def _high_product(a: NDArray[np.int64], b: NDArray[np.int64] | int) -> NDArray[np.int64]:
+    return (a * b + (1 << 30)) >> 31
+
+
+def _divided(value: NDArray[np.int64], power: int) -> NDArray[np.int64]:
+    return np.sign(value) * ((np.abs(value) + (1 << power >> 1)) >> power)
+
+
+def _exponential(x: NDArray[np.int64]) -> NDArray[np.int64]:
+    """gemmlowp's exp_on_negative_values: Q5.26 to Q0.31."""
+    quarter = 1 << 24
+    part = (x & (quarter - 1)) - quarter
+    y = part * 32 + (1 << 28)
+    y2 = _high_product(y, y)
+    y4 = _high_product(y2, y2)
+    third = _high_product(_divided(y4, 2) + _high_product(y2, y), round(2**31 / 3))
+    result = 1895147668 + _high_product(1895147668 + 0 * x, y + _divided(third + y2, 1))
+    for bit in range(7):
+        factor = round(np.exp(-(2.0 ** (bit - 2))) * 2**31)
+        result = np.where((part - x) >> (24 + bit) & 1, _high_product(result, factor), result)
+    return np.where(x == 0, 2**31 - 1, result)
+
+
+def softmax(x: Int8, mult: int, shift: int, diff_min: int) -> Int8:
+    """TensorFlow Lite's int8 softmax over the last axis of [rows, values]."""
+    output = np.full(x.shape, -128, np.int8)
+    for row, values in enumerate(x.astype(np.int64)):
+        difference = values - values.max()
+        kept = difference >= diff_min
+        exponentials = _exponential(_high_product(difference[kept] << shift, mult))
+        total = int(_divided(exponentials, 12).sum())
+        headroom = 32 - total.bit_length()
+        half = (total << headroom) // 2  # of 1 + x, x in [0, 1)
+        z = 1515870810 + _high_product(np.array([half]), -1010580540)
+        for _ in range(3):
+            z += _high_product(z, (1 << 29) - _high_product(np.array([half]), z)) * 4
+        scale = np.minimum(z * 2, 2**31 - 1)
+        parts = _divided(_high_product(exponentials, scale), 35 - headroom)
+        output[row, kept] = np.minimum(parts - 128, 127)
+    return output
+
+
+def transposed_sums(
+    x: NDArray[np.int64], weights: Int8, stride: Sequence[int], before: Sequence[int], size: tuple[int, int]
+) -> NDArray[np.int64]:
+    """[n, h, w, c] by [outputs, kernel h, kernel w, c] to [n, *size, outputs]; before: padding at the top left."""
+    n, h, w, _ = x.shape
+    outputs, *kernel, _ = weights.shape
+    ends = [max(b + s, (i - 1) * t + k) for b, s, i, t, k in zip(before, size, (h, w), stride, kernel, strict=True)]
+    acc = np.zeros((n, *ends, outputs), np.int64)
+    for i, j in np.ndindex(*kernel):
+        rows, columns = (slice(at, at + (m - 1) * s + 1, s) for at, m, s in zip((i, j), (h, w), stride, strict=True))
+        acc[:, rows, columns] += x @ weights[:, i, j].astype(np.int64).T
+    return acc[:, before[0] : before[0] + size[0], before[1] : before[1] + size[1]]
+
+
 @dataclass
 class _Buffers:
     """Guarded copies of one call's arrays, alive until check()."""
@@ -186,10 +242,13 @@ class Library:
         scale: Scale,
         shapes: Sequence[Any],
         out_shape: tuple[int, ...],
-        scratch_bytes: int,
+        scratch_bytes: Sequence[int],
         quant_type: str = "cmsis_nn_per_channel_quant_params",
     ) -> Int8:
-        """Calls a convolution or fully connected function; shapes = input, filter, bias, output dims."""
+        """Calls a convolution, fully connected or matmul function, with a context of each size in scratch_bytes.
+
+        shapes = input, filter, bias, output dims; without the bias for functions that take none.
+        """
         ffi, buffers = self.ffi, _Buffers(self.ffi, np.random.default_rng(x.size))
         table, shift = buffers.place(self.table(scale)), buffers.place(scale.shift)
         if quant_type == "cmsis_nn_per_tensor_quant_params":
@@ -199,17 +258,17 @@ class Library:
             if quant_type == "cmsis_nn_quant_params":
                 entries.append(int(scale.shift.size > 1))
             quant = ffi.new(f"{quant_type} *", entries)
-        scratch = buffers.place(np.zeros(scratch_bytes // 4 + 1, np.int32)) if scratch_bytes else None
-        ctx = ffi.new("cmsis_nn_context *", [buffers.pointer(scratch, "void *"), scratch_bytes])
+        contexts = []
+        for size in scratch_bytes:
+            scratch = buffers.place(np.zeros(size // 4 + 1, np.int32)) if size else None
+            contexts.append(ffi.new("cmsis_nn_context *", [buffers.pointer(scratch, "void *"), size]))
         held = None if bias is None else buffers.place(bias)
         output = buffers.place(np.zeros(out_shape, np.int8))
-        status = getattr(self.lib, function)(
-            ctx, params, quant,
-            shapes[0], buffers.pointer(buffers.place(x), "int8_t *"),
-            shapes[1], buffers.pointer(buffers.place(weights), "int8_t *"),
-            shapes[2], buffers.pointer(held, "int32_t *"),
-            shapes[3], buffers.pointer(output, "int8_t *"),
-        )  # fmt: skip
+        data = [buffers.pointer(buffers.place(array), "int8_t *") for array in (x, weights)]
+        data += [buffers.pointer(held, "int32_t *")] * (len(shapes) == 4)
+        data.append(buffers.pointer(output, "int8_t *"))
+        pairs = [value for pair in zip(shapes, data, strict=True) for value in pair]
+        status = getattr(self.lib, function)(*contexts, params, quant, *pairs)
         assert status == 0
         buffers.check()
         return output.copy()

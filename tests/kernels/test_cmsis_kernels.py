@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pytest
-from cmsis_library import INPUT, OTHER, OUTPUT, Addition, Int8, Int32, Library, Scale
+from cmsis_library import INPUT, OTHER, OUTPUT, Addition, Int8, Int32, Library, Scale, softmax, transposed_sums
 
 Rng = np.random.Generator
 
@@ -119,7 +119,7 @@ def conv_call(
     ]  # fmt: skip
     size = getattr(library.lib, f"{name}_get_buffer_size")(params, shapes[0], shapes[1], shapes[3])
     assert library.arm or size == 0
-    got = library.weighted(name, params, x, weights, bias, scale, shapes, acc.shape, size)
+    got = library.weighted(name, params, x, weights, bias, scale, shapes, acc.shape, [size])
     return got, finish(library, acc, scale, offset, clamp)
 
 
@@ -206,7 +206,7 @@ def test_fully_connected(library: Library, name: str, case: int) -> None:
     size = library.lib.arm_fully_connected_s8_get_buffer_size(shapes[1])
     assert size == 0
     got = library.weighted(
-        f"arm_fully_connected_{name}", params, x, weights, bias, scale, shapes, acc.shape, size,
+        f"arm_fully_connected_{name}", params, x, weights, bias, scale, shapes, acc.shape, [size],
         quant_type=f"cmsis_nn_{quant}quant_params",
     )  # fmt: skip
     np.testing.assert_array_equal(got, finish(library, acc, scale, offset, clamp))
@@ -363,3 +363,96 @@ def test_shapes_that_do_not_broadcast_are_refused(library: Library, output: tupl
     one, two, to = (library.dims(*shape) for shape in ((1, 2, 1, 4), (1, 2, 1, 1), output))
     for function in (library.lib.arm_minimum_s8, library.lib.arm_maximum_s8):
         assert function(ctx, null, one, null, two, null, to) == -1
+
+
+@pytest.mark.parametrize("case", range(24))
+def test_softmax(library: Library, case: int) -> None:
+    rng = np.random.default_rng(1400 + case)
+    rows, size = int(rng.integers(1, 5)), int(rng.integers(1, 40)) if case % 8 else 511
+    x = int8(rng, rows, size) if case % 3 else np.full((rows, size), case, np.int8)
+    real = float(np.exp2(rng.uniform(-10, 0)))  # the input's scale times beta
+    fraction, exponent = np.frexp(real * 2.0**26)
+    mult, shift = int(fraction * 2**31), int(exponent)
+    diff_min = -int(31 * 2.0 ** (26 - shift)) if case % 4 else -20
+    got = library.plain("arm_softmax_s8", x, np.zeros_like(x), INPUT, rows, size, mult, shift, diff_min, OUTPUT)
+    np.testing.assert_array_equal(got, softmax(x, mult, shift, diff_min))
+
+
+MATRICES = [  # n and h of the left and of the right matrices
+    *(((n, h), (n, h)) for n, h in [(1, 1), (1, 3), (3, 1), (2, 3)]),
+    *(((2, 3), right) for right in [(1, 1), (1, 3), (2, 1)]),
+    *((left, (2, 3)) for left in [(1, 1), (1, 3), (2, 1)]),
+]
+
+
+@pytest.mark.parametrize("batches", MATRICES, ids=str)
+@pytest.mark.parametrize("case", range(4))
+def test_batch_matmul(library: Library, batches: tuple[tuple[int, int], tuple[int, int]], case: int) -> None:
+    rng = np.random.default_rng(1500 + case)
+    rows, columns, depth = (int(rng.integers(1, high)) for high in (6, 14, 70))
+    zero_x, offset = (int(rng.integers(-127, 128)) for _ in range(2))
+    zero_w = int(rng.integers(-127, 128)) if case % 2 else 0
+    left, right = int8(rng, *batches[0], rows, depth), int8(rng, *batches[1], columns, depth)
+    acc = (left.astype(np.int64) - zero_x) @ (right.astype(np.int64) - zero_w).swapaxes(2, 3)
+    scale, clamp = random_scale(rng, acc.ravel(), 1), random_clamp(rng)
+    fully_connected = [-zero_x, -zero_w, offset, list(clamp)]
+    params = library.ffi.new("cmsis_nn_bmm_params *", [False, False, fully_connected])
+    shapes = [library.dims(*array.shape) for array in (left, right, acc)]
+    size = library.lib.arm_fully_connected_s8_get_buffer_size(shapes[1])
+    got = library.weighted(
+        "arm_batch_matmul_s8", params, left, right, None, scale, shapes, acc.shape, [size],
+        quant_type="cmsis_nn_per_tensor_quant_params",
+    )  # fmt: skip
+    want = finish(library, acc.reshape(-1, 1), scale, offset, clamp).reshape(acc.shape)
+    np.testing.assert_array_equal(got, want)
+
+
+def test_matrices_of_different_depth_are_refused(library: Library) -> None:
+    if library.arm:
+        pytest.skip("not promised by Arm's library")
+    dims, null = [library.dims(1, 1, 2, size) for size in (3, 4, 2)], library.ffi.NULL
+    call = library.lib.arm_batch_matmul_s8
+    assert call(null, null, null, dims[0], null, dims[1], null, dims[2], null) == -1
+
+
+@pytest.mark.parametrize("case", range(32))
+@pytest.mark.parametrize("name", ["s8", "wrapper_s8"])
+def test_transposed_convolution(library: Library, name: str, case: int) -> None:
+    rng = np.random.default_rng(1600 + case)
+    kernel, stride = rng.integers(1, 6, 2).tolist(), rng.integers(1, 4, 2).tolist()
+    n, h, w = int(rng.integers(1, 3)), *rng.integers(1, 6, 2).tolist()
+    channels, outputs = int(rng.integers(1, 21)), int(rng.integers(1, 10))
+    before = [int(rng.integers(0, size)) for size in kernel]
+    full = [(size - 1) * s + k for size, s, k in zip((h, w), stride, kernel, strict=True)]
+    served = [(size - 1) * s + max(k, s) for size, s, k in zip((h, w), stride, kernel, strict=True)]
+    height, width = (max(1, f - b - int(rng.integers(-2, b + 2))) for f, b in zip(full, before, strict=True))
+    if case % 2:  # as many output pixels as input pixels and strides, as "same" padding has them
+        before = [max(k - s, 0) // 2 for k, s in zip(kernel, stride, strict=True)]
+        height, width = h * stride[0], w * stride[1]
+    flushed = h * stride[0]  # rows that Arm's kernel writes for the input rows, but for the padding
+    rows, columns = height + before[0], width + before[1]
+    if library.arm and not (before[0] <= flushed <= rows <= served[0] and columns <= served[1]):
+        pytest.skip("not promised by Arm's library")
+    x, weights = int8(rng, n, h, w, channels), int8(rng, outputs, *kernel, channels)
+    zero_x, offset, clamp = int(rng.integers(-127, 128)), int(rng.integers(-128, 128)), random_clamp(rng)
+    bias: Int32 | None = None if case % 5 == 0 else rng.integers(-3000, 3000, outputs).astype(np.int32)
+
+    acc = transposed_sums(x.astype(np.int64) - zero_x, weights, stride, before, (height, width))
+    acc = acc + (0 if bias is None else bias)
+    scale = random_scale(rng, acc, outputs)
+
+    tiles = [list(reversed(pair)) for pair in (stride, before)]
+    params = library.ffi.new("cmsis_nn_transpose_conv_params *", [-zero_x, offset, *tiles, [0, 0], [1, 1], list(clamp)])
+    shapes = [
+        library.dims(*x.shape), library.dims(*weights.shape),
+        library.dims(1, 1, 1, outputs), library.dims(*acc.shape),
+    ]  # fmt: skip
+    sizes = [
+        library.lib.arm_transpose_conv_s8_get_buffer_size(params, shapes[0], shapes[1], shapes[3]),
+        library.lib.arm_transpose_conv_s8_get_reverse_conv_buffer_size(params, shapes[0], shapes[1]),
+    ]
+    assert library.arm or sizes == [0, 0]
+    if library.arm:  # its size is the wrapper's, and takes the stride along the wrong axis
+        sizes[0] = max(sizes[0], 4 * outputs * max(kernel[0], stride[0]) * served[1])
+    got = library.weighted(f"arm_transpose_conv_{name}", params, x, weights, bias, scale, shapes, acc.shape, sizes)
+    np.testing.assert_array_equal(got, finish(library, acc, scale, offset, clamp))

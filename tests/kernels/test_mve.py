@@ -14,8 +14,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_calls import CMSIS, INCLUDES, INTEGER_HELIUM, KERNELS, LAYERS, WARNINGS, Calls, on_board
-from cmsis_library import Addition, Scale, requantize_exact
+from board_calls import CMSIS, INCLUDES, INTEGER_HELIUM, KERNELS, LAYERS, WARNINGS, Calls, dims, on_board, table
+from cmsis_library import Addition, Scale, requantize_exact, softmax, transposed_sums
 from specialised_program import Case, Problem, problem, program
 
 from mcugen.ops.specialised import call
@@ -279,6 +279,57 @@ def arm_extreme_calls(calls: Calls) -> None:
         )
 
 
+def softmax_calls(calls: Calls) -> None:
+    for rows, size in [(3, 1), (2, 5), (1, 64), (2, 37)]:
+        x = calls.bytes(rows, size)
+        mult, shift, least = int(calls.chance.integers(1 << 30, 1 << 31)), 22 + size % 3, -400 if size % 2 else -90
+        arguments = f"{rows}, {size}, {mult}, {shift}, {least}"
+        calls.add(f"arm_softmax_s8(input, {arguments}, output);", softmax(x, mult, shift, least), input=x)
+
+
+def matrix_calls(calls: Calls) -> None:
+    for (n, h), rows, columns, depth in [((1, 1), 3, 5, 21), ((2, 3), 2, 4, 64), ((2, 1), 1, 9, 7)]:
+        left, right = calls.bytes(n, h, rows, depth), calls.bytes(1, h, columns, depth)
+        offsets, zero = calls.chance.integers(-127, 129, 2).tolist(), int(calls.chance.integers(-128, 128))
+        acc = (left.astype(np.int64) + offsets[0]) @ (right.astype(np.int64) + offsets[1]).swapaxes(2, 3)
+        scale = np.float32(90 / np.abs(acc).max())
+        real = np.rint(acc.astype(np.float32) * scale).astype(np.int64) + zero
+        params = f"{{false, false, {{{offsets[0]}, {offsets[1]}, {zero}, {{-99, 99}}}}}}"
+        calls.add(
+            f"static const cmsis_nn_bmm_params p = {params};"
+            f" static const cmsis_nn_per_tensor_quant_params quant = {{{scale.view(np.int32)}, 0}};"
+            f" {dims('one', left.shape)} {dims('two', right.shape)} {dims('to', acc.shape)}"
+            " arm_batch_matmul_s8(NULL, &p, &quant, &one, input, &two, other, &to, output);",
+            np.clip(real, -99, 99).astype(np.int8),
+            input=left,
+            other=right,
+        )
+
+
+def transposed_calls(calls: Calls) -> None:
+    for channels, outputs, kernel, stride in [(5, 3, (3, 3), (2, 2)), (16, 8, (4, 2), (2, 3)), (33, 5, (1, 5), (3, 1))]:
+        x, weights = calls.bytes(1, 3, 4, channels), calls.bytes(outputs, *kernel, channels)
+        offset, zero = (int(value) for value in calls.chance.integers(-127, 128, 2))
+        before, size = [(k - 1) // 2 for k in kernel], (3 * stride[0], 4 * stride[1])
+        bias = calls.chance.integers(-3000, 3000, outputs).astype(np.int32)
+        acc = transposed_sums(x.astype(np.int64) + offset, weights, stride, before, size) + bias
+        scale = (calls.chance.uniform(90, 200, outputs) / np.abs(acc).max()).astype(np.float32)
+        real = np.rint(acc.astype(np.float32) * scale).astype(np.int64) + zero
+        tiles = ", ".join(f"{{{pair[1]}, {pair[0]}}}" for pair in (stride, before, (0, 0), (1, 1)))
+        calls.add(
+            f"static const cmsis_nn_transpose_conv_params p = {{{offset}, {zero}, {tiles}, {{-128, 120}}}};"
+            f" {table('bias', bias)} {table('multiplier', scale.view(np.int32))} {table('shift', 0 * bias)}"
+            " const cmsis_nn_per_channel_quant_params quant = {(int32_t *)(uintptr_t)multiplier,"
+            f" (int32_t *)(uintptr_t)shift}}; {dims('from', x.shape)} {dims('filter', weights.shape)}"
+            f" {dims('one', (1, 1, 1, outputs))} {dims('to', acc.shape)}"
+            " arm_transpose_conv_wrapper_s8(NULL, NULL, &p, &quant, &from, input, &filter, weights, &one, bias, &to,"
+            " output);",
+            np.clip(real, -128, 120).astype(np.int8),
+            input=x,
+            weights=weights,
+        )
+
+
 GROUPS: list[Callable[[Calls], None]] = [
     add_calls,
     mul_calls,
@@ -289,6 +340,9 @@ GROUPS: list[Callable[[Calls], None]] = [
     arm_add_calls,
     arm_mul_calls,
     arm_extreme_calls,
+    softmax_calls,
+    matrix_calls,
+    transposed_calls,
 ]
 
 
@@ -298,6 +352,9 @@ CMSIS_NAMES = [
     "arm_elementwise_add_s8",
     "arm_elementwise_mul_s8",
     "arm_minimum_maximum_s8",
+    "arm_softmax_s8",
+    "arm_fully_connected_s8",
+    "arm_transpose_conv_s8",
 ]
 
 

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Order: output pixel by output pixel, each from the input pixels whose window covers it; no scratch is needed. */
+#include "arm_nnfunctions.h"
+#include "mcugen_nn.h"
+
+/* Along one axis: input pixel first - i meets tap phase + i * stride, for i in [begin, end). */
+typedef struct
+{
+    int32_t first;
+    int32_t phase;
+    int32_t begin;
+    int32_t end;
+} meeting;
+
+static meeting meet(int32_t position, int32_t size, int32_t taps, int32_t stride)
+{
+    const int32_t first = position / stride;
+    const int32_t phase = position % stride;
+    const meeting found = {.first = first,
+                           .phase = phase,
+                           .begin = mcugen_max(0, first - size + 1),
+                           .end = mcugen_min(first + 1, mcugen_steps_below(taps - phase, stride))};
+    return found;
+}
+
+arm_cmsis_nn_status arm_transpose_conv_s8(const cmsis_nn_context *ctx,
+                                          const cmsis_nn_context *output_ctx,
+                                          const cmsis_nn_transpose_conv_params *transpose_conv_params,
+                                          const cmsis_nn_per_channel_quant_params *quant_params,
+                                          const cmsis_nn_dims *input_dims,
+                                          const int8_t *input_data,
+                                          const cmsis_nn_dims *filter_dims,
+                                          const int8_t *filter_data,
+                                          const cmsis_nn_dims *bias_dims,
+                                          const int32_t *bias_data,
+                                          const cmsis_nn_dims *output_dims,
+                                          int8_t *output_data)
+{
+    const cmsis_nn_transpose_conv_params *const params = transpose_conv_params;
+    const int32_t channels = input_dims->c;
+    const int32_t outputs = output_dims->c;
+    const int32_t filter_size = filter_dims->h * filter_dims->w * channels;
+    (void)ctx;
+    (void)output_ctx;
+    (void)bias_dims;
+
+    if (filter_dims->c != channels || params->dilation.h > 1 || params->dilation.w > 1)
+    {
+        return ARM_CMSIS_NN_ARG_ERROR;
+    }
+    for (int32_t batch = 0; batch < input_dims->n; ++batch)
+    {
+        for (int32_t y = 0; y < output_dims->h; ++y)
+        {
+            const meeting rows = meet(y + params->padding.h, input_dims->h, filter_dims->h, params->stride.h);
+            for (int32_t x = 0; x < output_dims->w; ++x)
+            {
+                const meeting columns = meet(x + params->padding.w, input_dims->w, filter_dims->w, params->stride.w);
+                for (int32_t ch = 0; ch < outputs; ch += MCUGEN_NN_BLOCK)
+                {
+                    const int32_t last = mcugen_min(MCUGEN_NN_BLOCK, outputs - ch) - 1;
+                    const mcugen_rows4 weights = mcugen_block_rows(filter_data + ch * filter_size, filter_size, last);
+                    mcugen_acc4 acc = mcugen_block_bias(bias_data != NULL ? bias_data + ch : NULL, last);
+                    for (int32_t i = rows.begin; i < rows.end; ++i)
+                    {
+                        const int8_t *line = input_data + (rows.first - i) * input_dims->w * channels;
+                        const int32_t taps = (rows.phase + i * params->stride.h) * filter_dims->w + columns.phase;
+                        for (int32_t j = columns.begin; j < columns.end; ++j)
+                        {
+                            mcugen_block_mac(&acc, line + (columns.first - j) * channels, params->input_offset,
+                                             &weights, (taps + j * params->stride.w) * channels, channels);
+                        }
+                    }
+                    mcugen_block_store(output_data + ch, &acc, last, quant_params->multiplier + ch,
+                                       quant_params->shift + ch, 1, params->output_offset, &params->activation);
+                }
+                output_data += outputs;
+            }
+        }
+        input_data += input_dims->h * input_dims->w * channels;
+    }
+    return ARM_CMSIS_NN_SUCCESS;
+}
+
+arm_cmsis_nn_status arm_transpose_conv_wrapper_s8(const cmsis_nn_context *ctx,
+                                                  const cmsis_nn_context *output_ctx,
+                                                  const cmsis_nn_transpose_conv_params *transpose_conv_params,
+                                                  const cmsis_nn_per_channel_quant_params *quant_params,
+                                                  const cmsis_nn_dims *input_dims,
+                                                  const int8_t *input_data,
+                                                  const cmsis_nn_dims *filter_dims,
+                                                  const int8_t *filter_data,
+                                                  const cmsis_nn_dims *bias_dims,
+                                                  const int32_t *bias_data,
+                                                  const cmsis_nn_dims *output_dims,
+                                                  int8_t *output_data)
+{
+    return arm_transpose_conv_s8(ctx, output_ctx, transpose_conv_params, quant_params, input_dims, input_data,
+                                 filter_dims, filter_data, bias_dims, bias_data, output_dims, output_data);
+}
+
+int32_t arm_transpose_conv_s8_get_buffer_size(const cmsis_nn_transpose_conv_params *transposed_conv_params,
+                                              const cmsis_nn_dims *input_dims,
+                                              const cmsis_nn_dims *filter_dims,
+                                              const cmsis_nn_dims *out_dims)
+{
+    (void)transposed_conv_params;
+    (void)input_dims;
+    (void)filter_dims;
+    (void)out_dims;
+    return 0;
+}
+
+int32_t arm_transpose_conv_s8_get_buffer_size_mve(const cmsis_nn_transpose_conv_params *transposed_conv_params,
+                                                  const cmsis_nn_dims *input_dims,
+                                                  const cmsis_nn_dims *filter_dims,
+                                                  const cmsis_nn_dims *out_dims)
+{
+    return arm_transpose_conv_s8_get_buffer_size(transposed_conv_params, input_dims, filter_dims, out_dims);
+}
+
+int32_t arm_transpose_conv_s8_get_reverse_conv_buffer_size(const cmsis_nn_transpose_conv_params *transposed_conv_params,
+                                                           const cmsis_nn_dims *input_dims,
+                                                           const cmsis_nn_dims *filter_dims)
+{
+    (void)transposed_conv_params;
+    (void)input_dims;
+    (void)filter_dims;
+    return 0;
+}
