@@ -24,8 +24,8 @@ class Pieces:
     """Input u = 0..65535 lies in piece p = u >> shift, at t = u - (p << shift).
 
     y = clamp((c[p,0] * 2^16 + c[p,1] * t * 2^8 + c[p,2] * t * t) >> 30, low, high), unless u is one of
-    at[first[p]..first[p+1]-1]: then y is the value beside it. c int32[P,3] (c[:,0] holds the rounding half),
-    first uint16[P+1], at uint16[K], value int16[K].
+    at[first[p]..first[p+1]-1], which ascend: then y is the value beside it. c int32[P,3] (c[:,0] holds the rounding
+    half), first uint16[P+1], at uint16[K], value int16[K].
     """
 
     shift: int

@@ -24,6 +24,7 @@ from .conv import CONV, dims, tile
 from .fully_connected import FULLY_CONNECTED
 from .packed import fits, pack
 
+_DEPTHWISE_ROW = 504  # taps of a filter's row whose products int32 holds
 _OFFSET = 2**62  # makes a product positive: ORT shifts unsigned integers only
 
 
@@ -179,7 +180,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         "offset": Table("offset", offset),
     }
     filters = weights.astype(np.int8)
-    depthwise = depth == 1 and groups == x_shape[3] > 1
+    depthwise = depth == 1 and groups == x_shape[3] > 1 and weights.shape[2] <= _DEPTHWISE_ROW
     packed = node.attrs.get("weight_bits") == 4 and not depthwise and fits(filters)
     kernel_name = "mcugen_depthwise_s16" if depthwise else "mcugen_convolve_s16_s4" if packed else "mcugen_convolve_s16"
     stored = np.transpose(filters, (3, 1, 2, 0)) if depthwise else filters

@@ -16,10 +16,20 @@ void mcugen_convolve_s16(const mcugen_conv_s16_params *params,
             for (int32_t ox = 0; ox < output_dims->w; ox++) {
                 const mcugen_window_s16 at = mcugen_window_at_s16(params, input_dims, filter_dims, oy, ox);
                 const int8_t *weights = filter;
-                for (int32_t c = 0; c < output_dims->c; c++, weights += filter_size) {
-                    const int16_t *image = input + c / group_outputs * filter_dims->c;
-                    const int64_t sum = mcugen_convolve_at_s16(params, input_dims, image, filter_dims, weights, &at);
-                    *output++ = mcugen_finish_s16(params, sum, c);
+                const int16_t *image = input;
+                for (int32_t g = 0, c = 0; g < params->groups; g++, image += filter_dims->c) {
+                    const int32_t last = c + group_outputs;
+                    int64_t sums[4];
+                    for (; c + 4 <= last; c += 4, weights += 4 * filter_size) {
+                        mcugen_convolve_at_s16(params, input_dims, image, filter_dims, weights, &at, 4, sums);
+                        for (int32_t i = 0; i < 4; i++) {
+                            *output++ = mcugen_finish_s16(params, sums[i], c + i);
+                        }
+                    }
+                    for (; c < last; c++, weights += filter_size) {
+                        mcugen_convolve_at_s16(params, input_dims, image, filter_dims, weights, &at, 1, sums);
+                        *output++ = mcugen_finish_s16(params, sums[0], c);
+                    }
                 }
             }
         }

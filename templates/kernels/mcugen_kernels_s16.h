@@ -21,7 +21,8 @@ void mcugen_lut_s8_s16(const int16_t *table, const int8_t *input, int16_t *outpu
 
 /* A function of u = input + 32768. Piece p = u >> shift holds, with t = u - (p << shift),
  *     (c0 * 2^16 + c1 * t * 2^8 + c2 * t * t) >> 30, clamped,
- * coefficients being c0, c1, c2 of each piece; but where u is one of at[first[p]..first[p + 1] - 1], value beside it. */
+ * coefficients being c0, c1, c2 of each piece; but where u is one of at[first[p]..first[p + 1] - 1], which
+ * ascend, the value beside it. */
 typedef struct {
     int32_t shift;
     const int32_t *coefficients;
@@ -127,7 +128,7 @@ void mcugen_convolve_s16_s4(const cmsis_nn_context *context,
                             const cmsis_nn_dims *output_dims,
                             int16_t *output);
 
-/* Depthwise: filter [1, KH, KW, outputs]. */
+/* Depthwise: filter [1, KH, KW, outputs]; KW at most 504. */
 void mcugen_depthwise_s16(const mcugen_conv_s16_params *params,
                           const cmsis_nn_dims *input_dims,
                           const int16_t *input,

@@ -55,6 +55,8 @@ CONVS: dict[str, tuple[tuple[int, ...], tuple[int, ...], dict[str, Any]]] = {
     "grouped": ((1, 6, 5, 5), (4, 3, 3, 3), {"group": 2, "pads": [1, 1, 1, 1]}),
     "depthwise": ((1, 6, 6, 5), (6, 1, 3, 3), {"group": 6, "pads": [1, 1, 1, 1]}),
     "depthwise with a multiplier": ((1, 3, 5, 5), (6, 1, 2, 3), {"group": 3, "strides": [2, 1], "dilations": [1, 2]}),
+    "depthwise of a long row": ((1, 2, 600), (2, 1, 520), {"group": 2}),
+    "grouped in fours and threes": ((2, 6, 4, 4), (14, 3, 3, 2), {"group": 2, "pads": [1, 1, 1, 0], "strides": [2, 1]}),
     "per tensor": ((1, 4, 5, 5), (3, 4, 2, 2), {"axis": None}),
     "no bias": ((1, 4, 5, 5), (3, 4, 2, 2), {"bias": False}),
     "one dimension": ((1, 4, 9), (3, 4, 3), {"pads": [1, 1]}),
@@ -71,7 +73,7 @@ def test_conv(case: str, dtype: str, tmp_path: Path) -> None:
     n = net(dtype)
     n.output(n.conv(n.input(x_shape, zero_point=-1234), w_shape, **options))
     used = kernels(layer(n.model(), tmp_path))
-    assert ("mcugen_depthwise_s16" in used) == case.startswith("depthwise")
+    assert ("mcugen_depthwise_s16" in used) == (case in ("depthwise", "depthwise with a multiplier"))
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -118,6 +120,21 @@ def test_large_bias(is_float: bool, tmp_path: Path) -> None:
     bias = n.constant(data.astype(np.float32) * np.float32(1e-3)) if is_float else n.bias(data, np.full(4, 1e-3))
     n.output(n.quantize(n.node("Gemm", n.real(x), weights, bias, transB=1), 0.001, 0))
     layer(n.model(), tmp_path)
+
+
+def test_ties_go_to_even(tmp_path: Path) -> None:
+    """Scales that are powers of two: one sum in 128 is a tie, and float32 is as exact as the integers."""
+    n = net()
+    x = n.input((1, 8), scale=2.0**-8, zero_point=0)
+    weights, _ = n.weights((500, 8), np.float32([2.0**-7]), axis=None)
+    n.output(n.quantize(n.node("Gemm", n.real(x), weights, transB=1), 2.0**-8, 1))
+    compiled = exact_integer_form(n.model(), tmp_path)
+    samples = random_samples(compiled, 16, seed=1)
+    (matrix,) = [t.data for step in compiled.steps for t in step.tables() if t.role == "weights"]
+    sums = samples.firmware["x"].astype(np.int64).reshape(16, 8) @ matrix.reshape(500, 8).T.astype(np.int64)
+    ties = np.unique(sums[sums % 128 == 64] // 128 % 2, return_counts=True)
+    assert len(ties[0]) == 2 and ties[1].min() > 10
+    assert verify(compiled, samples).bit_exact
 
 
 def test_weights_are_permuted_behind_a_flatten(tmp_path: Path) -> None:
