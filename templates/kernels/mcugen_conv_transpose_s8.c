@@ -1,7 +1,37 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "mcugen_arithmetic.h"
 #include "mcugen_conv_transpose.h"
+#include "mcugen_dot_s8.h"
 #include "mcugen_kernels.h"
+
+#define BLOCK 4 /* output channels of one group that are computed together */
+
+/* One tap of `channels` output channels, whose filters are `step` apart. Sums are unsigned: they wrap around, as int32
+ * may not. */
+MCUGEN_INLINED void add_tap(const mcugen_conv_transpose_params *p,
+                    const int8_t *x,
+                    const int8_t *w,
+                    int32_t inputs,
+                    int32_t step,
+                    const int32_t *zero_points,
+                    int32_t channels,
+                    uint32_t *acc)
+{
+#if defined(MCUGEN_DOT4_S8)
+    if (channels == BLOCK && zero_points == NULL) {
+        mcugen_dot4_s8(x, w, step, p->input_offset, inputs, acc);
+        return;
+    }
+#endif
+    for (int32_t j = 0; j < channels; j++, w += step) {
+        const int32_t zero_point = zero_points ? zero_points[j] : 0;
+        uint32_t sum = acc[j];
+        for (int32_t i = 0; i < inputs; i++) {
+            sum += (uint32_t)((x[i] + p->input_offset) * (w[i] - zero_point));
+        }
+        acc[j] = sum;
+    }
+}
 
 void mcugen_conv_transpose_s8(const mcugen_conv_transpose_params *params,
                               const cmsis_nn_dims *input_dims,
@@ -12,39 +42,50 @@ void mcugen_conv_transpose_s8(const mcugen_conv_transpose_params *params,
                               const cmsis_nn_dims *output_dims,
                               int8_t *output)
 {
-    const cmsis_nn_tile stride = params->stride, dilation = params->dilation, step = params->tap_step;
-    const int32_t group_inputs = filter_dims->c, group_outputs = output_dims->c / params->groups;
+    const mcugen_conv_transpose_params p = *params; /* a copy: output cannot alias it */
+    const cmsis_nn_tile stride = p.stride, dilation = p.dilation, step = p.tap_step;
+    const int32_t group_inputs = filter_dims->c, group_outputs = output_dims->c / p.groups;
     const int32_t filter_row = filter_dims->w * group_inputs, filter_size = filter_dims->h * filter_row;
     const int32_t input_row = input_dims->w * input_dims->c;
+    /* From the element that a tap meets to the one of the next tap that meets any: backwards. */
+    const uint32_t back_h = (uint32_t)(dilation.h / (stride.h / step.h)) * (uint32_t)input_row;
+    const uint32_t back_w = (uint32_t)(dilation.w / (stride.w / step.w)) * (uint32_t)input_dims->c;
 
     for (int32_t n = 0; n < input_dims->n; n++, input += input_dims->h * input_row) {
         for (int32_t oy = 0; oy < output_dims->h; oy++) {
-            const int32_t top = oy + params->padding.h;
+            const int32_t top = oy + p.padding.h;
             const mcugen_meeting rows =
                 mcugen_taps_meeting(top, filter_dims->h, dilation.h, stride.h, step.h, input_dims->h);
             for (int32_t ox = 0; ox < output_dims->w; ox++) {
-                const int32_t left = ox + params->padding.w;
+                const int32_t left = ox + p.padding.w;
                 const mcugen_meeting columns =
                     mcugen_taps_meeting(left, filter_dims->w, dilation.w, stride.w, step.w, input_dims->w);
-                for (int32_t c = 0; c < output_dims->c; c++) {
-                    const int32_t zero_point = params->filter_zero_point ? params->filter_zero_point[c] : 0;
-                    const int8_t *group = input + c / group_outputs * group_inputs;
-                    uint32_t acc = (uint32_t)bias[c]; /* unsigned: wraps around, as int32 may not */
-                    for (int32_t ky = rows.first; ky < rows.last; ky += step.h) {
-                        const int8_t *row = group + (top - ky * dilation.h) / stride.h * input_row;
-                        const int8_t *tap = filter + c * filter_size + ky * filter_row;
-                        for (int32_t kx = columns.first; kx < columns.last; kx += step.w) {
-                            const int8_t *x = row + (left - kx * dilation.w) / stride.w * input_dims->c;
-                            const int8_t *w = tap + kx * group_inputs;
-                            for (int32_t i = 0; i < group_inputs; i++) {
-                                acc += (uint32_t)((x[i] + params->input_offset) * (w[i] - zero_point));
-                            }
+                const int32_t met = (top - rows.first * dilation.h) / stride.h * input_row +
+                                    (left - columns.first * dilation.w) / stride.w * input_dims->c;
+                int32_t count;
+                for (int32_t c = 0; c < output_dims->c; c += count) {
+                    const int32_t left_in_group = group_outputs - c % group_outputs;
+                    const int32_t *const zero_points = p.filter_zero_point ? p.filter_zero_point + c : NULL;
+                    uint32_t acc[BLOCK] = {0};
+                    uint32_t at = (uint32_t)(met + c / group_outputs * group_inputs);
+                    count = left_in_group < BLOCK ? left_in_group : BLOCK;
+                    for (int32_t j = 0; j < count; j++) {
+                        acc[j] = (uint32_t)bias[c + j];
+                    }
+                    for (int32_t ky = rows.first; ky < rows.last; ky += step.h, at -= back_h) {
+                        const int8_t *const tap = filter + c * filter_size + ky * filter_row;
+                        uint32_t x = at;
+                        for (int32_t kx = columns.first; kx < columns.last; kx += step.w, x -= back_w) {
+                            add_tap(&p, input + (int32_t)x, tap + kx * group_inputs, group_inputs, filter_size, zero_points,
+                                    count, acc);
                         }
                     }
-                    const int32_t multiplier = params->multiplier[c], shift = params->shift[c];
-                    const int32_t result = params->wide ? mcugen_requant_wide((int32_t)acc, multiplier, shift)
-                                                        : mcugen_requantize((int32_t)acc, multiplier, shift);
-                    *output++ = mcugen_activate(result + params->output_offset, &params->activation);
+                    for (int32_t j = 0; j < count; j++) {
+                        const int32_t multiplier = p.multiplier[c + j], shift = p.shift[c + j];
+                        const int32_t result = p.wide ? mcugen_requant_wide((int32_t)acc[j], multiplier, shift)
+                                                            : mcugen_requantize((int32_t)acc[j], multiplier, shift);
+                        *output++ = mcugen_activate(result + p.output_offset, &p.activation);
+                    }
                 }
             }
         }

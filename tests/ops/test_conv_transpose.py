@@ -53,11 +53,13 @@ def test_one_dimension(dtype: str, tmp_path: Path) -> None:
     exact_integer_form(net.model(), tmp_path)
 
 
-@pytest.mark.parametrize("on", ["cortex-m3", "cortex-m4"])
-def test_emulated(on: str, tmp_path: Path) -> None:
+@pytest.mark.parametrize(("on", "group"), [("cortex-m3", 1), ("cortex-m4", 1), ("cortex-m4", 2), ("cortex-m55", 2)])
+def test_emulated(on: str, group: int, tmp_path: Path) -> None:
+    """Blocks of four channels and of what is left of a group; vectors that the inputs of a group do not fill."""
     net = Net()
-    x = net.input((1, 4, 5, 6))
-    net.output(net.layer("ConvTranspose", x, (4, 6, 3, 3), depth=16, outputs=6, axis=1, strides=[2, 2]))
+    x = net.input((1, 22, 5, 6))
+    given = {"axis": None, "group": group, "strides": [2, 3], "dilations": [3, 2], "pads": [1, 2, 3, 0]}
+    net.output(net.layer("ConvTranspose", x, (22, 6, 3, 4), depth=40, outputs=6 * group, **given))
     compiled = compile_model(net.model(), tmp_path, core=on)
     samples = random_samples(compiled, 4, seed=1)
     emulated, host = verify(compiled, samples, on), verify(compiled, samples)
