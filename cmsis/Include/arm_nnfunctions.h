@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * The boundary between generated code and the kernels: the part of the CMSIS-NN 7 API that is called.
+ * The boundary between generated code and the kernels: the part of the CMSIS-NN 7 API that is called, and what
+ * code of your own may call beside it: sums, products, minimum, maximum, softmax, matrices, transposed convolution.
  * Arm's library has a header of this name with the same declarations; MCUGEN_BUNDLED_CMSIS_NN tells
  * which one was taken.
  *
