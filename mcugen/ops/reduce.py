@@ -43,20 +43,33 @@ def three_parts(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, int, in
     return sizes[0], sizes[1], sizes[2]
 
 
-SEQUENTIAL, LANES, BLOCKS = 0, 1, 2  # MCUGEN_SUM_*
+SEQUENTIAL, LANES, BLOCKS, RUNS = 0, 1, 2, 3  # MCUGEN_SUM_*
 
 
-def sum_order(shape: Sequence[int], axes: Sequence[int]) -> int | None:
-    """How ORT adds up. Sizes of 1 dropped and neighbours merged, K being kept and R reduced:
+def sum_order(shape: Sequence[int], axes: Sequence[int]) -> tuple[int, int]:
+    """(how ORT adds up, the length of a run).
+
+    Sizes of 1 dropped, but for a last dimension that is kept, and neighbours merged, K being kept and R reduced:
 
     R, KR    four lanes, two vectors at a time, counted from where a row meets a 16-byte boundary
     KRK      a + (((b + c) + d) + e), four at a time
-    RKR      lanes within each run, then the runs: None, as no kernel does it
+    RKR      lanes within each run of the last R, then the runs; not behind a kept dimension of size 1
     others   one after the other
     """
-    kinds = ["R" if axis in axes else "K" for axis, size in enumerate(shape) if size != 1]
+    last = len(shape) - 1
+    kinds = [
+        "R" if axis in axes else "K"
+        for axis, size in enumerate(shape)
+        if size != 1 or (axis == last and axis not in axes)
+    ]
     pattern = "".join(kind for i, kind in enumerate(kinds) if i == 0 or kinds[i - 1] != kind)
-    return {"R": LANES, "KR": LANES, "KRK": BLOCKS, "RKR": None}.get(pattern, SEQUENTIAL)
+    order = {"R": LANES, "KR": LANES, "KRK": BLOCKS, "RKR": RUNS}.get(pattern, SEQUENTIAL)
+    if order != RUNS:
+        return order, 0
+    if 0 not in axes:
+        return SEQUENTIAL, 0
+    last_kept = max(axis for axis, size in enumerate(shape) if axis not in axes and size != 1)
+    return order, int(np.prod(shape[last_kept + 1 :], dtype=np.int64))
 
 
 def stored_axes(shape: Sequence[int], perm: Sequence[int], axes: Sequence[int]) -> tuple[int, ...] | None:
@@ -99,14 +112,8 @@ def _recognise(op: str) -> Callable[[Unit], Node]:
     def recognise(unit: Unit) -> Node:
         shape = unit.type(0).shape
         axes = axes_of(unit.graph, unit.node, len(shape))
-        order = sum_order(shape, axes)
-        if order is None:
-            raise UserError(
-                f"{unit.node.op} over the first and the last of three groups of dimensions is not supported",
-                origin=unit.node.where,
-                hint="Reduce in two steps.",
-            )
-        return unit.make(op, unit.inputs[:1], axes=axes, clamp=unit.clamp, order=order)
+        order, run = sum_order(shape, axes)
+        return unit.make(op, unit.inputs[:1], axes=axes, clamp=unit.clamp, order=order, run=run)
 
     return recognise
 
@@ -145,16 +152,19 @@ def _canonical_sum(onnx_op: str) -> Callable[[Canonical, Node], None]:
     def canonical(c: Canonical, node: Node) -> None:
         x, key, order = node.inputs[0], node.output, node.attrs["order"]
         outer, reduced, inner = parts_of(c.graph, node)
-        axis, perm, shape = {
-            LANES: (1, [0, 2, 1], (outer * inner, reduced)),
-            SEQUENTIAL: (0, [1, 0, 2], (reduced, outer * inner)),
-            BLOCKS: (1, [0, 1, 2], (outer, reduced, inner)),
+        run = node.attrs["run"] or reduced
+        runs = reduced // run
+        axes, perm, shape = {
+            LANES: ([1], [0, 3, 1, 2], (outer * inner, reduced)),
+            SEQUENTIAL: ([0], [1, 2, 0, 3], (reduced, outer * inner)),
+            BLOCKS: ([1], [0, 1, 2, 3], (outer, reduced, inner)),
+            RUNS: ([0, 2], [1, 0, 3, 2], (runs, outer * inner, run)),
         }[order]
-        parts = c.reshaped(c.tensor(x), (outer, reduced, inner), f"{key}/parts")
+        parts = c.reshaped(c.tensor(x), (outer, runs, run, inner), f"{key}/parts")
         turned = c.reshaped(c.add("Transpose", [parts], f"{key}/turned", perm=perm), shape, f"{key}/rows")
         real = c.add("DequantizeLinear", [turned, *c.q(x)], f"{key}/real")
-        axes = c.constant(f"{key}/axes", np.array([axis], np.int64))
-        total = c.reshaped(c.add(onnx_op, [real, axes], f"{key}/total"), c.graph.type(key).shape, f"{key}/reals")
+        over = c.constant(f"{key}/axes", np.array(axes, np.int64))
+        total = c.reshaped(c.add(onnx_op, [real, over], f"{key}/total"), c.graph.type(key).shape, f"{key}/reals")
         c.clamped(node, lambda output: c.add("QuantizeLinear", [total, *c.q(key)], output))
 
     return canonical
@@ -201,7 +211,7 @@ def _lower_sum(lowering: Lowering, node: Node) -> Step:
         mean=node.op == "reduce_mean",
         activation=node.attrs["clamp"],
     )
-    fields = {"order": node.attrs["order"]} | members(params)
+    fields = {"order": node.attrs["order"], "run": node.attrs["run"]} | members(params)
     struct = Struct("mcugen_reduce_sum_params", fields)
     return _step(lowering, node, "mcugen_reduce_sum_s8", REPLICATED, ("params", struct))
 
@@ -251,7 +261,7 @@ def _sum(name: str, onnx_op: str) -> OpDef:
         exactness=REPLICATED,
         limits=(_small_sum,),
         in_float=True,
-        about="ONNX Runtime's float32 operations in its order; over any axes but the outer ones of three groups",
+        about="ONNX Runtime's float32 operations in its order; over any axes",
     )
 
 

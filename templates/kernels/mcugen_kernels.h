@@ -208,12 +208,13 @@ void mcugen_reduce_min_s8(const int8_t *input, int8_t *output, int32_t outer, in
 
 /* In which order the floats are added: one after the other; in four lanes, two vectors at a time, the rows of `reduced`
  * values being thought of as adjacent floats from a 16-byte boundary on; four at a time, a + (((b + c) + d) + e). */
-enum { MCUGEN_SUM_SEQUENTIAL = 0, MCUGEN_SUM_LANES = 1, MCUGEN_SUM_BLOCKS = 2 };
+enum { MCUGEN_SUM_SEQUENTIAL = 0, MCUGEN_SUM_LANES = 1, MCUGEN_SUM_BLOCKS = 2, MCUGEN_SUM_RUNS = 3 };
 
 /* sum((x - input_zero_point) * input_scale) / divisor / output_scale in float32. Integer path: 16.16 fixed point,
- * sum(x - input_zero_point) * multiplier >> shift; tie counts 2^-16. */
+ * sum(x - input_zero_point) * multiplier >> shift; tie counts 2^-16. With MCUGEN_SUM_RUNS, `run` divides the values
+ * to add up. */
 typedef struct {
-    int32_t order;
+    int32_t order, run;
     float input_scale, output_scale, divisor;
     int32_t input_zero_point, output_zero_point;
     int32_t multiplier, shift, tie;

@@ -23,9 +23,11 @@ static float add_up(const values *v, float total, int32_t first, int32_t last)
     return total;
 }
 
-/* `lead` values lie before the first vector of four. */
-static float sum_lanes(const values *v, int32_t lead)
+/* `number` runs as long as this one lie before it, from a 16-byte boundary on. */
+static float sum_lanes(const values *v, uint32_t number)
 {
+    const int32_t before = (int32_t)(0u - number * (uint32_t)v->count) & 3;
+    const int32_t lead = before < v->count ? before : v->count; /* values before the first vector of four */
     const int32_t vectors = v->count > lead ? (v->count - lead) / 4 : 0;
     float even[4], odd[4] = {0.0f};
     if (vectors == 0) {
@@ -71,13 +73,27 @@ static float sum_blocks(const values *v)
     return add_up(v, total, i, v->count);
 }
 
-/* row: the number of this row of `count` values among all. */
-static int32_t reduce_float(const mcugen_reduce_sum_params *p, const values *v, int32_t row)
+/* Runs of `run` values, which lie `rows` runs apart where ONNX Runtime adds them up; this is row `row`. */
+static float sum_runs(const values *v, int32_t run, int32_t row, int32_t rows)
+{
+    float total = 0.0f;
+    values part = *v;
+    part.count = run;
+    for (int32_t i = 0; i * run < v->count; i++) {
+        part.input = v->input + i * run * v->stride;
+        total += sum_lanes(&part, (uint32_t)i * (uint32_t)rows + (uint32_t)row);
+    }
+    return total;
+}
+
+/* This is row `row` of `rows`, each of `count` values. */
+static int32_t reduce_float(const mcugen_reduce_sum_params *p, const values *v, int32_t row, int32_t rows)
 {
     float total;
     if (p->order == MCUGEN_SUM_LANES) {
-        const int32_t lead = (int32_t)(0u - (uint32_t)row * (uint32_t)v->count) & 3;
-        total = sum_lanes(v, lead < v->count ? lead : v->count);
+        total = sum_lanes(v, (uint32_t)row);
+    } else if (p->order == MCUGEN_SUM_RUNS) {
+        total = sum_runs(v, p->run, row, rows);
     } else {
         total = p->order == MCUGEN_SUM_BLOCKS ? sum_blocks(v) : add_up(v, 0.0f, 0, v->count);
     }
@@ -99,7 +115,7 @@ void mcugen_reduce_sum_s8(const mcugen_reduce_sum_params *params, const int8_t *
             }
             const int32_t value = (int32_t)(((int64_t)sum * p.multiplier) >> p.shift) + offset;
             const int32_t result =
-                mcugen_near_tie(value, 16, p.tie) ? reduce_float(&p, &v, i * inner + j) : value >> 16;
+                mcugen_near_tie(value, 16, p.tie) ? reduce_float(&p, &v, i * inner + j, outer * inner) : value >> 16;
             *output++ = mcugen_activate(result, &p.activation);
         }
     }
