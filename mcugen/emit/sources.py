@@ -42,8 +42,8 @@ class Parts:
 
 def parts(compiled: Compiled) -> Parts:
     folder, library = resources.templates() / "kernels", resources.cmsis()
-    # mcugen_add_broadcast_s8 calls mcugen_add_s8 row by row.
-    called = sorted({name for step in compiled.steps for name in (step.kernel, step.kernel.replace("_broadcast", ""))})
+    # mcugen_add_broadcast_s8 calls mcugen_add_s8 row by row; _images: image by image.
+    called = sorted({name for step in compiled.steps for name in (step.kernel, _REPEATS.sub("", step.kernel))})
     own = [_kernel(name) for name in called if name != FEED and not name.startswith("arm_")]
     kernels = [path for path in own if path.suffix == ".c"]
     headers = [header for name in called if (header := resources.kernel_file(f"{name}.h")) is not None]
@@ -67,6 +67,7 @@ def _kernel(name: str) -> Path:
     )
 
 
+_REPEATS = re.compile("_broadcast|_images")
 _INCLUDE = re.compile(r'^\s*#\s*include "(\w+\.h)"', re.MULTILINE)
 
 

@@ -15,7 +15,7 @@ from ..step import COPY, REPLICATED, Buffer, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
 from .conv import dims, tile
 from .one_dimension import with_height
-from .pool import average_attrs, max_pool_attrs, onnx_average
+from .pool import average_attrs, max_pool_attrs, max_pool_window, onnx_average
 
 _LANES = 16  # floats in a vector of ORT's channel layout, on CPUs with AVX-512
 
@@ -35,23 +35,20 @@ def _global_from_float(unit: FloatUnit) -> Node:
     channels, *spatial = unit.type(0).shape[1:]
     if x in unit.graph.inputs and channels % _LANES == 0 and len(spatial) == 2:
         # ORT's layout for vectors of channels, which it takes here: each channel is summed as by AveragePool.
-        window = {"kernel": tuple(spatial), "strides": (1, 1), "pads": (0, 0, 0, 0)}
+        window = {"kernel": tuple(spatial), "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
         return unit.make("float_average_pool", (x,), include_pad=False, ceil_mode=0, **window)
     return unit.make("float_global_average_pool", (x,))
 
 
 def _canonical_max(c: Canonical, node: Node) -> None:
-    x_hw, y_hw = c.graph.type(node.inputs[0]).shape[1:3], c.graph.type(node.output).shape[1:3]
-    kernel, strides, pads = node.attrs["kernel"], node.attrs["strides"], node.attrs["pads"]
-    end = [(o - 1) * s + k - i - p for o, s, k, i, p in zip(y_hw, strides, kernel, x_hw, pads, strict=False)]
-    full = (*pads[:2], *(max(e, 0) for e in end))  # what ceil_mode comes to
     y = f"{node.output}/nchw"
-    c.add("MaxPool", [c.nchw(node.inputs[0])], y, kernel_shape=kernel, strides=strides, pads=full)
+    c.add("MaxPool", [c.nchw(node.inputs[0])], y, **max_pool_window(c.graph, node))
     c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
 
 
 def _canonical_average(c: Canonical, node: Node) -> None:
-    y = c.add("AveragePool", [c.nchw(node.inputs[0])], f"{node.output}/nchw", **onnx_average(node))
+    dilations = None if node.attrs["dilations"] == (1, 1) else node.attrs["dilations"]  # opset 19
+    y = c.add("AveragePool", [c.nchw(node.inputs[0])], f"{node.output}/nchw", **onnx_average(node), dilations=dilations)
     c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
 
 
@@ -63,7 +60,8 @@ def _canonical_global(c: Canonical, node: Node) -> None:
 def _window_step(lowering: Lowering, node: Node, kernel: str, exactness: str, extra: dict[str, Any]) -> Step:
     x = node.inputs[0]
     low, high = node.attrs["clamp"]
-    fields = {"stride": tile(node.attrs["strides"]), "padding": tile(node.attrs["pads"][:2])} | extra
+    geometry = {"stride": "strides", "padding": "pads", "dilation": "dilations"}
+    fields = {name: tile(node.attrs[key][:2]) for name, key in geometry.items()} | extra
     fields |= {"low": np.float32(low), "high": np.float32(high)}
     return Step(
         name=lowering.name,

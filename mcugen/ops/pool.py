@@ -33,20 +33,29 @@ def max_pool_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, Any]:
 
 
 def average_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, Any]:
-    """Attributes of an average_pool; UserError for what no kernel does."""
-    geometry = max_pool_attrs(node, input_hw)
-    if set(geometry.pop("dilations")) != {1}:
-        raise UserError("an average pool with dilations is not supported", origin=node.where, hint="Use a convolution.")
+    """Attributes of an average pool; UserError for what no kernel does."""
     return {
         "include_pad": bool(node.attrs.get("count_include_pad", 0)),
         "ceil_mode": int(node.attrs.get("ceil_mode", 0)),
-        **geometry,
+        **max_pool_attrs(node, input_hw),
     }
+
+
+def quantized_average_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, Any]:
+    """The same between DequantizeLinear and QuantizeLinear: ORT makes an operator of it that has no dilations."""
+    found = average_attrs(node, input_hw)
+    if set(found["dilations"]) != {1}:
+        raise UserError(
+            "a quantized average pool with dilations is not supported",
+            origin=node.where,
+            hint="ONNX Runtime runs none of 8 bits; leave it in float32, or use a convolution.",
+        )
+    return found
 
 
 def _recognise_average(unit: Unit) -> Node:
     hw = unit.type(0).shape[2:]
-    found = average_attrs(unit.node, hw)
+    found = quantized_average_attrs(unit.node, hw)
     if found["kernel"] == tuple(hw) and not any(found["pads"]):
         return _recognise_global(unit)  # ORT's own rule: such a pool takes the integer path
     return unit.make("average_pool", (unit.inputs[0],), clamp=unit.clamp, **found)
@@ -56,16 +65,19 @@ def _recognise_global(unit: Unit) -> Node:
     return unit.make("global_average_pool", (unit.inputs[0],), clamp=unit.clamp)
 
 
-def _canonical_max(c: Canonical, node: Node) -> None:
-    y = f"{node.output}/nchw"
-    # No ceil_mode: the pads that the output size implies say the same.
-    x_hw, y_hw = c.graph.type(node.inputs[0]).shape[1:3], c.graph.type(node.output).shape[1:3]
+def max_pool_window(graph: Graph, node: Node) -> dict[str, Any]:
+    """Attributes of an ONNX MaxPool; no ceil_mode: the pads that the output size implies say the same."""
+    x_hw, y_hw = graph.type(node.inputs[0]).shape[1:3], graph.type(node.output).shape[1:3]
     kernel, strides, pads = node.attrs["kernel"], node.attrs["strides"], node.attrs["pads"]
     dilations = node.attrs["dilations"]
     reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
     end = [(o - 1) * s + r - i - p for o, s, r, i, p in zip(y_hw, strides, reach, x_hw, pads, strict=False)]
     full = (*pads[:2], *(max(e, 0) for e in end))
-    given = {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": full}
+    return {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": full}
+
+
+def _canonical_max(c: Canonical, node: Node) -> None:
+    y, given = f"{node.output}/nchw", max_pool_window(c.graph, node)
     x = c.nchw(node.inputs[0])
     if c.graph.type(node.output).dtype == "int16":
         x = c.add("Cast", [x], f"{x}/wide", to=onnx.TensorProto.FLOAT)
@@ -175,7 +187,7 @@ def _lower_average(lowering: Lowering, node: Node) -> Step:
 
 def _lower_global(lowering: Lowering, node: Node) -> Step:
     x = node.inputs[0]
-    _, height, width, channels = lowering.type(x).shape
+    images, height, width, channels = lowering.type(x).shape
     (x_scale, x_zero), (y_scale, y_zero) = lowering.quant(x), lowering.quant(node.output)
     scale = requant.global_average_scale(x_scale, y_scale, height * width)
     split = requant.split(np.atleast_1d(scale))
@@ -186,13 +198,15 @@ def _lower_global(lowering: Lowering, node: Node) -> Step:
         "shift": int(split.shift[0]),
         "activation": activation(node.attrs["clamp"]),
     }
+    batch = (("images", images),) if images > 1 else ()
     return Step(
         name=lowering.name,
-        kernel="mcugen_global_average_pool_s8",
+        kernel=f"mcugen_global_average_pool{'_images' if batch else ''}_s8",
         args=(
             ("params", Struct("mcugen_global_average_pool_params", fields)),
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
+            *batch,
             ("pixels", height * width),
             ("channels", channels),
         ),
@@ -238,12 +252,6 @@ def _within_precondition(graph: Graph, node: Node) -> str | None:
     return None if exact.all() else f"scale {float(scale):g} over {count} pixels"
 
 
-def _one_image(graph: Graph, node: Node) -> str | None:
-    """The batch must be 1. Fix it with --shape."""
-    batch = graph.type(node.inputs[0]).shape[0]
-    return None if batch == 1 else f"it is {batch}"
-
-
 MAX_POOL = OpDef(
     name="max_pool",
     onnx=("MaxPool", "GlobalMaxPool"),
@@ -265,7 +273,6 @@ AVERAGE_POOL = OpDef(
     fit=with_height,
     layout="spatial",
     exactness=REPLICATED,
-    limits=(_one_image,),
     about="1-D and 2-D; any kernel, stride, padding, count_include_pad, ceil_mode",
 )
 
@@ -278,6 +285,6 @@ GLOBAL_AVERAGE_POOL = OpDef(
     fit=with_height,
     layout="spatial",
     exactness=PROVED,
-    limits=(_one_image, _within_precondition),
+    limits=(_within_precondition,),
     about="and AveragePool over the whole input",
 )

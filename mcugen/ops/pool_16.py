@@ -15,11 +15,11 @@ from ..ir import Graph, Node
 from ..step import REPLICATED, Buffer, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, members
 from .conv import dims, tile
-from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, average_attrs, onnx_average
+from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, onnx_average, quantized_average_attrs
 
 
 def _recognise_average(unit: Unit) -> Node:
-    found = average_attrs(unit.node, unit.type(0).shape[2:])
+    found = quantized_average_attrs(unit.node, unit.type(0).shape[2:])
     return unit.make("average_pool_16", (unit.inputs[0],), clamp=unit.clamp, **found)
 
 

@@ -19,6 +19,14 @@ from ..step import COPY, PROVED, REPLICATED, Buffer, Step, Struct
 from .base import Canonical, Fitter, Lowering, OpDef, Unit, members
 
 
+def no_axes(graph: Graph, node: Node) -> bool:
+    """Does an ONNX Reduce* node say that it reduces nothing?"""
+    name = node.inputs[1] if len(node.inputs) > 1 else ""
+    axes = graph.data(name)
+    empty = not node.attrs.get("axes", ()) and (not name or (axes is not None and axes.size == 0))
+    return empty and bool(node.attrs.get("noop_with_empty_axes", 0))
+
+
 def axes_of(graph: Graph, node: Node, rank: int) -> tuple[int, ...]:
     """Of an ONNX Reduce* node: from its attribute or its second input; all axes if there are none."""
     given = node.attrs.get("axes", ())
@@ -27,7 +35,7 @@ def axes_of(graph: Graph, node: Node, rank: int) -> tuple[int, ...]:
         if data is None:
             raise UserError("the axes are computed at run time", origin=node.where, hint="Export constant axes.")
         given = tuple(int(axis) for axis in data.reshape(-1))
-    if not given and node.attrs.get("noop_with_empty_axes", 0):
+    if no_axes(graph, node):
         raise UserError("a reduction over no axes is not supported", origin=node.where, hint="Remove the node.")
     return tuple(sorted(int(axis) % rank for axis in given)) or tuple(range(rank))
 

@@ -14,6 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node, TensorType, Value, attrs, constant
+from ..ops.reduce import no_axes
 from .fold_constants import evaluate
 from .rewrite import Builder, rebuild
 
@@ -225,7 +226,16 @@ def _single(builder: Builder, node: Node) -> bool:
     return len(node.inputs) == 1
 
 
+def _no_axes(builder: Builder, node: Node) -> bool:
+    """A reduction over no axes, where its attribute says so."""
+    found = no_axes(builder.graph, node)
+    if found:
+        builder.add(Node("Identity", node.inputs[:1], node.outputs, attrs(), node.origin))
+    return found
+
+
 _FORMS: dict[str, Callable[[Builder, Node], bool]] = {
+    **{f"Reduce{kind}": _no_axes for kind in ("Sum", "Mean", "Max", "Min", "Prod")},
     "Slice": _measured,
     "Expand": _measured,
     "Tile": _measured,

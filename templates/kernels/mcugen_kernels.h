@@ -167,12 +167,20 @@ typedef struct {
     cmsis_nn_activation activation;
 } mcugen_global_average_pool_params;
 
-/* input [pixels, channels], output [channels]; one call for each image of a batch. */
+/* input [pixels, channels], output [channels]. */
 void mcugen_global_average_pool_s8(const mcugen_global_average_pool_params *params,
                                    const int8_t *input,
                                    int8_t *output,
                                    int32_t pixels,
                                    int32_t channels);
+
+/* The same for each of several images, one behind the other. */
+void mcugen_global_average_pool_images_s8(const mcugen_global_average_pool_params *params,
+                                          const int8_t *input,
+                                          int8_t *output,
+                                          int32_t images,
+                                          int32_t pixels,
+                                          int32_t channels);
 
 /* The same in parts: sums [channels] of the pixels [pixels, channels] and, unless they are the first ones, of those
  * before; then the average of all of them. */

@@ -125,7 +125,7 @@ void mcugen_f32_clip(const float *input, float *output, int32_t count, float low
 
 /* Padding is that of the top and left, padding_end of the bottom and right (for count_include_pad). */
 typedef struct {
-    cmsis_nn_tile stride, padding, padding_end;
+    cmsis_nn_tile stride, padding, padding_end, dilation;
     int32_t count_include_pad;
     float low, high;
 } mcugen_f32_pool_params;

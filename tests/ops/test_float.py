@@ -157,6 +157,19 @@ EXACT: dict[str, onnx.ModelProto] = {
     "average_pool, pads counted": layer(
         "AveragePool", [1, 16, 9, 9], kernel_shape=[3, 3], pads=[1, 1, 1, 1], count_include_pad=1
     ),
+    "max_pool, dilated": layer("MaxPool", [2, 3, 9, 9], kernel_shape=[3, 2], dilations=[2, 3], pads=[1, 0, 1, 1]),
+    "average_pool, dilated": layer(
+        "AveragePool", [2, 3, 9, 9], kernel_shape=[3, 2], dilations=[2, 3], pads=[1, 0, 1, 1]
+    ),
+    "average_pool, dilated, pads counted": layer(
+        "AveragePool",
+        [1, 3, 9, 10],
+        kernel_shape=[3, 2],
+        dilations=[2, 3],
+        strides=[2, 2],
+        pads=[1, 0, 1, 1],
+        count_include_pad=1,
+    ),
     "average_pool, whole": layer("AveragePool", [2, 5, 7, 6], kernel_shape=[7, 6]),
     "global_average_pool": layer("GlobalAveragePool", [2, 5, 7, 5]),
     "global_average_pool, vector of channels": layer("GlobalAveragePool", [1, 32, 7, 5]),

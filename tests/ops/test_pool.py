@@ -6,8 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checking import exact, kernels
+from checking import compile_model, exact, kernels
 from small_models import DTYPES, Net, qoperator
+
+from mcugen import UserError, oracle
 
 # name -> (input shape, attributes)
 GEOMETRY: dict[str, tuple[tuple[int, ...], dict[str, Any]]] = {
@@ -79,6 +81,27 @@ def test_global_average_pool(size: tuple[int, int], dtype: str, tmp_path: Path) 
     x = net.input((1, 9, *size), 0.05, -40)
     net.output(net.op("GlobalAveragePool", x, scale=0.02, zero_point=20))
     assert "mcugen_global_average_pool_s8" in kernels(exact(net.model(), tmp_path))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_several_images(dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype)
+    x = net.input((3, 5, 7, 6), 0.05, -40)
+    window = {"kernel_shape": [3, 2], "strides": [2, 1], "pads": [1, 0, 1, 1]}
+    net.output(net.op("AveragePool", x, scale=0.021, zero_point=11, **window), "average")
+    net.output(net.op("GlobalAveragePool", x, scale=0.02, zero_point=20), "global")
+    net.output(net.op("GlobalAveragePool", net.conv(x, (9, 5, 1, 1)), scale=0.02, zero_point=20), "behind")
+    exact(net.model(), tmp_path)
+
+
+def test_average_pool_with_dilations_is_refused(tmp_path: Path) -> None:
+    net = Net(opset=19)
+    net.output(net.op("AveragePool", net.input((1, 3, 9, 9)), kernel_shape=[3, 3], dilations=[2, 2], name="pool"))
+    with pytest.raises(UserError, match="quantized average pool with dilations is not") as error:
+        compile_model(net.model(), tmp_path)
+    assert error.value.origin == "pool"
+    with pytest.raises(UserError, match="does not run the model"):
+        oracle.pinned_session(net.model())
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

@@ -10,7 +10,6 @@ from checking import assert_exact, compile_model, exact, kernels
 from onnx import TensorProto
 from small_models import DTYPES, Net
 
-from mcugen import UserError
 from mcugen.ops.reduce import BLOCKS, LANES, RUNS, SEQUENTIAL, stored_axes, sum_order, three_parts
 from mcugen.prove.samples import random_samples
 from mcugen.prove.verify import verify
@@ -75,6 +74,16 @@ def test_behind_a_convolution(axes: list[int], dtype: str, tmp_path: Path) -> No
     net.output(net.op("ReduceMax", x, axes=axes, scale=1.1 * x.scale), "max")
     net.output(net.op("ReduceMin", x, axes=axes, keepdims=0, scale=1.3 * x.scale), "min")
     exact(net.model(), tmp_path, samples=24)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_over_no_axes(dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype, opset=18)
+    x = net.input((2, 5, 7))
+    for op in ("ReduceSum", "ReduceMean", "ReduceMax", "ReduceMin"):
+        for scale in (x.scale, 0.07):
+            net.output(net.op(op, x, noop_with_empty_axes=1, scale=scale), f"{op}{scale}")
+    exact(net.model(), tmp_path)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
