@@ -42,5 +42,7 @@ def read(
     """
     loaded, sha256 = load(path, functions)
     model = fix_shapes(loaded, shapes or {})
-    graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merge_pairs(take_branches(model)))))), name=path.stem)
+    merged = merge_pairs(fold_shapes(take_branches(model)))
+    # Again, for shapes behind operators that ONNX infers no shapes for until they are standard ones.
+    graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merged)))), name=path.stem)
     return Source(model, graph, sha256)

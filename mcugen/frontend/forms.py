@@ -38,7 +38,7 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
     taken = {name for node in copy.graph.node for name in (*node.input, *node.output)}
     constants = [node for node in copy.graph.node if node.op_type == "Constant"]
     for node in constants:
-        copy.graph.initializer.append(numpy_helper.from_array(_constant(node), node.output[0]))
+        copy.graph.initializer.append(numpy_helper.from_array(constant_array(node), node.output[0]))
         copy.graph.node.remove(node)
     for node in copy.graph.node:
         for slot in range(_OUTPUTS.get(node.op_type, 0)):  # an output left out gets a name, and so a type
@@ -101,7 +101,8 @@ def _resize(node: onnx.NodeProto) -> None:
     node.attribute.extend(helper.make_attribute(k, v) for k, v in rules.items())
 
 
-def _constant(node: onnx.NodeProto) -> np.ndarray:
+def constant_array(node: onnx.NodeProto) -> np.ndarray:
+    """The contents of a Constant; UserError for kinds that hold no numbers."""
     (attribute,) = node.attribute
     value = helper.get_attribute_value(attribute)
     if attribute.name == "value":

@@ -3,8 +3,8 @@
     Q1 - DQ1 - Q2 - DQ2  ->  Q - DQ, whose range is what both ranges have in common
 
 The rule, its float32 roundings and its order are those of ORT's DoubleQDQPairsRemover: Q1 and DQ1 have one reader
-each, Q2 is read by DequantizeLinear nodes only, and each says the same as its partner. Identity, Dropout and Cast
-between them are gone by then.
+each, Q2 is read by DequantizeLinear nodes only, and each says the same as its partner. What ORT drops for doing nothing
+may stand between them: Identity, Dropout, Cast, an Add or Sub of 0, a Mul or Div by 1, a Slice or Expand of everything.
 """
 
 from __future__ import annotations
@@ -18,8 +18,13 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 from ..errors import UserError
 from ..ir import unique
+from .forms import constant_array
 
 _Q, _DQ = "QuantizeLinear", "DequantizeLinear"
+_NEUTRAL = {"Add": 0, "Sub": 0, "Mul": 1, "Div": 1}  # operand that changes nothing; the second, or either one of
+_COMMUTE = ("Add", "Mul")
+_VALUES = ("value", "value_float", "value_floats", "value_int", "value_ints")  # of Constant
+
 _Params = tuple[np.float32, np.ndarray]  # scale, zero point (one element, of the quantized type)
 
 
@@ -46,12 +51,14 @@ class _Merger:
         self.taken = {name for node in self.graph.node for name in (*node.input, *node.output)} | set(self.constants)
         self.gone: set[str] = set()  # outputs of nodes merged away in this round
         self.readers: dict[str, list[NodeProto]] = {}
+        self.shapes = _shapes(model)
         same: dict[str, str] = {}  # output of a node that does nothing -> where its value comes from
         for node in self.graph.node:
-            sources = [same.get(name, name) for name in node.input if name]
-            if _does_nothing(node) and node.output[0] not in self.outputs:
-                same[node.output[0]] = sources[0]
+            kept = self._kept(node) if node.output[0] not in self.outputs else ""
+            if kept:
+                same[node.output[0]] = same.get(kept, kept)
                 continue
+            sources = [same.get(name, name) for name in node.input if name]
             for name in sources:
                 self.readers.setdefault(name, []).append(node)
 
@@ -99,9 +106,47 @@ class _Merger:
         """The nodes that make `outputs`, and those that did nothing behind them."""
         self.gone |= outputs
         for node in list(self.graph.node):
-            if node.output[0] in self.gone or (node.input and node.input[0] in self.gone):
+            if node.output[0] in self.gone or not self.gone.isdisjoint(node.input):
                 self.gone.add(node.output[0])
                 self.graph.node.remove(node)
+
+    def _kept(self, node: NodeProto) -> str:
+        """The input that is the node's output, where ORT drops the node; else "".
+
+        Between DequantizeLinear and QuantizeLinear, all is float.
+        """
+        x = node.input[0] if node.input else ""
+        if node.op_type == "Cast":
+            return x if any(a.name == "to" and a.i == TensorProto.FLOAT for a in node.attribute) else ""
+        if node.op_type in ("Identity", "Dropout"):
+            return x if len(list(filter(None, node.output))) == 1 else ""
+        if node.op_type == "Slice":
+            return x if self._slices_all(node) else ""
+        shape = self.shapes.get(x)
+        if node.op_type == "Expand":
+            wanted = self.shapes.get(node.input[1], ())
+            same = shape is not None and shape == self.shapes.get(node.output[0])
+            return x if shape and same and len(wanted) == 1 and 0 < wanted[0] <= len(shape) else ""
+        neutral = _NEUTRAL.get(node.op_type)
+        if neutral is None:
+            return ""
+        for slot, other in ((1, x), (0, node.input[1])):
+            value, shape = self.constants.get(node.input[slot]), self.shapes.get(other)
+            if value is None or shape is None or other in self.constants:
+                continue
+            if (slot == 1 or node.op_type in _COMMUTE) and value.size == 1 and value.ndim <= len(shape):
+                return other if value.reshape(())[()] == neutral else ""
+        return ""
+
+    def _slices_all(self, node: NodeProto) -> bool:
+        """From 0 to the largest number there is, in steps of 1, says ORT; not: to the size of the axis."""
+        given = [self.constants.get(name) for name in node.input[1:] if name]
+        if len(given) < 2 or any(array is None for array in given):
+            return False
+        starts, ends = given[:2]
+        steps = self.constants.get(node.input[4]) if len(node.input) > 4 else None
+        largest = np.iinfo(np.int64).max
+        return bool(np.all(starts == 0) and np.all(ends == largest) and (steps is None or np.all(steps == 1)))
 
     def _constant(self, base: str, array: np.ndarray) -> str:
         name = unique(base, self.taken)
@@ -110,11 +155,16 @@ class _Merger:
         return name
 
 
-def _does_nothing(node: NodeProto) -> bool:
-    """Does ORT drop the node, its output being its input? Between DequantizeLinear and QuantizeLinear, all is float."""
-    if node.op_type == "Cast":
-        return any(a.name == "to" and a.i == TensorProto.FLOAT for a in node.attribute)
-    return node.op_type in ("Identity", "Dropout") and len(list(filter(None, node.output))) == 1
+def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
+    """Of what ONNX infers, where an operator is there that does nothing for some shapes only."""
+    if not any(node.op_type in (*_NEUTRAL, "Expand") for node in model.graph.node):
+        return {}
+    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    known = {v.name: v.type.tensor_type for v in (*graph.input, *graph.value_info) if v.type.HasField("tensor_type")}
+    shapes = {name: tuple(d.dim_value for d in t.shape.dim) for name, t in known.items() if t.HasField("shape")}
+    return {name: shape for name, shape in shapes.items() if 0 not in shape} | {
+        tensor.name: tuple(tensor.dims) for tensor in graph.initializer
+    }
 
 
 def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, np.ndarray]]:
@@ -124,8 +174,8 @@ def _constants(model: onnx.ModelProto) -> Iterator[tuple[str, np.ndarray]]:
         if tensor.name not in inputs:
             yield tensor.name, numpy_helper.to_array(tensor)
     for node in model.graph.node:
-        if node.op_type == "Constant" and node.attribute[0].name == "value":
-            yield node.output[0], numpy_helper.to_array(node.attribute[0].t)
+        if node.op_type == "Constant" and node.attribute[0].name in _VALUES:
+            yield node.output[0], constant_array(node)
 
 
 def _common(a: _Params, b: _Params, origin: NodeProto) -> _Params:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from checking import compile_model, exact
+from checking import compile_model, exact, kernels
 from onnx import numpy_helper
 from small_models import DTYPES, Net, Tensor
 
@@ -100,6 +100,58 @@ def test_nothing_between(between: list[str], tmp_path: Path) -> None:
     model = chain("uint8", PAIRS["narrower"], between)
     assert len(params(merge_pairs(model))) == 4
     exact(model, tmp_path)
+
+
+END = 2**63 - 1
+ZERO, ONE = np.float32(0), np.float32(1)
+# What stands between two pairs: operator, operands (None: the tensor, else a constant), and whether ORT drops it.
+NEUTRAL: dict[str, tuple[str, tuple[object, ...], bool]] = {
+    "add 0": ("Add", (None, ZERO), True),
+    "add -0 of one dimension": ("Add", (None, np.array([-0.0], np.float32)), True),
+    "0 add": ("Add", (np.zeros((1, 1), np.float32), None), True),
+    "add 0, more dimensions": ("Add", (None, np.zeros((1, 1, 1), np.float32)), False),
+    "add zeros": ("Add", (None, np.zeros(150, np.float32)), False),
+    "add the smallest": ("Add", (None, np.float32(1e-45)), False),
+    "sub 0": ("Sub", (None, ZERO), True),
+    "0 sub": ("Sub", (ZERO, None), False),
+    "mul 1": ("Mul", (None, ONE), True),
+    "1 mul": ("Mul", (ONE, None), True),
+    "mul nearly 1": ("Mul", (None, np.nextafter(ONE, ZERO)), False),
+    "div 1": ("Div", (None, ONE), True),
+    "pow 1": ("Pow", (None, ONE), False),
+    "slice": ("Slice", (None, [0], [END], [1]), True),
+    "slice, all axes": ("Slice", (None, [0, 0], [END, END]), True),
+    "slice, step 1": ("Slice", (None, [0], [END], [-1], [1]), True),
+    "slice to the size": ("Slice", (None, [0], [150], [1]), False),
+    "slice from -size": ("Slice", (None, [-150], [END], [1]), False),
+    "slice to int32's end": ("Slice", (None, [0], [2**31 - 1], [1]), False),
+    "expand": ("Expand", (None, [2, 150]), True),
+    "expand, ones": ("Expand", (None, [1]), True),
+    "tile": ("Tile", (None, [1, 1]), False),
+    "reshape": ("Reshape", (None, [2, 150]), False),
+}
+
+
+@pytest.mark.parametrize("case", NEUTRAL)
+def test_what_changes_nothing_between(case: str, tmp_path: Path) -> None:
+    op, operands, dropped = NEUTRAL[case]
+    net = Net("uint8")
+    real = net.real(net.input((2, 150), 0.05, 3))
+    names = [real if o is None else net.constant(np.array(o, np.int64) if isinstance(o, list) else o) for o in operands]
+    net.output(net.op("Neg", net.quantize(net.node(op, *names), 0.03, -7), scale=0.03, zero_point=5))
+    merged = params(merge_pairs(net.model()))
+    assert len(merged) == (4 if dropped else 6)
+    assert merged == params(oracle.executed_graph(net.model()))
+    exact(net.model(), tmp_path)
+
+
+def test_sizes_computed_from_shapes(tmp_path: Path) -> None:
+    net = Net("uint8")
+    real = net.real(net.input((2, 150), 0.05, 3))
+    same = net.node("Expand", real, net.node("Shape", real))
+    zero = net.node("Constant", value_float=0.0)
+    net.output(net.op("Neg", net.quantize(net.node("Add", same, zero), 0.03, -7), scale=0.03))
+    assert kernels(exact(net.model(), tmp_path)).count("mcugen_lut_s8") == 1
 
 
 @pytest.mark.parametrize("between", [["Transpose"], ["Relu"], ["Transpose", "Transpose"], ["Neg"]], ids="-".join)
