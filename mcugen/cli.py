@@ -420,9 +420,12 @@ def _summary(built: project.Built) -> None:
     for step in data["steps"]:
         for note in step["notes"]:
             out.print(f"note: {step['name']}: {note}", markup=False)
-    fits = [size for size in (512, 256, 128, 64, 32, 16) if data["arena_bytes"] <= size * 1024]
+    buffers = data["io_bytes"] if data["io_buffers"] == "apart" else 0
+    needed = data["arena_bytes"] + buffers + (data["stack_bytes"] or 0)
+    fits = [size for size in (512, 256, 128, 64, 32, 16) if needed <= size * 1024]
     if fits:
-        out.print(f"fits in {fits[-1]} KB of RAM ({fits[-1] * 1024 - data['arena_bytes']:,} bytes to spare)")
+        stack = "without the stack" if data["stack_bytes"] is None else "stack included"
+        out.print(f"fits in {fits[-1]} KB of RAM, {stack} ({fits[-1] * 1024 - needed:,} bytes to spare)")
     out.print(f"written to {built.folder}", markup=False)
 
 

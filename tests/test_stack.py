@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
+import onnx
 import pytest
 from checking import compile_model
+from click.testing import CliRunner
 from gallery import example
 from small_models import Net
 
+from mcugen.cli import main
 from mcugen.emit.report import report
 from mcugen.project import measured_report
 from mcugen.prove.board import run_on_board
@@ -51,6 +55,18 @@ def test_what_no_emulated_board_holds_is_measured_all_the_same(tmp_path: Path) -
     measured = footprint(compile_model(net.model(), tmp_path))
     assert measured is not None and 2400 * 2400 <= measured.ram_bytes < 2400 * 2400 + 64
     assert measured.stack.bound_bytes is not None
+
+
+@pytest.mark.parametrize("buffers", ["arena", "apart"])
+def test_what_fits_counts_the_stack_and_the_callers_buffers(buffers: str, tmp_path: Path) -> None:
+    if reason := available(core("cortex-m4"), to_run=False):
+        pytest.skip(reason)
+    onnx.save(example("classifier-int8"), tmp_path / "net.onnx")
+    command = ["build", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "out"), "--io-buffers", buffers]
+    said = CliRunner().invoke(main, command, catch_exceptions=False).stdout
+    data = json.loads((tmp_path / "out" / "report.json").read_text())
+    needed = data["arena_bytes"] + data["stack_bytes"] + (data["io_bytes"] if buffers == "apart" else 0)
+    assert f"fits in 16 KB of RAM, stack included ({16 * 1024 - needed:,} bytes to spare)" in said
 
 
 def test_a_report_without_a_compiler_says_so(tmp_path: Path) -> None:
