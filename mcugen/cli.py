@@ -476,6 +476,7 @@ def verify(
             "mismatches": result.mismatches,
             "max_lsb": result.max_lsb,
             "max_abs_difference": result.max_abs_difference if np.isfinite(result.max_abs_difference) else None,
+            "allowed_difference": result.allowed_difference,
             "within_tolerance": result.within_tolerance,
             "bit_exact": result.bit_exact,
             "promised": result.promised,
@@ -503,7 +504,9 @@ def _verification(compiled: Compiled, data: Samples, result: Any, ground: dict[s
         markup=False,
     )
     if result.mismatches:
-        out.print(f"largest difference: {result.max_abs_difference:.3g}, at most {result.max_lsb} steps of a scale")
+        allowed = f"; {result.allowed_difference:.3g} allowed" if result.promised == "tolerance" else ""
+        size = f"{result.max_abs_difference:.3g}, at most {result.max_lsb} steps of a scale"
+        out.print(f"largest difference: {size}{allowed}")
     counts: dict[str, int] = {}
     for step in compiled.steps:
         counts[step.exactness] = counts.get(step.exactness, 0) + 1

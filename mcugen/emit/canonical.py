@@ -6,6 +6,9 @@ firmware's: that is how a mismatch names its layer.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from types import MappingProxyType
+
 import numpy as np
 import onnx
 from onnx import helper
@@ -16,30 +19,39 @@ from ..ops.base import Canonical
 from .artefact import Compiled
 
 
-def canonical_model(compiled: Compiled, every_step: bool = False) -> onnx.ModelProto:
+def canonical_model(
+    compiled: Compiled, every_step: bool = False, given: Mapping[str, str] = MappingProxyType({})
+) -> onnx.ModelProto:
     """Inputs and outputs in the model's own activation type (float32 with --io float), under their ONNX names.
 
     every_step: the output of every step is a graph output too.
+    given: tensor -> graph input that its readers read instead of it.
     """
     graph = compiled.graph
     canonical = Canonical(graph)
     for node in graph.nodes:
         canonical.begin(node)
+        start = len(canonical.nodes)
         OPS[node.op].canonical(canonical, node)
+        instead = {name: given[name] for name in node.inputs if name in given}
+        for made in canonical.nodes[start:]:
+            for slot, name in enumerate(made.input):
+                made.input[slot] = instead.get(name, name)
     wanted = list(graph.outputs)
     if every_step:
         wanted += [step.tensor for step in compiled.steps if step.tensor is not None]
 
-    def info(name: str) -> onnx.ValueInfoProto:
+    def info(name: str, called: str = "") -> onnx.ValueInfoProto:
         type = graph.type(name)
         dtype = canonical.native_type(type.dtype)
-        return helper.make_tensor_value_info(name, helper.np_dtype_to_tensor_dtype(dtype), type.shape)
+        return helper.make_tensor_value_info(called or name, helper.np_dtype_to_tensor_dtype(dtype), type.shape)
 
     nodes = canonical.nodes
+    read = {name for node in nodes for name in node.input}
     called = sorted({f"{node.domain}.{node.op_type}" for node in nodes} & FUNCTIONS.keys())
     return oracle.make_model(
         nodes,
-        [info(name) for name in graph.inputs],
+        [*map(info, graph.inputs), *(info(name, new) for name, new in given.items() if new in read)],
         [info(name) for name in dict.fromkeys(wanted)],
         list(canonical.initializers.values()),
         functions=[FUNCTIONS[name] for name in called],
