@@ -253,7 +253,7 @@ def _arg(name: str, onnx_op: str) -> OpDef:
         fit=neighbours,
         layout="axes",
         exactness=PROVED,
-        about="int64 positions, as ONNX has them",
+        about="int64 positions, as ONNX has them; of float32 numbers: the first of equal ones, by float_top_k",
     )
 
 

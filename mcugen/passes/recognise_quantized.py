@@ -13,7 +13,7 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import UserError
-from ..ir import Graph, Node, Quant, Value, attrs, constant, quant
+from ..ir import Graph, Node, Quant, TensorType, Value, attrs, constant, quant
 from ..ops import FLOATS, OPS, RECOGNISED, RECOGNISED_16
 from ..ops.base import FloatUnit, OpDef, Unit
 from ..ops.pool import max_pool_attrs
@@ -48,7 +48,10 @@ def recognise_quantized(graph: Graph) -> Graph:
         elif node.op == DQ:
             _dequantized(builder, graph, node)
         elif node.op in ("ArgMax", "ArgMin"):
-            builder.add(_recognised(builder, typed, producers, node))
+            if _is_float(typed, producers, node):
+                _real_positions(builder, node)
+            else:
+                builder.add(_recognised(builder, typed, producers, node))
         elif node.op in COPIES and (node.op not in FLOATS or typed.type(node.output).dtype != "float32"):
             builder.add(_copy(typed, node))
         elif node.op in FLOATS:
@@ -203,6 +206,23 @@ def _recognised(builder: Builder, graph: Graph, producers: dict[str, Node], oper
     recognise = RECOGNISED[operator.op].recognise
     assert recognise is not None
     return recognise(Unit(graph.replace(values=builder.values), operator, inputs, operator.output, (0, 0)))
+
+
+def _real_positions(builder: Builder, node: Node) -> None:
+    """ArgMax and ArgMin of float32 numbers: the positions that TopK finds for k = 1."""
+    x = builder.values[node.inputs[0]].type
+    if node.attrs.get("select_last_index", 0):
+        raise UserError(
+            f"{node.op} of float32 numbers takes the first of equal ones only",
+            origin=node.where,
+            hint="Export it with select_last_index = 0, or quantize its input.",
+        )
+    axis = int(node.attrs.get("axis", 0)) % len(x.shape)
+    kept = tuple(1 if k == axis else size for k, size in enumerate(x.shape))
+    made = [builder.value(f"{node.output}/top", TensorType(dtype, kept)) for dtype in ("float32", "int64")]
+    chosen = attrs(axis=axis, k=1, largest=int(node.op == "ArgMax"))
+    builder.add(Node("float_top_k", node.inputs[:1], tuple(made), chosen, node.origin))
+    builder.add(Node("reshape", (made[1],), node.outputs, attrs(), node.origin))
 
 
 def _code(real: float, q: Quant, full: tuple[int, int]) -> int:

@@ -10,6 +10,7 @@ from checking import assert_exact, compile_model, exact, kernels
 from onnx import TensorProto
 from small_models import DTYPES, Net
 
+from mcugen import UserError
 from mcugen.ops.reduce import BLOCKS, LANES, RUNS, SEQUENTIAL, stored_axes, sum_order, three_parts
 from mcugen.prove.samples import random_samples
 from mcugen.prove.verify import verify
@@ -74,6 +75,25 @@ def test_behind_a_convolution(axes: list[int], dtype: str, tmp_path: Path) -> No
     net.output(net.op("ReduceMax", x, axes=axes, scale=1.1 * x.scale), "max")
     net.output(net.op("ReduceMin", x, axes=axes, keepdims=0, scale=1.3 * x.scale), "min")
     exact(net.model(), tmp_path, samples=24)
+
+
+@pytest.mark.parametrize("op", ["ArgMax", "ArgMin"])
+def test_positions_of_float_numbers(op: str, tmp_path: Path) -> None:
+    net = Net()
+    x = net.node("Round", net.node("Mul", net.float_input((3, 7, 6)), net.constant(np.float32(3))))
+    for attributes in ({"axis": 1}, {"axis": -1, "keepdims": 0}, {}):
+        net._output(net.node(op, x, **attributes), TensorProto.INT64)
+    result = assert_exact(compile_model(net.model(), tmp_path), samples=8)
+    assert {array.dtype for array in result.outputs.values()} == {np.dtype(np.int64)}
+
+
+def test_last_positions_of_float_numbers_are_refused(tmp_path: Path) -> None:
+    net = Net()
+    x = net.node("Exp", net.float_input((3, 7)))
+    net._output(net.node("ArgMax", x, select_last_index=1, name="last"), TensorProto.INT64)
+    with pytest.raises(UserError, match="first of equal ones") as error:
+        compile_model(net.model(), tmp_path)
+    assert error.value.origin == "last"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
