@@ -147,7 +147,10 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         (found,) = _lower_node(graph, target, options, layer.name, node, added(add, node.output))
         return joined(found, add)
 
-    planned = plan_steps(graph, lower(graph, target, options), Lowered(band, lean, merge), _budget(options))
+    # Size is flash; and without SMLAD but with MLA, or with Helium, no bands were measured to be free.
+    free = options.optimize != "size" and options.kernels == "specialised" and target.isa in ("dsp", "v6m")
+    steps = lower(graph, target, options)
+    planned = plan_steps(graph, steps, Lowered(band, lean, merge), _budget(options), free=free)
     plan = planned.plan
     if options.memories:
         plan = place(planned.graph, planned.steps, plan, options.memories)
@@ -168,6 +171,7 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         graph=planned.graph,
         steps=alike(planned.steps),
         plan=plan,
+        planned=planned.reason,
         memories=options.memories,
         inputs=ports(graph.inputs, graph, "input"),
         outputs=ports(graph.outputs, graph, "output"),

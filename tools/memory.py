@@ -49,7 +49,8 @@ def row(path: Path, on: str) -> str:
     whole_goal, banded_goal, budget = GOALS[path.stem]
     arm = measure(path, on, run=False, library="arm", kernels="api")
     api = measure(path, on, run=False, kernels="api")
-    whole = measure(path, on, run=True)
+    whole = measure(path, on, run=True, optimize="size")
+    default = measure(path, on, run=True)
     banded = measure(path, on, run=True, ram=budget)
     smallest = measure(path, on, run=False, ram=0) if budget else banded
     cells = [
@@ -59,18 +60,23 @@ def row(path: Path, on: str) -> str:
         f"{whole.arena_bytes:,}",
         f"{whole.bound_bytes:,}",
         "" if whole_goal is None else f"{whole_goal:,}",
+        f"{default.arena_bytes:,}",
+        *_costs(whole, default),
         f"{banded.arena_bytes:,}",
         f"{banded.bound_bytes:,}",
         f"{banded_goal:,}",
-        _change(whole.instructions, banded.instructions),
-        "" if whole.code_bytes is None or banded.code_bytes is None else f"{banded.code_bytes - whole.code_bytes:+,}",
+        *_costs(whole, banded),
         f"{smallest.arena_bytes:,}",
     ]
     return "| " + " | ".join(cells) + " |"
 
 
-def _change(before: int | None, after: int | None) -> str:
-    return "" if before is None or after is None else f"{100 * (after / before - 1):+.2f} %"
+def _costs(before: Measured, after: Measured) -> tuple[str, str]:
+    """Instructions and bytes of code more."""
+    if before.instructions is None or after.instructions is None or before.code_bytes is None:
+        return "", ""
+    change = 100 * (after.instructions / before.instructions - 1)
+    return f"{change:+.2f} %", f"{(after.code_bytes or 0) - before.code_bytes:+,}"
 
 
 @click.command()
@@ -84,15 +90,21 @@ def main(models: Path, on: str) -> None:
         "",
         "- Arm's: plan for Arm's library (`--library arm`): tensors apart, its scratch.",
         "- api: bundled kernels behind the CMSIS-NN calls, without scratch; outputs follow their inputs.",
-        "- default: specialised kernels, whole layers; an Add behind a layer is part of it where that saves memory.",
+        "- whole: specialised kernels, whole layers (what `--optimize size` plans); an Add behind a layer is part",
+        "  of it where that saves memory.",
         "- bound: no plan of the same steps is smaller.",
+        "- default: as whole, but in bands of rows where an estimate says that they take no instruction more, and at",
+        "  most half as many bytes of code as they spare of RAM. Only for arenas from 16 KB on, and cores with SMLAD",
+        "  or of Armv6-M. Instructions and bytes of code against whole.",
         "- bands: with `--ram` at the goal (`--ram min` where it cannot be kept): layers run in bands of rows, or by",
-        "  kernels with less scratch, as far as the budget asks. Instructions and bytes of code against the default.",
-        "  A kernel is compiled once for each number of rows and each padding that its bands meet: hence the code.",
+        "  kernels with less scratch, as far as the budget asks. Instructions and bytes of code against whole.",
+        "  Bands of a layer share its code, and pass their rows; the code is that of the calls. With `--optimize",
+        "  speed` each number of rows has code of its own.",
         "- min: `--ram min`.",
         "",
-        "| model | Arm's | api | default | bound | goal | bands | bound | goal | instructions | code | min |",
-        "|---|" + "---:|" * 11,
+        "| model | Arm's | api | whole | bound | goal | default | instructions | code "
+        "| bands | bound | goal | instructions | code | min |",
+        "|---|" + "---:|" * 14,
     ]
     with click.progressbar([models / f"{name}.onnx" for name in GOALS], label="memory") as paths:
         lines += [row(path, on) for path in paths]

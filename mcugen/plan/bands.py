@@ -44,7 +44,6 @@ class Banded:
     steps: tuple[Step, ...]
     places: Places
     origin: tuple[int, ...]  # the step each came from
-    moved_bytes: int
 
 
 def unlowered(graph: Graph, node: Node, step: Step) -> Step:
@@ -127,7 +126,7 @@ def band(graph: Graph, steps: Sequence[Step], groups: Sequence[Group], lower: Lo
     for index in range(at, len(steps)):
         work.keep(index)
     known = graph.replace(values=MappingProxyType(dict(graph.values) | work.values))
-    return Banded(known, tuple(work.steps), work.places, tuple(work.origin), work.moved_bytes)
+    return Banded(known, tuple(work.steps), work.places, tuple(work.origin))
 
 
 class _Work:
@@ -138,7 +137,6 @@ class _Work:
         self.places: dict[str, tuple[str, int]] = {}
         self.steps: list[Step] = []
         self.origin: list[int] = []
-        self.moved_bytes = 0
 
     def keep(self, index: int) -> None:
         self.steps.append(self.whole[index])
@@ -288,7 +286,6 @@ class _Work:
             maker = next(i for i in inside if name in self.whole[i].outputs)
             self.steps.append(move(self.whole[maker], source, target, self.values[source].type.bytes))
             self.origin.append(maker)
-            self.moved_bytes += self.values[source].type.bytes
         start[name] = min(first, last)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from ..errors import UserError
 from ..ir import Graph
-from ..step import FEED, Step
+from ..step import FEED, MOVE, Step
 from .allocate import Plan, allocate
 from .bands import Banded, Group, LowerBand, band, closing, divisible, rows, unlowered
 from .drift import against_drift
@@ -18,6 +18,14 @@ _TURNS = (2, 4, 8, 16, 32, 64)
 _SHARES = (1, 2, 4, 8, 16, 32)  # rows of an input that come in before layers run
 _WORK = 40_000  # steps placed in search of bands: half a minute; large networks have more choices than that
 _CALL = 60  # instructions of one more call, and of its loops' beginnings
+_BANDED = 2  # instructions of a layer's pixel in bands that share code, which does not know their rows
+_JOINED = 50  # instructions of a pixel whose layer adds to what stands at its output, more than in two calls
+
+# Bands that nobody asked for, if they take no instruction more:
+_WORTH = 16 << 10  # bytes of an arena from which on it is worth the search: boards of these cores have that much
+_FREE_WORK = 4_000  # steps placed in search of them: seconds
+_CALL_BYTES = 32  # of flash
+_FLASH_SHARE = 0.5  # bytes of flash for a byte of RAM: microcontrollers have at least twice as much
 
 
 Lean = Callable[[Step], Step | None]
@@ -29,6 +37,7 @@ class Planned:
     graph: Graph  # knows the types of the bands, too
     steps: tuple[Step, ...]
     plan: Plan
+    reason: str = "whole layers: the budget, if any, asks for no bands, and none were found that are free"
 
 
 @dataclass(frozen=True)
@@ -40,17 +49,60 @@ class Lowered:
     merge: Merge
 
 
-def plan_steps(graph: Graph, steps: Sequence[Step], lowered: Lowered, ram: int | None = None) -> Planned:
+def plan_steps(
+    graph: Graph, steps: Sequence[Step], lowered: Lowered, ram: int | None = None, *, free: bool = False
+) -> Planned:
     """The smallest arena of whole steps. If it exceeds `ram` bytes: bands, then kernels with less scratch.
 
-    The cheapest that fits, or the smallest.
+    The cheapest that fits, or the smallest. free: bands without need, where they take no instruction more.
     """
     ordered = schedule(graph, steps)
     if any(step.kernel == FEED for step in steps):
-        return _fed(graph, ordered, lowered, ram)
+        return replace(_fed(graph, ordered, lowered, ram), reason="bands: the input comes in as rows")
     best = _finish(graph, ordered, (), lowered)
     if ram is None or best.plan.arena_bytes <= ram:
-        return best
+        return _free(graph, ordered, lowered, best) if free and best.plan.arena_bytes >= _WORTH else best
+    return replace(_fitted(graph, ordered, lowered, best, ram), reason="bands, or less scratch: the budget asks for it")
+
+
+def _free(graph: Graph, ordered: Sequence[Step], lowered: Lowered, whole: Planned) -> Planned:
+    """Bands that take no more instructions than the plan of whole steps, as far as can be told, and little flash."""
+    most = _overhead(whole.graph, whole.steps, ordered)
+
+    def differences(arena: int, steps: int, cost: int) -> tuple[int, int, int]:
+        """Bytes of RAM and instructions less, bytes of code more."""
+        return whole.plan.arena_bytes - arena, most - cost, _CALL_BYTES * (steps - len(whole.steps))
+
+    def may(found: _Measure) -> bool:
+        ram, instructions, code = differences(found.arena, found.steps, found.cost)
+        return instructions >= 0 and code <= _FLASH_SHARE * ram
+
+    groups = _groups(graph, ordered, 0, may=may, patience=_FREE_WORK)
+    banded = _finish(graph, ordered, groups, lowered)
+    cost = _overhead(banded.graph, banded.steps, ordered)
+    ram, instructions, code = differences(banded.plan.arena_bytes, len(banded.steps), cost)
+    if not groups or instructions < 0 or ram <= 0 or code > _FLASH_SHARE * ram:
+        return whole
+    reason = (
+        f"bands: {ram:,} bytes of RAM less, about {instructions:,} instructions less and {code:,} bytes of code more"
+    )
+    return replace(banded, reason=reason)
+
+
+def _overhead(graph: Graph, steps: Sequence[Step], whole: Sequence[Step]) -> int:
+    """Instructions of the steps, roughly, beyond those of the whole ones with nothing moved, joined or in bands."""
+
+    def pixels(step: Step) -> int:
+        type = graph.type(step.outputs[0])
+        return type.count // type.shape[-1]
+
+    moved = sum(graph.type(step.outputs[0]).bytes for step in steps if step.kernel == MOVE)
+    banded = sum(pixels(step) for step in steps if step.rows is not None and step.macs)
+    joined = sum(pixels(step) for step in steps if step.adds_to)
+    return moved + _BANDED * banded + _JOINED * joined + _CALL * (len(steps) - len(whole))
+
+
+def _fitted(graph: Graph, ordered: Sequence[Step], lowered: Lowered, best: Planned, ram: int) -> Planned:
     groups = _groups(graph, ordered, ram)
     banded = _finish(graph, ordered, groups, lowered)
     if banded.plan.arena_bytes < best.plan.arena_bytes:
@@ -133,17 +185,30 @@ def _leaner(
     return best
 
 
-def _groups(graph: Graph, steps: Sequence[Step], ram: int, groups: tuple[Group, ...] = ()) -> tuple[Group, ...]:
-    """One group more after the other, around the step that needs most, until the plan fits or nothing helps."""
+def _groups(
+    graph: Graph,
+    steps: Sequence[Step],
+    ram: int,
+    groups: tuple[Group, ...] = (),
+    *,
+    may: Callable[[_Measure], bool] = lambda found: True,
+    patience: int | None = None,
+) -> tuple[Group, ...]:
+    """One group more after the other, around the step that needs most, until the plan fits or nothing helps.
+
+    may: which of them may be taken; patience: how many steps are placed in the search.
+    """
     best = _measure(graph, steps, groups)
     work = 0
     while best.arena > ram:
         tried = []
         for option in _options(graph, steps, groups, best.peak):
-            if work > _WORK:
+            if work > (_WORK if patience is None else patience):
                 break
-            tried.append((_measure(graph, steps, option), option))
-            work += tried[-1][0].steps
+            measured = _measure(graph, steps, option)
+            work += measured.steps
+            if may(measured):
+                tried.append((measured, option))
         if not tried:
             break
         fitting = [item for item in tried if item[0].arena <= ram]
@@ -169,7 +234,7 @@ class _Measure:
 def _measure(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...]) -> _Measure:
     banded = band(graph, steps, groups, unlowered)
     plan = allocate(banded.graph, banded.steps, banded.places, quick=True)
-    cost = banded.moved_bytes + _CALL * (len(banded.steps) - len(steps))
+    cost = _overhead(banded.graph, banded.steps, steps)
     return _Measure(plan.arena_bytes, len(banded.steps), cost, banded.origin[plan.peak_step])
 
 

@@ -17,6 +17,8 @@ from mcugen.emit.report import report
 from mcugen.errors import CheckFailed
 from mcugen.plan import choose
 from mcugen.project import check_budgets
+from mcugen.prove.profile import profile
+from mcugen.prove.samples import random_samples
 from mcugen.step import SUM
 
 
@@ -73,10 +75,10 @@ def test_random_chains_are_exact(seed: int, kernels: str, tmp_path: Path) -> Non
     assert_exact(banded, samples=3)
 
 
-def residual() -> Net:
+def residual(height: int = 16, width: int = 12) -> Net:
     """A picture, two layers around a skip connection, a pool: everything at full height."""
     net = Net("uint8", seed=5)
-    x = net.conv(net.integer_input([1, 3, 16, 12]), (8, 3, 3, 3), pads=[1, 1, 1, 1], then="Relu")
+    x = net.conv(net.integer_input([1, 3, height, width]), (8, 3, 3, 3), pads=[1, 1, 1, 1], then="Relu")
     y = net.conv(x, (8, 8, 3, 3), pads=[1, 1, 1, 1], then="Relu")
     y = net.conv(y, (8, 8, 3, 3), pads=[1, 1, 1, 1])
     x = net.copy("MaxPool", net.op("Add", x, y), kernel_shape=[2, 2], strides=[2, 2])
@@ -123,6 +125,31 @@ def test_bands_only_where_the_budget_asks_for_them(tmp_path: Path) -> None:
     smallest_of_all = compile_model(model, tmp_path, ram=0)
     assert smallest_of_all.plan.arena_bytes < fitted.plan.arena_bytes <= budget
     assert len(fitted.steps) < len(smallest_of_all.steps)
+
+
+def test_bands_that_are_free_are_taken_without_a_budget(tmp_path: Path) -> None:
+    """They spare an Add pixel by pixel: less memory, and not one instruction more."""
+    model = residual(40, 32).model()
+    whole = compile_model(model, tmp_path, optimize="size")
+    banded = compile_model(model, tmp_path)
+    assert all(step.rows is None for step in whole.steps) and report(whole)["arena_plan"].startswith("whole layers")
+    assert any(step.rows for step in banded.steps) and report(banded)["arena_plan"].startswith("bands: ")
+    assert banded.plan.arena_bytes < 0.9 * whole.plan.arena_bytes
+    assert_exact(banded, samples=2, on="cortex-m4")
+    samples = random_samples(banded, 1, seed=0)
+    less, more = (profile(compiled, samples) for compiled in (banded, whole))
+    assert less.instructions <= more.instructions
+    saved = whole.plan.arena_bytes - banded.plan.arena_bytes
+    assert less.footprint.code_bytes - more.footprint.code_bytes <= saved * choose._FLASH_SHARE
+
+
+def test_bands_without_need_only_if_they_are_worth_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = residual(40, 32).model()
+    monkeypatch.setattr(choose, "_FLASH_SHARE", 0)
+    assert all(step.rows is None for step in compile_model(model, tmp_path).steps)
+    monkeypatch.setattr(choose, "_FLASH_SHARE", 1)
+    monkeypatch.setattr(choose, "_CALL", 10_000)
+    assert all(step.rows is None for step in compile_model(model, tmp_path).steps)
 
 
 def test_a_budget_that_cannot_be_kept_names_the_peak(tmp_path: Path) -> None:
