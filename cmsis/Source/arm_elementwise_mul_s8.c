@@ -25,7 +25,21 @@ arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
         vstrbq_p_s32(output + i, mcugen_clamp_mve(values, out_activation_min, out_activation_max), rest);
     }
 #else
-    for (int32_t i = 0; i < block_size; ++i)
+    int32_t i = 0;
+#if defined(MCUGEN_NN_PACK)
+    const cmsis_nn_activation clamp = {out_activation_min, out_activation_max};
+    for (; i + 4 <= block_size; i += 4)
+    {
+        const int8_t *const a = input_1_vect + i;
+        const int8_t *const b = input_2_vect + i;
+        const mcugen_acc4 products = {(a[0] + input_1_offset) * (b[0] + input_2_offset),
+                                      (a[1] + input_1_offset) * (b[1] + input_2_offset),
+                                      (a[2] + input_1_offset) * (b[2] + input_2_offset),
+                                      (a[3] + input_1_offset) * (b[3] + input_2_offset)};
+        mcugen_block_store(output + i, &products, 3, &out_mult, &out_shift, 0, out_offset, &clamp);
+    }
+#endif
+    for (; i < block_size; ++i)
     {
         const int32_t product = (input_1_vect[i] + input_1_offset) * (input_2_vect[i] + input_2_offset);
         const int32_t value = mcugen_requantize(product, out_mult, out_shift) + out_offset;

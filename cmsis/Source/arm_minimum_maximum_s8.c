@@ -39,11 +39,13 @@ MCUGEN_INLINE void choose(const int8_t *a, const int8_t *b, int8_t *output, cons
         memcpy(output + i, &word, sizeof word);
     }
 #endif
+    a += i * along->a_step;
+    b += i * along->b_step;
     for (; i < count; ++i)
     {
-        const int8_t left_value = a[i * along->a_step];
-        const int8_t right_value = b[i * along->b_step];
-        output[i] = (left_value > right_value) == larger ? left_value : right_value;
+        output[i] = (int8_t)(larger ? mcugen_max(*a, *b) : mcugen_min(*a, *b));
+        a += along->a_step;
+        b += along->b_step;
     }
 #endif
 }
