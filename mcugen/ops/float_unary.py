@@ -1,7 +1,7 @@
 """Functions of one float32, element by element.
 
 Own routines, the same bits on every core and compiler, within TOLERANCE of the largest result; those that only move
-signs, bits or one rounding are exact.
+signs, bits or one rounding are exact. Trigonometric and hyperbolic ones are C's, to its library's last bits.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ from ..step import FLOAT, PROVED, Buffer, Step
 from .base import Canonical, FloatUnit, Lowering, OpDef
 
 TOLERANCE = 1e-6
+# C's math.h computes these.
+_LIBRARY = ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh")
 # ONNX operator -> (its attributes alpha and beta, or gamma, by default)
 _DEFAULTS: dict[str, tuple[float, float]] = {
     "Abs": (0.0, 0.0),
@@ -41,6 +43,7 @@ _DEFAULTS: dict[str, tuple[float, float]] = {
     "Selu": (1.67326319217681884765625, 1.05070102214813232421875),
     "Mish": (0.0, 0.0),
     "Swish": (1.0, 0.0),
+    **{name: (0.0, 0.0) for name in _LIBRARY},
 }
 _EXACT = ("Abs", "Neg", "Floor", "Ceil", "LeakyRelu", "Sign", "Round", "ThresholdedRelu")
 _WITH_ALPHA = ("LeakyRelu", "Elu", "HardSigmoid", "ThresholdedRelu", "Celu", "Selu", "Swish")

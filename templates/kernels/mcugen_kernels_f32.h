@@ -222,6 +222,19 @@ void mcugen_f32_celu(const float *input, float *output, int32_t count, float alp
 void mcugen_f32_swish(const float *input, float *output, int32_t count, float alpha, float beta);
 void mcugen_f32_mish(const float *input, float *output, int32_t count, float alpha, float beta);
 
+/* C's functions of math.h; their last bits are the library's. */
+void mcugen_f32_sin(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_cos(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_tan(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_asin(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_acos(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_atan(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_sinh(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_cosh(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_asinh(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_acosh(const float *input, float *output, int32_t count, float alpha, float beta);
+void mcugen_f32_atanh(const float *input, float *output, int32_t count, float alpha, float beta);
+
 /* Each of `rows` rows of `size` elements to mean 0 and variance 1 (epsilon added), times scale plus bias (NULL:
  * none): of the element in the row, or, with channels > 0, of channel row % channels. output may be input. */
 typedef struct {

@@ -126,6 +126,8 @@ NEAR: dict[str, onnx.ModelProto] = {
         op.lower(): layer(op, [2, 3, 50])
         for op in ("Exp", "Sigmoid", "Tanh", "Erf", "Gelu", "Elu", "Softplus", "HardSigmoid", "HardSwish", "Reciprocal")
     },
+    **{op.lower(): layer(op, [2, 3, 50]) for op in ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh")},
+    **{op.lower(): layer(op, [2, 3, 50]) for op in ("Asinh", "Atanh")},
     "gelu, tanh": layer("Gelu", [2, 3, 50], approximate="tanh"),
 }
 
