@@ -27,8 +27,8 @@ class Library:
     """The kernels as a shared library; outputs are written into guarded, misaligned memory."""
 
     def __init__(self, folder: Path, fpu: int) -> None:
-        stdint = folder / "stdint.h"  # cffi knows these types: what is left are our own declarations
-        stdint.write_text("")
+        for name in ("stdbool.h", "stdint.h"):  # cffi knows these types: what is left are our own declarations
+            (folder / name).write_text("")
         header = KERNELS / "mcugen_kernels.h"
         declare = ["gcc", "-E", "-P", "-nostdinc", f"-I{folder}", *INCLUDES, str(header)]
         self.ffi = FFI()
