@@ -3,6 +3,11 @@
 #include "mcugen_arithmetic.h"
 #include "mcugen_kernels.h"
 
+#if defined(__ARM_FEATURE_DSP)
+#include <arm_acle.h>
+#include <string.h>
+#endif
+
 /* The part of one window that lies inside the input, for one channel. */
 typedef struct {
     const int8_t *input; /* its first element */
@@ -24,23 +29,49 @@ static int32_t average_float(const mcugen_average_pool_params *p, const window *
     return mcugen_convert(scaled + (float)(p->output_zero_point + p->origin)) - p->origin;
 }
 
-#if MCUGEN_REQUANT_FPU
-#define AVERAGE(p, w, multiplier) ((void)(multiplier), average_float(p, w))
-#else
-static int32_t average_integer(const mcugen_average_pool_params *p, const window *w, int32_t multiplier)
+/* The integer path decides, unless a tie is near. sum: of the window's bytes as they are. */
+static inline int8_t average(const mcugen_average_pool_params *p, const window *w, int32_t sum, int32_t multiplier)
+{
+    const int32_t moved = sum - w->height * w->width * p->input_zero_point;
+    const int32_t scaled = (int32_t)(((int64_t)moved * multiplier) >> p->shift);
+    const int32_t value = scaled + p->output_zero_point * 65536 + 0x8000;
+    const int32_t result = mcugen_near_tie(value, 16, p->tie) ? average_float(p, w) : value >> 16;
+    return mcugen_activate(result, &p->activation);
+}
+
+static inline int32_t window_sum(const window *w)
 {
     int32_t sum = 0;
     for (int32_t y = 0; y < w->height; y++) {
         const int8_t *input = w->input + y * w->row_stride;
         for (int32_t x = 0; x < w->width; x++, input += w->pixel_stride) {
-            sum += *input - p->input_zero_point;
+            sum += *input;
         }
     }
-    const int32_t scaled = (int32_t)(((int64_t)sum * multiplier) >> p->shift);
-    const int32_t value = scaled + p->output_zero_point * 65536 + 0x8000;
-    return mcugen_near_tie(value, 16, p->tie) ? average_float(p, w) : value >> 16;
+    return sum;
 }
-#define AVERAGE average_integer
+
+#if defined(__ARM_FEATURE_DSP)
+#define MOST_TAPS 255 /* sums of 16 bits */
+
+/* Of four channels: the first and third in one word, the others in another. */
+static inline void window_sums(const window *w, int32_t *sums)
+{
+    int16x2_t even = 0, odd = 0;
+    for (int32_t y = 0; y < w->height; y++) {
+        const int8_t *input = w->input + y * w->row_stride;
+        for (int32_t x = 0; x < w->width; x++, input += w->pixel_stride) {
+            uint32_t word;
+            memcpy(&word, input, sizeof word);
+            even = __sxtab16(even, (int8x4_t)word);
+            odd = __sxtab16(odd, (int8x4_t)(word >> 8 | word << 24));
+        }
+    }
+    sums[0] = (int16_t)even;
+    sums[1] = (int16_t)odd;
+    sums[2] = (int32_t)even >> 16;
+    sums[3] = (int32_t)odd >> 16;
+}
 #endif
 
 static int32_t larger(int32_t a, int32_t b)
@@ -77,8 +108,18 @@ void mcugen_average_pool_s8(const mcugen_average_pool_params *params,
                     multiplier = p.multiplier / count;
                 }
                 w.input = input + first_y * w.row_stride + first_x * channels;
-                for (int32_t c = 0; c < channels; c++, w.input++) {
-                    *output++ = mcugen_activate(AVERAGE(&p, &w, multiplier), &p.activation);
+                int32_t c = 0;
+#if defined(__ARM_FEATURE_DSP)
+                for (; w.height * w.width <= MOST_TAPS && c + 4 <= channels; c += 4) {
+                    int32_t sums[4];
+                    window_sums(&w, sums);
+                    for (int32_t i = 0; i < 4; i++, w.input++) {
+                        *output++ = average(&p, &w, sums[i], multiplier);
+                    }
+                }
+#endif
+                for (; c < channels; c++, w.input++) {
+                    *output++ = average(&p, &w, window_sum(&w), multiplier);
                 }
             }
         }

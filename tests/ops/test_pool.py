@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from checking import compile_model, exact, kernels
+from checking import assert_exact, compile_model, exact, kernels
 from small_models import DTYPES, Net, qoperator
 
 from mcugen import UserError, oracle
@@ -56,6 +56,17 @@ def test_average_pool(case: str, include_pad: int, dtype: str, tmp_path: Path) -
     x = net.input(shape, 0.05, -9)
     net.output(net.op("AveragePool", x, scale=0.021, zero_point=11, count_include_pad=include_pad, **attributes))
     exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("on", ["cortex-m3", "cortex-m4", "cortex-m55"])
+@pytest.mark.parametrize("kernel", [(3, 3), (16, 16)])
+def test_average_pool_emulated(kernel: tuple[int, int], on: str, tmp_path: Path) -> None:
+    """Four channels at a time and the others; 256 taps, whose sums take more than 16 bits."""
+    net = Net("int8")
+    x = net.input((1, 7, 17, 18), 0.05, -128)
+    given = {"kernel_shape": kernel, "strides": [1, 2], "pads": [1, 0, 0, 1]}
+    net.output(net.op("AveragePool", x, scale=0.05, zero_point=-128, **given))
+    assert_exact(compile_model(net.model(), tmp_path, core=on), samples=2, on=on)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
