@@ -294,6 +294,13 @@ def test_averages_behind_a_layer(tmp_path: Path) -> None:
     assert_near(compiled)
 
 
+def test_dilated_average_is_refused(tmp_path: Path) -> None:
+    n = net()
+    n.output(n.op("AveragePool", n.input((1, 2, 9, 9)), scale=0.01, kernel_shape=[2, 2], dilations=[2, 2]))
+    with pytest.raises(UserError, match="dilations is not supported"):
+        compile_model(n.model(), tmp_path)
+
+
 def test_large_average_is_refused(tmp_path: Path) -> None:
     n = net()
     n.output(n.op("GlobalAveragePool", n.input((1, 1, 256, 256)), scale=0.01))
