@@ -137,3 +137,14 @@ def test_library_functions_are_read_from_the_image() -> None:
     }
     stack = bound("f", [graph(F, calls={"f": "__aeabi_idiv"})], LIBRARY, {"__aeabi_idiv": 0x100})
     assert (stack.bound_bytes, stack.path) == (16 + 32 + 68, ("f", "__aeabi_idiv", "helper", "falls"))
+
+
+def test_a_naked_function_takes_what_its_assembly_pushes() -> None:
+    """GCC says 0 bytes of it, and knows nothing of its calls."""
+    graphs = [graph(F, ("x.c:__divsi3", "0 bytes (static)"), calls={"f": "x.c:__divsi3"})]
+    assert bound("f", graphs, LIBRARY, {}).bound_bytes == 16 + 32 + 68
+
+
+def test_static_functions_of_one_name_count_as_the_largest() -> None:
+    twice = LIBRARY + LIBRARY.replace("#20", "#60").replace("helper", "falls").partition("00000200")[0]
+    assert library_frames(twice, {})["__divsi3"] == Frame(12 + 60, frozenset({"helper", "falls"}))

@@ -1,7 +1,8 @@
 """How deep the stack can get in a run: a bound over the call graph, for a target's compiler.
 
 GCC states the frame and the calls of every function it compiles (-fcallgraph-info=su). Functions of the C library and
-of libgcc come compiled; their frames and calls are read from the linked image. Interrupts use the stack on top.
+of libgcc come compiled, and naked ones are assembly; their frames and calls are read from the linked image. Interrupts
+use the stack on top.
 """
 
 from __future__ import annotations
@@ -36,7 +37,7 @@ def bound(function: str, graphs: Iterable[str], disassembly: str, addresses: Map
     frames: dict[str, Frame] = {}
     for text in graphs:
         frames |= compiled_frames(text)
-    library = library_frames(disassembly, addresses)
+    linked = library_frames(disassembly, addresses)
     found: dict[str, tuple[int, tuple[str, ...]]] = {}
     open_calls: list[str] = []
 
@@ -44,7 +45,7 @@ def bound(function: str, graphs: Iterable[str], disassembly: str, addresses: Map
         if name in found:
             return found[name]
         shown = _shown(name)
-        frame = frames.get(name) or library.get(name)
+        frame = _frame(frames.get(name), linked.get(_symbol(name)))
         if name == _INDIRECT:
             raise _Unbounded(f"{_shown(open_calls[-1])} calls through a pointer")
         if frame is None:
@@ -66,13 +67,25 @@ def bound(function: str, graphs: Iterable[str], disassembly: str, addresses: Map
     return Stack(bytes_, path)
 
 
+def _frame(compiled: Frame | None, linked: Frame | None) -> Frame | None:
+    """What GCC says of a function; of 0 bytes, what the image says: a naked one takes what its assembly pushes."""
+    if compiled is None or linked is None or compiled.own_bytes != 0:
+        return compiled or linked
+    return Frame(linked.own_bytes, compiled.calls | linked.calls)
+
+
 class _Unbounded(Exception):
     """Why no bound exists."""
 
 
+def _symbol(name: str) -> str:
+    """The function as the image has it: in its graph GCC puts the file before static ones."""
+    return name.rpartition(":")[2]
+
+
 def _shown(name: str) -> str:
-    """The function as its C file calls it: GCC puts the file before static ones, .constprop and such behind clones."""
-    return name.rpartition(":")[2].partition(".")[0]
+    """The function as its C file calls it: without the .constprop and such that GCC puts behind clones."""
+    return _symbol(name).partition(".")[0]
 
 
 _INDIRECT = "__indirect_call"
@@ -93,13 +106,16 @@ def compiled_frames(text: str) -> dict[str, Frame]:
 
 _FUNCTION = re.compile(r"^([0-9a-f]+) <([^>]+)>:$", re.MULTILINE)
 _INSTRUCTION = re.compile(r"^\s*[0-9a-f]+:\t(\S+)\s*(.*?)\s*(?:[;@].*)?$", re.MULTILINE)
+_CONDITION = "eq|ne|cs|hs|cc|lo|mi|pl|vs|vc|hi|ls|ge|lt|gt|le"
+_BRANCH = re.compile(rf"(b|bl|b(?:{_CONDITION})|cbn?z)(\.[nw])?")  # not bfi, bic, nor words of data that read as bfcsel
 _TARGET = re.compile(r"<([^>+]+)(?:\+0x[0-9a-f]+)?>")
 
 
 def library_frames(disassembly: str, addresses: Mapping[str, int]) -> dict[str, Frame]:
     """Every function of an image by its machine code: all it pushes, added up, and all it branches to.
 
-    Pushes on different paths are added too, so the sum is never too small. A function may have several names.
+    Pushes on different paths are added too, so the sum is never too small. A function may have several names; static
+    functions of one name count as one, with the largest frame and the calls of all.
     """
     heads = list(_FUNCTION.finditer(disassembly))
     frames: dict[str, Frame] = {}
@@ -114,7 +130,7 @@ def library_frames(disassembly: str, addresses: Mapping[str, int]) -> dict[str, 
         for mnemonic, operands in code:
             grown = _pushed(mnemonic, operands)
             own = None if grown is None or own is None else own + grown
-            target = _TARGET.search(operands) if mnemonic.startswith(("b", "cb")) else None
+            target = _TARGET.search(operands) if _BRANCH.fullmatch(mnemonic) else None
             if target is not None:
                 if target[1] != name or mnemonic == "bl":  # a branch inside the function is no call
                     calls.add(target[1])
@@ -123,6 +139,9 @@ def library_frames(disassembly: str, addresses: Mapping[str, int]) -> dict[str, 
         real = [instruction for instruction in code if not instruction[0].startswith("nop")]
         if real and not _leaves(*real[-1]) and following is not None:
             calls.add(following[2])
+        if (same := frames.get(name)) is not None:
+            own = None if own is None or same.own_bytes is None else max(own, same.own_bytes)
+            calls |= same.calls
         frames[name] = Frame(own, frozenset(calls))
     also = {name: frames[starts[address]] for name, address in addresses.items() if address in starts}
     return also | frames
