@@ -147,8 +147,9 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         (found,) = _lower_node(graph, target, options, layer.name, node, added(add, node.output))
         return joined(found, add)
 
-    # Size is flash; and without SMLAD but with MLA, or with Helium, no bands were measured to be free.
-    free = options.optimize != "size" and options.kernels == "specialised" and target.isa in ("dsp", "v6m")
+    # Size is flash, and speed gives every band code of its own; without SMLAD but with MLA, or with Helium, no bands
+    # were measured to be free.
+    free = options.optimize == "balanced" and options.kernels == "specialised" and target.isa in ("dsp", "v6m")
     steps = lower(graph, target, options)
     planned = plan_steps(graph, steps, Lowered(band, lean, merge), _budget(options), free=free)
     plan = planned.plan

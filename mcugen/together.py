@@ -10,7 +10,7 @@ from typing import Any
 
 from . import __version__
 from .emit.artefact import Compiled, project_name
-from .emit.codegen import environment, memory_usage, share
+from .emit.codegen import environment, library_view, memory_usage, share
 from .emit.memory import arena_bytes, ram_section
 from .errors import CheckFailed, UserError
 from .folder import refuse_foreign
@@ -80,7 +80,7 @@ def build_together(
         "core": models[0].core.name,
         "requant": models[0].requant,
         "optimize": OPTIMIZE[optimize],
-        "files": list(sources),
+        **library_view(list(sources)),
         "tests": [{"name": compiled.name, "folder": f"test/{compiled.name}"} for compiled in models],
         "models": [compiled.name for compiled in models],
         "regions": [memory.name for memory in models[0].memories],

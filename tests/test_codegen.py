@@ -22,6 +22,7 @@ from c_compiler import (
     sources,
 )
 from checking import CMSIS_NN, compile_model, needs_cmsis_nn
+from float_layers import layer
 from gallery import FEW_BY_DEFAULT, example
 from small_models import Net
 
@@ -203,6 +204,14 @@ def test_project_that_calls_no_kernel_of_cmsis_nn(tmp_path: Path) -> None:
     compiled = compile_model(net.model(), tmp_path, kernels="specialised")
     assert not any(step.kernel.startswith("arm_") for step in compiled.steps)
     project.build(compiled, tmp_path / "project", ram=None, flash=None)
+    cmake("-S", tmp_path / "project", "-B", tmp_path / "b", *generator())
+    cmake("--build", tmp_path / "b")
+    assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path / "b"])
+
+
+@needs_cmake
+def test_project_that_calls_the_math_library(tmp_path: Path) -> None:
+    project.build(compile_model(layer("Sin", [1, 8]), tmp_path), tmp_path / "project", ram=None, flash=None)
     cmake("-S", tmp_path / "project", "-B", tmp_path / "b", *generator())
     cmake("--build", tmp_path / "b")
     assert "100% tests passed" in run(["ctest", "--test-dir", tmp_path / "b"])

@@ -10,6 +10,7 @@ import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import PurePath
 from typing import Any
 
 import jinja2
@@ -17,6 +18,7 @@ import numpy as np
 
 from .. import __version__, resources
 from ..ir import TensorType
+from ..ops.float_unary import LIBRARY_KERNELS
 from ..step import FEED, MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port, Shared
 from .loops import Call, loops
@@ -130,7 +132,12 @@ def size_probe(compiled: Compiled, function: str = "main") -> str:
 def project_view(compiled: Compiled, files: Sequence[str], optimize: str, test: str = "test") -> dict[str, Any]:
     """What CMakeLists.txt, README.md and the test program say; `files` are the library's C files."""
     tests = [{"name": compiled.name, "folder": test}]
-    return _Context(compiled).view() | {"files": list(files), "optimize": optimize, "tests": tests}
+    return _Context(compiled).view() | library_view(files) | {"optimize": optimize, "tests": tests}
+
+
+def library_view(files: Sequence[str]) -> dict[str, Any]:
+    """The library's C files, and whether they call math.h, which CMake has to link."""
+    return {"files": list(files), "math": any(PurePath(file).stem in LIBRARY_KERNELS for file in files)}
 
 
 def vector_view(

@@ -16,6 +16,7 @@ from .base import Canonical, FloatUnit, Lowering, OpDef
 TOLERANCE = 1e-6
 # C's math.h computes these.
 _LIBRARY = ("Sin", "Cos", "Tan", "Asin", "Acos", "Atan", "Sinh", "Cosh", "Asinh", "Acosh", "Atanh")
+LIBRARY_KERNELS = frozenset(f"mcugen_f32_{name.lower()}" for name in _LIBRARY)
 # ONNX operator -> (its attributes alpha and beta, or gamma, by default)
 _DEFAULTS: dict[str, tuple[float, float]] = {
     "Abs": (0.0, 0.0),

@@ -15,6 +15,7 @@ from ort_node import DTYPES, from_model, quantization, run_node, to_model
 from test_requant import ELEMENTWISE, PAIRS
 
 from mcugen import requant, resources
+from mcugen.ops.float_unary import LIBRARY_KERNELS
 
 KERNELS = resources.templates() / "kernels"
 SOURCES = sorted(KERNELS.glob("mcugen_*.c"))
@@ -514,7 +515,8 @@ def test_direct_convolution(library: Library, case: str, kind: str, dtypes: Any)
 )
 def test_every_kernel_compiles_for_the_core_without_the_math_library(core: list[str], tmp_path: Path) -> None:
     flags = [*core, "-mthumb", "-O2", "-ffp-contract=off", *WARNINGS, *INCLUDES]
-    command = ["arm-none-eabi-gcc", *flags, "-r", "-nostdlib", "-o", "kernels.o", *map(str, SOURCES)]
+    sources = [str(path) for path in SOURCES if path.stem not in LIBRARY_KERNELS]
+    command = ["arm-none-eabi-gcc", *flags, "-r", "-nostdlib", "-o", "kernels.o", *sources]
     subprocess.run(command, check=True, cwd=tmp_path)
     symbols = subprocess.run(
         ["arm-none-eabi-nm", "--undefined-only", "kernels.o"],
