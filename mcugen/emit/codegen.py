@@ -245,6 +245,7 @@ class _Context:
             "all_bytes": compiled.arena_bytes,
             "includes": includes(compiled),
             "feed": self._feed(steps, ports),
+            "indexed": any(kernel.startswith(("mcugen_gather", "mcugen_scatter")) for kernel in kernels),
             "layers": layers,
             "functions": functions,
             "steps": steps,

@@ -6,6 +6,7 @@ import onnx
 
 from .base import OpDef
 from .boundary import DEQUANTIZE, QUANTIZE
+from .cast import CAST
 from .conv import CONV
 from .conv_transpose import CONV_TRANSPOSE, FLOAT_CONV_TRANSPOSE
 from .dynamic_layer import DYNAMIC_CONV, DYNAMIC_FULLY_CONNECTED
@@ -14,7 +15,6 @@ from .elementwise import ADD, MUL
 from .elementwise_16 import ADD_16, MUL_16, SUB_16
 from .float_along_axis import FLOAT_CUM_SUM, FLOAT_TOP_K
 from .float_batch_norm import FLOAT_BATCH_NORM
-from .float_cast import FLOAT_CAST
 from .float_clip import FLOAT_CLIP
 from .float_compare import FLOAT_COMPARE
 from .float_conv import FLOAT_CONV, FLOAT_FULLY_CONNECTED
@@ -30,6 +30,7 @@ from .float_rnn import DYNAMIC_LSTM, FLOAT_RNN
 from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
+from .gather import GATHER, SCATTER
 from .integer_sums import INTEGER_CONV, INTEGER_MATMUL
 from .layer_16 import CONV_16, FULLY_CONNECTED_16
 from .layout import CONCAT, COPY_OF, FEED_ROWS, PAD, RESHAPE, TRANSPOSE
@@ -71,6 +72,8 @@ OPS: dict[str, OpDef] = {
         CONCAT,
         PAD,
         TAKE,
+        GATHER,
+        SCATTER,
         WHERE,
         TRANSPOSE,
         RESHAPE,
@@ -91,7 +94,7 @@ OPS: dict[str, OpDef] = {
         FLOAT_BINARY,
         FLOAT_COMPARE,
         FLOAT_WHERE,
-        FLOAT_CAST,
+        CAST,
         FLOAT_CLIP,
         FLOAT_CONV,
         FLOAT_CONV_TRANSPOSE,

@@ -13,7 +13,8 @@ from types import MappingProxyType
 import numpy as np
 
 from ..ir import Graph, Node, Quant, TensorType, attrs
-from .rewrite import DQ, Builder, Q, qdq_params, rebuild, rename
+from ..ops.gather import GATHERS, SCATTERS
+from .rewrite import DQ, NARROW, Builder, Q, qdq_params, rebuild, rename
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
 COPIES = (
@@ -26,6 +27,8 @@ COPIES = (
     "Concat",
     "Pad",
     "Where",
+    *GATHERS,
+    *SCATTERS,
 )
 
 
@@ -42,6 +45,8 @@ def move_quantize(graph: Graph) -> Graph:
 
 def moved_slots(node: Node) -> range:
     """The inputs whose values a copying operator moves."""
+    if node.op in SCATTERS:
+        return range(0, 3, 2)  # data and updates
     first = 1 if node.op == "Where" else 0
     return range(first, len(node.inputs) if node.op in ("Concat", "Where") else 1)
 
@@ -50,6 +55,12 @@ def _is_copy(node: Node | None) -> bool:
     if node is None or node.op not in COPIES or len(node.outputs) != 1:
         return False
     return node.op != "Pad" or node.attrs.get("mode", "constant") == "constant"
+
+
+def _is_moved(graph: Graph, node: Node, dq: Node) -> bool:
+    """Are the integers behind `dq` moved at run time? So are a constant's that indices pick from."""
+    type = graph.type(dq.inputs[0])
+    return graph.data(dq.inputs[0]) is None or (node.op in (*GATHERS, *SCATTERS) and type.dtype not in NARROW)
 
 
 def _key(graph: Graph, node: Node) -> tuple[object, ...]:
@@ -119,7 +130,7 @@ def _lower_dequantize(graph: Graph) -> Graph:
 
     def same_dequantize(node: Node) -> Node | None:
         found = [producers.get(node.inputs[slot]) for slot in moved_slots(node)]
-        if not all(f is not None and f.op == DQ and graph.data(f.inputs[0]) is None for f in found):
+        if not all(f is not None and f.op == DQ and _is_moved(graph, node, f) for f in found):
             return None
         kept = [f for f in found if f is not None]
         first, dtype = qdq_params(graph, kept[0])

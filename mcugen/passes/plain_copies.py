@@ -110,16 +110,26 @@ def _gather(builder: Builder, node: Node) -> bool:
     shape = builder.values[node.inputs[0]].type.shape
     index = builder.values[node.inputs[1]].data
     if index is None:
-        raise UserError(
-            "Gather takes positions computed at run time",
-            origin=node.where,
-            hint="Only constant positions are supported; feed the gathered rows as an input.",
-        )
+        return False
     axis = int(node.attrs.get("axis", 0)) % len(shape)
     flat = index.reshape(-1)
     if np.any(flat < -shape[axis]) or np.any(flat >= shape[axis]):
         raise UserError(f"a position is outside axis {axis} of size {shape[axis]}", origin=node.where)
     _take(builder, node, node.inputs[0], _along(axis, len(shape), [int(i) % shape[axis] for i in flat]))
+    return True
+
+
+def _gather_elements(builder: Builder, node: Node) -> bool:
+    """Of a tensor that is larger than the indices beside the axis: of the part that they reach."""
+    shape, index = (builder.values[name].type.shape for name in node.inputs)
+    axis = int(node.attrs.get("axis", 0)) % len(shape)
+    kept = tuple(None if k == axis or n == shape[k] else tuple(range(n)) for k, n in enumerate(index))
+    if all(positions is None for positions in kept):
+        return False
+    type = replace(builder.values[node.inputs[0]].type, shape=(*index[:axis], shape[axis], *index[axis + 1 :]))
+    part = builder.value(f"{node.output}/part", type)
+    _take(builder, node, node.inputs[0], kept, part)
+    builder.add(replace(node, inputs=(part, *node.inputs[1:])))
     return True
 
 
@@ -243,6 +253,7 @@ _FORMS: dict[str, Callable[[Builder, Node], bool]] = {
     "Pad": _pad,
     "Split": _split,
     "Gather": _gather,
+    "GatherElements": _gather_elements,
     "DepthToSpace": _depth_to_space,
     "SpaceToDepth": _space_to_depth,
     "GlobalMaxPool": _global_max_pool,

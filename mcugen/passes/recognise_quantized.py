@@ -16,16 +16,16 @@ from ..errors import UserError
 from ..ir import Graph, Node, Quant, TensorType, Value, attrs, constant, quant
 from ..ops import FLOATS, OPS, RECOGNISED, RECOGNISED_16
 from ..ops.base import FloatUnit, OpDef, Unit
+from ..ops.gather import GATHERS, SCATTERS, indexed
 from ..ops.pool import max_pool_attrs
 from ..ops.reduce import axes_of
 from .move_quantize import COPIES, VIEWS, moved_slots, quantize
-from .rewrite import DQ, Builder, Q, qdq_params
+from .rewrite import DQ, NARROW, Builder, Q, qdq_params
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
 _WIDE = ("int16", "uint16")
-_NARROW = ("int4", "uint4")
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat")  # they move bytes
+_ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat", *GATHERS, *SCATTERS)  # they move bytes
 
 
 _BIAS_SCALE = 0.01  # relative: converters round the product in float32 or float64, and no further
@@ -181,7 +181,7 @@ def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: 
 def _weight_bits(graph: Graph, producers: dict[str, Node], operator: Node) -> int:
     """4 if a constant of the operator comes in 4 bits, else 8."""
     sources = [producers[name].inputs[0] for name in operator.inputs if name in producers and producers[name].op == DQ]
-    return 4 if any(graph.type(name).dtype in _NARROW for name in sources) else 8
+    return 4 if any(graph.type(name).dtype in NARROW for name in sources) else 8
 
 
 def _definition(graph: Graph, producers: dict[str, Node], operator: Node, dtype: str) -> OpDef | None:
@@ -277,7 +277,7 @@ def _operands(
 def _stored(graph: Graph, dq: Node, raw: np.ndarray) -> tuple[np.ndarray, Quant]:
     """A constant and its parameters; of 4 bits as int8 without its zero point, which always fits."""
     q, dtype = qdq_params(graph, dq)
-    if dtype not in _NARROW:
+    if dtype not in NARROW:
         return raw, q
     shape = [-1 if axis == q.axis else 1 for axis in range(raw.ndim)] if q.axis is not None else ()
     return (raw.astype(np.int8) - q.zero_point.reshape(shape)).astype(np.int8), quant(q.scale, 0, q.axis)
@@ -343,6 +343,8 @@ def _copy(graph: Graph, node: Node) -> Node:
     if node.op == "Transpose":
         perm = tuple(node.attrs.get("perm", reversed(range(len(shape)))))
         return Node("transpose", node.inputs[:1], node.outputs, attrs(perm=perm), node.origin)
+    if node.op in (*GATHERS, *SCATTERS):
+        return indexed(graph, node)
     if node.op == "Take":
         return Node("take", node.inputs, node.outputs, node.attrs, node.origin)
     if node.op in ("ReduceMax", "ReduceMin"):

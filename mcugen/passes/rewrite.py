@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..ir import Graph, Node, Quant, TensorType, Value, constant, live, quant, unique
 
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
+NARROW = ("int4", "uint4")
 
 
 class Builder:
@@ -103,7 +104,7 @@ def qdq_params(graph: Graph, node: Node) -> tuple[Quant, str]:
     if scale.dtype != np.float32:
         raise UserError(f"scales must be float32 (these are {scale.dtype})", origin=node.where)
     integer = node.outputs[0] if node.op == Q else node.inputs[0]
-    if graph.type(integer).dtype in ("int4", "uint4") and graph.data(integer) is None:
+    if graph.type(integer).dtype in NARROW and graph.data(integer) is None:
         raise UserError(
             "activations of 4 bits are not supported",
             origin=node.where,

@@ -11,6 +11,7 @@ import onnx
 
 from ..emit.artefact import Compiled, Port
 from ..emit.canonical import from_native, to_native
+from ..ops.gather import index_ranges
 from .feeds import Input, fit, read_archive
 
 
@@ -46,9 +47,10 @@ def given_samples(compiled: Compiled, arrays: Mapping[str, np.ndarray], source: 
 
 
 def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
-    """Integers over the whole range, or reals that reach a little beyond what the input's quantization holds."""
+    """Integers over the whole range, indices over that of their axis, or reals that reach a little beyond what the
+    input's quantization holds."""
     chance = np.random.default_rng(seed)
-    dtypes = model_dtypes(compiled)
+    dtypes, allowed = model_dtypes(compiled), index_ranges(compiled.graph)
     feeds: dict[str, np.ndarray] = {}
     for port in compiled.inputs:
         shape = (count, *port.model_shape)
@@ -60,7 +62,8 @@ def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
             feeds[port.name] = chance.integers(0, 1, shape, np.int8, endpoint=True).astype(dtype)
         else:
             info = np.iinfo(dtype)
-            feeds[port.name] = chance.integers(info.min, info.max, shape, dtype, endpoint=True)
+            low, high = allowed.get(port.name, (info.min, info.max))
+            feeds[port.name] = chance.integers(low, high, shape, dtype, endpoint=True)
     return Samples(feeds, _to_firmware(compiled, feeds), count, f"random, seed {seed}")
 
 

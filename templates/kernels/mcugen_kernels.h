@@ -333,6 +333,37 @@ void mcugen_integer_convolve_s8_s32(const mcugen_integer_conv_params *params,
                                     const cmsis_nn_dims *output_dims,
                                     int32_t *output);
 
+/* The low 32 bits; a bool is 0 or 1, from an integer 1 where that is not 0. */
+void mcugen_s32_from_s64(const int64_t *input, int32_t *output, int32_t count);
+void mcugen_s64_from_s32(const int32_t *input, int64_t *output, int32_t count);
+void mcugen_s32_from_bool(const int8_t *input, int32_t *output, int32_t count);
+void mcugen_s64_from_bool(const int8_t *input, int64_t *output, int32_t count);
+void mcugen_s32_to_bool(const int32_t *input, int8_t *output, int32_t count);
+void mcugen_s64_to_bool(const int64_t *input, int8_t *output, int32_t count);
+
+#define MCUGEN_GATHER_DEPTH 4
+
+/* `outer` parts of sizes[0] * ... * sizes[depth - 1] * inner blocks of `block` bytes. `count` tuples of `depth` indices
+ * name blocks of each part, tuple i one at place i % inner of the innermost; all parts have the same tuples if `shared`,
+ * else each has its own. An index below 0 counts from behind. */
+typedef struct {
+    int32_t outer, count, depth, inner, block, shared;
+    int32_t sizes[MCUGEN_GATHER_DEPTH];
+} mcugen_gather_params;
+
+/* The blocks one after the other. ARM_CMSIS_NN_ARG_ERROR: an index is outside; nothing outside was read. */
+arm_cmsis_nn_status mcugen_gather_s32(const mcugen_gather_params *params, const int8_t *data, const int32_t *indices,
+                                      int8_t *output);
+arm_cmsis_nn_status mcugen_gather_s64(const mcugen_gather_params *params, const int8_t *data, const int64_t *indices,
+                                      int8_t *output);
+
+/* The data, with these blocks replaced one after the other; output may be data. The parts have their own tuples.
+ * ARM_CMSIS_NN_ARG_ERROR: an index is outside; nothing outside was written. */
+arm_cmsis_nn_status mcugen_scatter_s32(const mcugen_gather_params *params, const int8_t *data, const int32_t *indices,
+                                       const int8_t *updates, int8_t *output);
+arm_cmsis_nn_status mcugen_scatter_s64(const mcugen_gather_params *params, const int8_t *data, const int64_t *indices,
+                                       const int8_t *updates, int8_t *output);
+
 #define MCUGEN_WHERE_AXES 4
 
 typedef struct {

@@ -101,6 +101,10 @@ void mcugen_f32_from_bool(const int8_t *input, float *output, int32_t count);
 void mcugen_f32_from_int32(const int32_t *input, float *output, int32_t count);
 void mcugen_f32_from_int64(const int64_t *input, float *output, int32_t count);
 
+/* Towards zero; the lowest integer for a NaN and for what does not fit. */
+void mcugen_f32_to_int32(const float *input, int32_t *output, int32_t count);
+void mcugen_f32_to_int64(const float *input, int64_t *output, int32_t count);
+
 /* 0 for both zeros, else 1. */
 void mcugen_f32_to_bool(const float *input, int8_t *output, int32_t count);
 

@@ -8,10 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checking import compile_model, exact, kernels
+from checking import exact, kernels
 from small_models import DTYPES, Net, Tensor
-
-from mcugen import UserError
 
 SHAPE = (1, 8, 6, 6)
 
@@ -93,12 +91,3 @@ def test_a_channel_shuffle_is_one_transpose(dtype: str, tmp_path: Path) -> None:
     net.output(net.conv(x, (4, 8, 1, 1)))
     compiled = exact(net.model(), tmp_path, samples=2)
     assert kernels(compiled).count("arm_transpose_s8") == 3  # of the input, the output, and the shuffle
-
-
-def test_positions_known_at_run_time_only_are_refused(tmp_path: Path) -> None:
-    net = Net()
-    x = net.input((1, 8, 4))
-    index = net.node("ArgMax", net.real(x), axis=1, keepdims=0)
-    net.output(net.quantize(net.node("Gather", net.real(x), index, axis=1, name="picked")))
-    with pytest.raises(UserError, match=r"picked: Gather takes positions computed at run time"):
-        compile_model(net.model(), tmp_path)

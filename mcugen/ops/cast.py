@@ -1,4 +1,7 @@
-"""Cast at run time: from bool, int32 and int64 to float32, and from float32 to bool."""
+"""Cast at run time between bool, int32, int64 and float32.
+
+ONNX leaves open what becomes of a float that no integer holds: here the lowest integer, as from ONNX Runtime on x86-64.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,14 @@ _KERNELS = {
     ("int32", "float32"): "mcugen_f32_from_int32",
     ("int64", "float32"): "mcugen_f32_from_int64",
     ("float32", "bool"): "mcugen_f32_to_bool",
+    ("float32", "int32"): "mcugen_f32_to_int32",
+    ("float32", "int64"): "mcugen_f32_to_int64",
+    ("bool", "int32"): "mcugen_s32_from_bool",
+    ("bool", "int64"): "mcugen_s64_from_bool",
+    ("int32", "bool"): "mcugen_s32_to_bool",
+    ("int64", "bool"): "mcugen_s64_to_bool",
+    ("int32", "int64"): "mcugen_s64_from_s32",
+    ("int64", "int32"): "mcugen_s32_from_s64",
 }
 
 
@@ -24,9 +35,9 @@ def _from_float(unit: FloatUnit) -> Node:
         raise UserError(
             f"Cast from {before} to {after} at run time is not supported",
             origin=unit.node.where,
-            hint="Cast between bool, int32 or int64 and float32, or outside the model.",
+            hint="Cast between bool, int32, int64 and float32, or outside the model.",
         )
-    return Node("float_cast", unit.node.inputs[:1], unit.node.outputs, attrs(), unit.node.origin)
+    return Node("cast", unit.node.inputs[:1], unit.node.outputs, attrs(), unit.node.origin)
 
 
 def _canonical(c: Canonical, node: Node) -> None:
@@ -47,8 +58,8 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     )
 
 
-FLOAT_CAST = OpDef(
-    name="float_cast",
+CAST = OpDef(
+    name="cast",
     onnx=("Cast",),
     from_float=_from_float,
     canonical=_canonical,
@@ -56,5 +67,5 @@ FLOAT_CAST = OpDef(
     layout="elementwise",
     exactness=PROVED,
     makes=("float32", "bool", "int32", "int64", "int8", "uint8"),
-    about="from bool, int32, int64 to float32, from float32 to bool",
+    about="between bool, int32, int64 and float32",
 )
