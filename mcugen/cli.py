@@ -20,16 +20,18 @@ from rich.console import Console
 from rich.table import Table
 
 from . import __version__, ir, pipeline, project
-from .console import WIDTH, err, fail, guarded, out, parse_shape, progress, refuse_unwritable
+from .console import WIDTH, cmsis_nn_option, err, fail, guarded, out, parse_shape, progress
 from .deliver.commands_export import export, run_pipeline
 from .deliver.commands_quantize import compare, quantize
 from .emit.artefact import Compiled
 from .emit.canonical import canonical_model
 from .emit.report import float_warning, report
 from .errors import UserError
+from .folder import refuse_unwritable, with_folder
 from .ops import OPS
 from .plugin import load_plugin
 from .prove.profile import profile as run_profile
+from .prove.program import library_of, where
 from .prove.samples import Samples, load_samples, random_samples
 from .prove.toolchain import available
 from .prove.verify import reference
@@ -167,13 +169,7 @@ def _run_options(default: str, about: str) -> Callable[[Command], Command]:
             click.option(
                 "--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the random inputs."
             ),
-            click.option(
-                "--cmsis-nn",
-                envvar="CMSIS_NN_ROOT",
-                type=click.Path(path_type=Path),
-                metavar="PATH",
-                help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
-            ),
+            cmsis_nn_option,
             click.option("--json", "as_json", is_flag=True, help="Print the result as JSON."),
         )
 
@@ -202,7 +198,7 @@ def _compile(
         feed=chosen.feed,
         requant=chosen.requant,
         library=library,
-        kernels=chosen.kernels or ("api" if library == "arm" else "specialised"),
+        kernels=chosen.kernels,
         optimize=chosen.optimize,
         ram=_SMALLEST if chosen.ram == "min" else _budget(chosen.ram),
         memories=() if chosen.memory is None else parse_memories(chosen.memory),
@@ -233,10 +229,6 @@ _SMALLEST = 0  # bytes: a budget that no plan keeps
 def _budget(size: str | None) -> int | None:
     """Bytes that must be kept to, or None: --ram min asks for none."""
     return None if size in (None, "min") else parse_size(size)
-
-
-def _library(cmsis_nn: Path | None) -> str:
-    return "arm" if cmsis_nn else "bundled"
 
 
 def _check_ram(compiled: Compiled, ram: str | None) -> None:
@@ -323,7 +315,7 @@ def build(
         advance()
     _say_what_was_not_checked(built.report["code_bytes"], chosen, limits[1])
     if emit_canonical is not None:
-        onnx.save(canonical_model(compiled), emit_canonical)
+        onnx.save(canonical_model(compiled), with_folder(emit_canonical))
     if as_json:
         click.echo(json.dumps(built.report))
         return
@@ -457,12 +449,12 @@ def verify(
     mcugen verify kws.onnx --cmsis-nn ~/CMSIS-NN                with Arm's library
     """
     refuse_unwritable(outputs)
-    compiled = _compile(chosen, _target_of(on), _library(cmsis_nn))
+    compiled = _compile(chosen, _target_of(on), library_of(cmsis_nn))
     _check_ram(compiled, chosen.ram)
     data = _samples(compiled, inputs, samples, HOST_SAMPLES if on == "host" else BOARD_SAMPLES, seed)
     result = run_verify(compiled, data, on, cmsis_nn, optimize=project.OPTIMIZE[chosen.optimize], progress=progress)
     if outputs is not None:
-        with outputs.open("wb") as stream:
+        with with_folder(outputs).open("wb") as stream:
             np.savez(stream, **dict(result.outputs))  # type: ignore[arg-type]
     ground = reference(compiled, result)
     if as_json:
@@ -471,7 +463,7 @@ def verify(
             "on": result.on,
             "samples": result.samples,
             "inputs": data.source,
-            "library": "arm" if cmsis_nn else "bundled",
+            "library": compiled.library,
             "values": result.values,
             "mismatches": result.mismatches,
             "max_lsb": result.max_lsb,
@@ -499,7 +491,7 @@ def verify(
 def _verification(compiled: Compiled, data: Samples, result: Any, ground: dict[str, Any]) -> None:
     verdict = {"equality": "equal in every byte", "tolerance": "within tolerance", None: "DIFFERS"}[result.held]
     out.print(
-        f"{compiled.name} on {result.on}: {verdict} "
+        f"{compiled.name} on {where(result.on, compiled.library)}: {verdict} "
         f"({result.samples} samples, {data.source}; {result.values:,} values, {result.mismatches} differ)",
         markup=False,
     )
@@ -544,7 +536,7 @@ def profile(
     """
     if on == "host":
         raise UserError("instructions are counted on emulated cores", hint="Take --on cortex-m4.")
-    compiled = _compile(chosen, core(on).name, _library(cmsis_nn))
+    compiled = _compile(chosen, core(on).name, library_of(cmsis_nn))
     _check_ram(compiled, chosen.ram)
     data = _samples(compiled, inputs, 1, 1, seed)
     result = run_profile(compiled, data, cmsis_nn, optimize=project.OPTIMIZE[chosen.optimize], progress=progress)
@@ -555,7 +547,7 @@ def profile(
     ]
     document = {
         "on": on,
-        "library": "arm" if cmsis_nn else "bundled",
+        "library": compiled.library,
         "instructions": result.instructions,
         "macs": compiled.macs,
         "arena_bytes": compiled.arena_bytes,
@@ -570,7 +562,9 @@ def profile(
     if as_json:
         click.echo(json.dumps(document))
         return
-    table = Table("step", "kernel", box=None, title=f"{compiled.name} on {on}", title_justify="left")
+    table = Table(
+        "step", "kernel", box=None, title=f"{compiled.name} on {where(on, compiled.library)}", title_justify="left"
+    )
     for column in ("instructions", "share", "MAC", "per MAC"):
         table.add_column(column, justify="right")
     for row in rows:

@@ -13,6 +13,7 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, NoReturn
 
+import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
@@ -58,6 +59,16 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
     return run
 
 
+cmsis_nn_option = click.option(
+    "--cmsis-nn",
+    envvar="CMSIS_NN_ROOT",
+    type=click.Path(path_type=Path),
+    metavar="PATH",
+    help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
+)
+"""The one place that says which kernels are linked, for every command that runs or measures the C."""
+
+
 @contextmanager
 def progress(label: str, total: int) -> Iterator[Advance]:
     """A bar on stderr; a spinner where the amount is not known."""
@@ -71,16 +82,6 @@ def progress(label: str, total: int) -> Iterator[Advance]:
     with Bars(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
         task = bars.add_task(label, total=total or None)
         yield lambda: bars.advance(task)
-
-
-def refuse_unwritable(path: Path | None) -> None:
-    """UserError if no file can be written there: known before the work, not behind it."""
-    if path is None:
-        return
-    if path.is_dir():
-        raise UserError("it is a folder, not a file", origin=str(path))
-    if not path.absolute().parent.is_dir():
-        raise UserError("its folder does not exist", origin=str(path))
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:

@@ -1,4 +1,4 @@
-"""Output folders: complete or absent, and never somebody else's."""
+"""Where outputs go: folders complete or absent, never somebody else's; what is missing above them is made."""
 
 from __future__ import annotations
 
@@ -33,6 +33,23 @@ def staged(folder: Path) -> Iterator[Path]:
     except BaseException:
         shutil.rmtree(staging, ignore_errors=True)
         raise
+
+
+def refuse_unwritable(path: Path | None) -> None:
+    """UserError if no file can be written there: known before the work, not behind it."""
+    if path is None:
+        return
+    if path.is_dir():
+        raise UserError("it is a folder, not a file", origin=str(path))
+    above = next(folder for folder in path.absolute().parents if folder.exists())
+    if not above.is_dir():
+        raise UserError(f"{above} is a file, not a folder", origin=str(path))
+
+
+def with_folder(path: Path) -> Path:
+    """`path`, about to be written: its folder is there now."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return path
 
 
 def refuse_foreign(folder: Path) -> None:

@@ -87,11 +87,16 @@ class Options:
     feed: str = "whole"  # or "rows": the image comes in row by row
     requant: str = "exact"
     library: str = "bundled"  # or "arm": the kernels behind the CMSIS-NN calls
-    kernels: str = "specialised"  # or "api": CMSIS-NN's calls wherever it has one
+    kernels: str | None = None  # "specialised", or "api": CMSIS-NN's calls wherever it has one; None: api with "arm"
     optimize: str = "balanced"  # "speed", "balanced", "size"
     ram: int | None = None  # bytes the arena should not exceed, if bands of rows can help it
     memories: tuple[Memory, ...] = ()  # the board's, the fastest first
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+
+    @property
+    def prefers(self) -> str:
+        """`kernels`, chosen: who links Arm's library wants its kernels."""
+        return self.kernels or ("api" if self.library == "arm" else "specialised")
 
 
 def run_passes(
@@ -132,7 +137,7 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
     nodes = graph.producers()
 
     def band(graph: ir.Graph, node: ir.Node, step: Step) -> Step:
-        kernels = "api" if step.kernel.startswith("arm_") else options.kernels
+        kernels = "api" if step.kernel.startswith("arm_") else options.prefers
         return _lower_node(graph, target, replace(options, kernels=kernels), step.name, node)[0]
 
     def lean(step: Step) -> Step | None:
@@ -149,7 +154,7 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
 
     # Size is flash, and speed gives every band code of its own; without SMLAD but with MLA, or with Helium, no bands
     # were measured to be free.
-    free = options.optimize == "balanced" and options.kernels == "specialised" and target.isa in ("dsp", "v6m")
+    free = options.optimize == "balanced" and options.prefers == "specialised" and target.isa in ("dsp", "v6m")
     steps = lower(graph, target, options)
     planned = plan_steps(graph, steps, Lowered(band, lean, merge), _budget(options), free=free)
     plan = planned.plan
@@ -210,7 +215,7 @@ def _lower_node(
     node: ir.Node,
     adds: Mapping[str, Any] | None = None,
 ) -> list[Step]:
-    lowering = Lowering(graph, target, options.requant, name, options.kernels, options.optimize == "speed", adds)
+    lowering = Lowering(graph, target, options.requant, name, options.prefers, options.optimize == "speed", adds)
     try:
         lowered = OPS[node.op].lower(lowering, node)
     except UserError as error:  # of arithmetic, which knows no nodes

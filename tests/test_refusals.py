@@ -230,7 +230,11 @@ OPTIONS: dict[str, tuple[list[str], int, tuple[str, ...]]] = {
     "flash": (["--flash", "100"], 1, ("--flash allows 100", "too many")),
     "ram text": (["--ram", "lots"], 2, ("'lots' is not a memory size", "256K")),
     "memory without a size": (["--memory", "dtcm"], 2, ("memory region 'dtcm' has no size", "dtcm=64K")),
-    "canonical graph": (["--emit-canonical", "none/x.onnx"], 2, ("none/x.onnx", "folder does not exist")),
+    "canonical graph": (
+        ["--emit-canonical", f"{__file__}/x.onnx"],
+        2,
+        ("test_refusals.py/x.onnx", "is a file, not a folder"),
+    ),
     "shape text": (["--shape", "x"], 2, ("'x' is not a shape", "--shape name=1,3,224,224")),
     "shape size": (["--shape", f"x=1,3,8,{2**64}"], 2, ("is not a shape",)),
     "shape zero": (["--shape", "x=1,0"], 2, ("is not a shape",)),
@@ -259,6 +263,7 @@ def test_verify_needs_what_it_can_have(tmp_path: Path) -> None:
     path = save(plain().model(), tmp_path)
     assert_refused(run("verify", path, "--on", "cortex-m85"), 2, "no emulator has cortex-m85", "Take --on host")
     assert_refused(run("verify", path, "--outputs", tmp_path), 2, str(tmp_path), "it is a folder")
+    assert_refused(run("verify", path, "--outputs", path / "y.npz"), 2, f"{path} is a file, not a folder")
     assert_refused(run("verify", path, "--samples", 10**12), 2, "not enough memory on this machine")
     assert run("verify", path, "--seed", -1).exit_code == 2
 

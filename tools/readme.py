@@ -1,5 +1,5 @@
 """Renews what README.md and those of the examples show of the program itself: runs their console blocks again, each in
-its own folder, and prints the operator table.
+its own folder, and prints the operator table. Latencies stay as they are while the rest of their table does.
 
 python tools/readme.py            rewrite them
 python tools/readme.py --check    exit 1 if the operator table is not what the code says
@@ -20,6 +20,8 @@ ROOT = Path(__file__).resolve().parent.parent
 README = ROOT / "README.md"
 _TABLE = re.compile(r"(<!-- operators -->\n).*?(<!-- end of operators -->)", re.DOTALL)
 _CONSOLE = re.compile(r"(?:<!-- in (\S+) -->\n)?```console\n\$ ([^\n]*)\n(.*?)```", re.DOTALL)
+
+_LATENCIES = re.compile(r"^ms, .*\n(?: .*\n)*", re.MULTILINE)  # the table of `compare`
 
 
 def operator_table() -> str:
@@ -46,7 +48,21 @@ def run_block(folder: Path, match: re.Match[str]) -> str:
     if done.returncode == 2 and not before.startswith("error:"):
         sys.exit(f"$ {command}\n{shown}\nThis did not fail before: {folder.name}/README.md is left as it was.")
     comment = f"<!-- in {below} -->\n" if below else ""
-    return f"{comment}```console\n$ {command}\n{shown}\n```"
+    return f"{comment}```console\n$ {command}\n{with_latencies_of(before, shown)}\n```"
+
+
+def with_latencies_of(before: str, shown: str) -> str:
+    """`shown`, with the latencies it had before: they differ from run to run."""
+
+    def kept(new: re.Match[str]) -> str:
+        return next((old[0] for old in _LATENCIES.finditer(before) if _rows(old[0]) == _rows(new[0])), new[0])
+
+    return _LATENCIES.sub(kept, shown)
+
+
+def _rows(table: str) -> str:
+    """What of a table of latencies stays from run to run."""
+    return " ".join(re.sub(r"\d+\.\d+", "#", table).split())
 
 
 def main() -> None:

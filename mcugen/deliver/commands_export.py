@@ -9,8 +9,9 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..console import guarded, out, parse_shape, progress
+from ..console import cmsis_nn_option, guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
+from ..prove.program import where
 from .bundle import OWN, Options
 from .calibration import Images, check_images
 from .deploy import REPORT, run_deployment
@@ -131,9 +132,10 @@ def export(
 @click.command("pipeline")
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="Folder of all outputs [default: from the file].")
+@cmsis_nn_option
 @click.option("--json", "as_json", is_flag=True, help="Print the report as JSON.")
 @guarded
-def run_pipeline(file: Path, output: Path | None, as_json: bool) -> None:
+def run_pipeline(file: Path, output: Path | None, cmsis_nn: Path | None, as_json: bool) -> None:
     """Build and export every model for every target of a deployment file, and check the budgets.
 
     All of it runs; then exit 1 if a budget is broken or a check failed, 2 if a model was refused.
@@ -143,11 +145,13 @@ def run_pipeline(file: Path, output: Path | None, as_json: bool) -> None:
     """
     deployment = load_deployment(file)
     folder = output or deployment.output
-    report = run_deployment(deployment, folder, progress)
+    report = run_deployment(deployment, folder, cmsis_nn, progress)
     if as_json:
         click.echo(json.dumps(report))
     else:
         _show(report)
+        if cmsis_nn is not None:
+            out.print(f"made for {where('Cortex-M', report['library'])}")
         out.print(f"report: {folder / REPORT}", markup=False)
     broken = [job for job in report["jobs"] if not job["passed"]]
     if broken:

@@ -9,8 +9,10 @@ from pathlib import Path
 import click
 from rich.table import Column, Table
 
-from ..console import guarded, out, parse_shape, progress
+from ..console import cmsis_nn_option, guarded, out, parse_shape, progress
 from ..errors import CheckFailed, UserError
+from ..folder import refuse_unwritable, with_folder
+from ..prove.program import library_of, where
 from ..target import core
 from .calibration import Images, check_images, check_values, inputs_of, load_data, load_labels
 from .compare import Comparison
@@ -74,6 +76,7 @@ def _override(text: str) -> tuple[str, str]:
     "--calibration-cache", "cache", type=click.Path(path_type=Path), metavar="FILE", help="Keep the ranges found."
 )
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
+@cmsis_nn_option
 @image_options
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
 @guarded
@@ -97,6 +100,7 @@ def quantize(
     labels: Path | None,
     cache: Path | None,
     shapes: tuple[str, ...],
+    cmsis_nn: Path | None,
     images: Images,
     as_json: bool,
 ) -> None:
@@ -121,6 +125,7 @@ def quantize(
         cache=cache,
         op_types=op_types or Options.op_types,
         shapes=dict(parse_shape(text) for text in shapes),
+        cmsis_nn=cmsis_nn,
     )
     options.checked()
     if op_types and mode != "dynamic":
@@ -177,10 +182,13 @@ def _report(result: Quantized, options: Options) -> None:
         out.print(f"more precision for: {', '.join(result.raised)}", markup=False)
     if result.cost is not None:
         for what, cost in zip(("all in 8 bits", "as written"), result.cost, strict=True):
-            out.print(f"{cost.core}, {what}: {cost}", markup=False)
+            out.print(f"{cost.where}, {what}: {cost}", markup=False)
     if result.bit_exact is not None:
         how = "equals ONNX Runtime in every byte" if result.bit_exact else "is within its float layers' tolerance"
-        out.print(f"compiled for Cortex-M: the C {how} on the samples tried", markup=False)
+        out.print(
+            f"compiled for {where('Cortex-M', library_of(options.cmsis_nn))}: the C {how} on the samples tried",
+            markup=False,
+        )
     for note in result.notes:
         out.print(f"note: {note}", markup=False)
 
@@ -210,6 +218,7 @@ def _report(result: Quantized, options: Options) -> None:
     "--on", default="cortex-m4", show_default=True, help="Core of the Cortex-M figures; host leaves them out."
 )
 @click.option("--shape", "shapes", multiple=True, metavar="NAME=DIMS", help="Fix a dynamic input.")
+@cmsis_nn_option
 @image_options
 @click.option("--html", type=click.Path(path_type=Path), metavar="R.html", help="Also write a page with plots.")
 @click.option("--json", "as_json", is_flag=True, help="Print the result as JSON.")
@@ -224,6 +233,7 @@ def compare(
     rounds: int,
     on: str,
     shapes: tuple[str, ...],
+    cmsis_nn: Path | None,
     images: Images,
     html: Path | None,
     as_json: bool,
@@ -233,6 +243,7 @@ def compare(
     \b
     mcugen compare net.onnx net_s8.onnx net_u8.onnx --data t.npz --labels y.npz --html report.html
     """
+    refuse_unwritable(html)
     fixed = dict(parse_shape(text) for text in shapes)
     wanted = None if on == "host" else core(on).name
     check_images(images, (data,))
@@ -240,11 +251,19 @@ def compare(
     check_values(loaded)
     classes = None if labels is None else load_labels(labels, loaded.count)
     result = run_compare(
-        model, variants, loaded, classes, points=gate, rounds=rounds, core=wanted, shapes=fixed, progress=progress
+        model,
+        variants,
+        loaded,
+        classes,
+        points=gate,
+        rounds=rounds,
+        core=wanted,
+        shapes=fixed,
+        cmsis_nn=cmsis_nn,
+        progress=progress,
     )
     if html is not None:
-        html.parent.mkdir(parents=True, exist_ok=True)
-        html.write_text(page(result), encoding="utf-8")
+        with_folder(html).write_text(page(result), encoding="utf-8")
     if as_json:
         click.echo(json.dumps(result.document()))
     else:
@@ -285,7 +304,7 @@ def _tables(result: Comparison) -> None:
         speed.add_row(row.name, *times, f"{row.speedup:.2f}x", f"{row.integer_kernels}/{row.float_kernels}")
         if m is not None:
             numbers = (m.flash_bytes, m.ram_bytes, m.arena_bytes, m.instructions)
-            board.add_row(row.name, *("" if n is None else f"{n:,}" for n in numbers), m.core)
+            board.add_row(row.name, *("" if n is None else f"{n:,}" for n in numbers), m.where)
     for table in (quality, speed, board):
         if table.row_count:
             out.print(table)

@@ -17,6 +17,7 @@ import onnx
 
 from .. import oracle, pipeline
 from ..errors import UserError
+from ..prove.program import library_of
 from ..prove.progress import Progress, silent
 from .calibration import Data, inputs_of
 from .cortex_m import CortexM, measure
@@ -100,12 +101,14 @@ def compare(
     rounds: int = 100,
     core: str | None = "cortex-m4",
     shapes: Mapping[str, tuple[int, ...]] | None = None,
+    cmsis_nn: Path | None = None,
     progress: Progress = silent,
 ) -> Comparison:
     """Measure `variants` against the float model.
 
-    points  accuracy loss (without labels: disagreement) that a variant must stay below
-    core    of the Cortex-M figures; None leaves them out
+    points    accuracy loss (without labels: disagreement) that a variant must stay below
+    core      of the Cortex-M figures; None leaves them out
+    cmsis_nn  checkout of Arm's library that they link; None = the bundled kernels
     """
     fixed = shapes or {}
     float_model = gate(float_path, fixed, prequantized=True)
@@ -135,7 +138,7 @@ def compare(
         cortex_m, why = (
             (None, "a float model")
             if index == 0
-            else _cortex_m(variants[index - 1], subject, data, core, fixed, progress)
+            else _cortex_m(variants[index - 1], subject, data, core, fixed, cmsis_nn, progress)
         )
         rows.append(
             Row(
@@ -220,6 +223,7 @@ def _cortex_m(
     data: Data,
     core: str | None,
     shapes: Mapping[str, tuple[int, ...]],
+    cmsis_nn: Path | None,
     progress: Progress,
 ) -> tuple[CortexM | None, str]:
     """(figures, "") or (None, why not; "" if nobody asked)."""
@@ -228,10 +232,10 @@ def _cortex_m(
     if quantization_form(subject.model) == FLOAT:
         return None, "not quantized"
     try:
-        compiled = pipeline.compile(path, pipeline.Options(core=core, shapes=shapes))
+        compiled = pipeline.compile(path, pipeline.Options(core=core, library=library_of(cmsis_nn), shapes=shapes))
     except UserError as error:
         return None, str(error)
-    return measure(compiled, subject.feeds(data.sample(0)), progress)
+    return measure(compiled, subject.feeds(data.sample(0)), cmsis_nn, progress)
 
 
 def _layers(float_model: onnx.ModelProto, subject: Subject, data: Data) -> dict[str, float]:

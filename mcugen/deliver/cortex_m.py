@@ -10,6 +10,7 @@ import numpy as np
 
 from ..emit.artefact import Compiled
 from ..prove.profile import profile
+from ..prove.program import where
 from ..prove.progress import Progress, silent
 from ..prove.samples import given_samples
 from ..prove.toolchain import available
@@ -20,10 +21,15 @@ class CortexM:
     """The generated C on an emulated core; None where no Arm compiler or emulator is there."""
 
     core: str
+    library: str  # linked: "bundled" or "arm"
     flash_bytes: int | None
     ram_bytes: int | None
     arena_bytes: int
     instructions: int | None
+
+    @property
+    def where(self) -> str:
+        return where(self.core, self.library)
 
     def __str__(self) -> str:
         if self.flash_bytes is None or self.ram_bytes is None or self.instructions is None:
@@ -31,13 +37,19 @@ class CortexM:
         return f"flash {self.flash_bytes:,}, RAM {self.ram_bytes:,} bytes, {self.instructions:,} instructions"
 
 
-def measure(compiled: Compiled, sample: Mapping[str, np.ndarray], progress: Progress = silent) -> tuple[CortexM, str]:
-    """(figures of one inference of `sample`, one array per model input; why some are missing, or "")."""
-    core, arena = compiled.core.name, compiled.plan.arena_bytes
+def measure(
+    compiled: Compiled, sample: Mapping[str, np.ndarray], cmsis_nn: Path | None = None, progress: Progress = silent
+) -> tuple[CortexM, str]:
+    """(figures of one inference of `sample`, one array per model input; why some are missing, or "").
+
+    cmsis_nn: Arm's library to link, as `compiled` was made for.
+    """
+    core, library, arena = compiled.core.name, compiled.library, compiled.plan.arena_bytes
     missing = available(compiled.core)
     if missing:
-        return CortexM(core, None, None, arena, None), missing
+        return CortexM(core, library, None, None, arena, None), missing
     one = {name: array[None] for name, array in sample.items()}
-    measured = profile(compiled, given_samples(compiled, one, Path("the first sample"), 1), progress=progress)
+    samples = given_samples(compiled, one, Path("the first sample"), 1)
+    measured = profile(compiled, samples, cmsis_nn, progress=progress)
     size = measured.footprint
-    return CortexM(core, size.flash_bytes, size.ram_bytes, arena, measured.instructions), ""
+    return CortexM(core, library, size.flash_bytes, size.ram_bytes, arena, measured.instructions), ""

@@ -18,6 +18,7 @@ from .. import __version__, project
 from ..errors import CheckFailed, UserError
 from ..pipeline import Options as CompileOptions
 from ..pipeline import compile
+from ..prove.program import library_of
 from ..prove.progress import Progress, silent
 from ..prove.samples import random_samples
 from ..prove.verify import verify
@@ -50,20 +51,31 @@ class Budget:
     why: str = ""
 
 
-def run_deployment(deployment: Deployment, output: Path, progress: Progress = silent) -> dict[str, Any]:
-    """Every model for each of its targets; the report, which is also written to output/deployment.json."""
+def run_deployment(
+    deployment: Deployment, output: Path, cmsis_nn: Path | None = None, progress: Progress = silent
+) -> dict[str, Any]:
+    """Every model for each of its targets; the report, which is also written to output/deployment.json.
+
+    cmsis_nn: checkout of Arm's library for which the C is made, and with which it is proved and measured.
+    """
     jobs = []
     for model in deployment.models:
         for name in model.targets:
-            jobs.append(_job(model, deployment.targets[name], output / name / model.name, progress))
+            jobs.append(_job(model, deployment.targets[name], output / name / model.name, cmsis_nn, progress))
     passed = all(job["passed"] for job in jobs)
-    report = {"mcugen": __version__, "file": deployment.file.name, "passed": passed, "jobs": jobs}
+    report = {
+        "mcugen": __version__,
+        "file": deployment.file.name,
+        "library": library_of(cmsis_nn),
+        "passed": passed,
+        "jobs": jobs,
+    }
     output.mkdir(parents=True, exist_ok=True)
     write_json(output / REPORT, report)
     return report
 
 
-def _job(model: Model, target: Target, folder: Path, progress: Progress) -> dict[str, Any]:
+def _job(model: Model, target: Target, folder: Path, cmsis_nn: Path | None, progress: Progress) -> dict[str, Any]:
     """One model for one target. What goes wrong is recorded, and the others still run."""
     document = {
         "model": model.name,
@@ -72,8 +84,10 @@ def _job(model: Model, target: Target, folder: Path, progress: Progress) -> dict
         "folder": f"{target.name}/{model.name}",
     }
     try:
-        make = _cortex_m if target.kind in CORE_NAMES else _bundle
-        measured, missing, verified = make(model, target, folder, progress)
+        if target.kind in CORE_NAMES:
+            measured, missing, verified = _cortex_m(model, target, folder, cmsis_nn, progress)
+        else:
+            measured, missing, verified = _bundle(model, target, folder, progress)
     except (UserError, CheckFailed) as error:
         nothing = {"verified": False, "measured": {}, "budgets": [], "problems": [str(error)]}
         return {**document, "passed": False, "refused": isinstance(error, UserError), **nothing}
@@ -105,7 +119,7 @@ def _judged(name: str, limit: float, measured: Measured, missing: Mapping[str, s
     return Budget(name, value, limit, value <= limit)
 
 
-def _cortex_m(model: Model, target: Target, folder: Path, progress: Progress) -> Made:
+def _cortex_m(model: Model, target: Target, folder: Path, cmsis_nn: Path | None, progress: Progress) -> Made:
     """Quantize, compile, prove on this machine, profile on the emulated core, write the project."""
     with tempfile.TemporaryDirectory(prefix="mcugen-") as scratch:
         path = model.path
@@ -113,19 +127,20 @@ def _cortex_m(model: Model, target: Target, folder: Path, progress: Progress) ->
             source = gate(path, model.shapes, prequantized=False).model
             calibration = load_data(model.calibration, inputs_of(source), model.images)
             path = Path(scratch) / f"{model.name}.onnx"
-            wanted = QuantizeOptions("cortex-m", exclude=model.exclude, shapes=model.shapes)
+            wanted = QuantizeOptions("cortex-m", exclude=model.exclude, shapes=model.shapes, cmsis_nn=cmsis_nn)
             quantize(model.path, path, wanted, calibration, progress=progress)
-        compiled = compile(path, CompileOptions(core=target.kind, name=model.name, shapes=model.shapes))
+        chosen = CompileOptions(target.kind, model.name, library=library_of(cmsis_nn), shapes=model.shapes)
+        compiled = compile(path, chosen)
         quantized = gate(path, model.shapes, prequantized=True).model
     samples = random_samples(compiled, _PROOF_SAMPLES, seed=0)
-    proof = verify(compiled, samples, progress=progress)
+    proof = verify(compiled, samples, cmsis_nn=cmsis_nn, progress=progress)
     if not proof.passed:
         raise CheckFailed(
             f"{proof.mismatches} of {proof.values} output values differ from ONNX Runtime's. {proof.first_difference}"
         )
     measured: Measured = {}
     missing: dict[str, str] = {}
-    found, why = measure(compiled, {name: array[0] for name, array in samples.model.items()}, progress)
+    found, why = measure(compiled, {name: array[0] for name, array in samples.model.items()}, cmsis_nn, progress)
     for key, value in (("ram", found.ram_bytes), ("flash", found.flash_bytes), ("instructions", found.instructions)):
         if value is None:
             missing[key] = why

@@ -69,11 +69,11 @@ def page(comparison: Comparison) -> str:
     else:
         plots.append(_bars("Agreement", "% of the float model's answers", rows, colours, _agreement, "{:.2f} %"))
     plots.append(_bars("Fidelity", "SQNR against the float model, dB", rows, colours, _sqnr, "{:.1f} dB"))
-    core = next((r.cortex_m.core for r in rows if r.cortex_m is not None), "")
+    board = next((r.cortex_m.where for r in rows if r.cortex_m is not None), "")
     plots += [
-        _bars(f"Flash, {core}", "kB of code and tables", rows, colours, _flash, "{:,.1f} kB"),
-        _bars(f"RAM, {core}", "kB", rows, colours, _ram, "{:,.1f} kB"),
-        _bars(f"Work, {core}", "million instructions", rows, colours, _work, "{:,.2f} M"),
+        _bars(f"Flash, {board}", "kB of code and tables", rows, colours, _flash, "{:,.1f} kB"),
+        _bars(f"RAM, {board}", "kB", rows, colours, _ram, "{:,.1f} kB"),
+        _bars(f"Work, {board}", "million instructions", rows, colours, _work, "{:,.2f} M"),
     ]
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(resources.templates()),
@@ -90,7 +90,7 @@ def page(comparison: Comparison) -> str:
         layers=_layers(rows, colours),
         by_label=by_label,
         by_class=any(row.score is not None and row.score.agreement is not None for row in rows),
-        board=core,
+        board=board,
         finite=math.isfinite,
     )
 

@@ -18,6 +18,8 @@ import onnx
 from .. import pipeline
 from ..emit.artefact import Compiled
 from ..errors import CheckFailed, UserError
+from ..folder import refuse_unwritable, with_folder
+from ..prove.program import library_of
 from ..prove.progress import Progress, silent
 from ..prove.samples import given_samples
 from ..prove.verify import verify
@@ -85,6 +87,8 @@ def quantize(
     (behind layers left in float: not within their tolerance).
     """
     target = options.checked()
+    refuse_unwritable(output)
+    refuse_unwritable(options.cache)
     if output.exists() and output.samefile(source):
         raise UserError("it would replace the float model", origin=str(output), hint="Choose another -o.")
     model = read_float(source, options.shapes)
@@ -108,7 +112,7 @@ def quantize(
             assert judge is not None and data is not None
             ranked = _worst_first(work.float_model, result, data)[: options.auto_mixed]
             if options.target == "cortex-m":
-                plain = _compile(result, output)
+                plain = _compile(result, output, options)
             for count in range(1, len(ranked) + 1):
                 raised = tuple(ranked[:count])
                 work.run(result, raised)
@@ -121,13 +125,12 @@ def quantize(
         exact, cost = None, None
         if options.target == "cortex-m":
             assert calibration is not None
-            compiled = _compile(result, output)
-            exact = _prove(compiled, calibration, output, progress)
+            compiled = _compile(result, output, options)
+            exact = _prove(compiled, calibration, output, options, progress)
             if plain is not None and raised:
-                sample = calibration.sample(0)
-                cost = measure(plain, sample, progress)[0], measure(compiled, sample, progress)[0]
-        output.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(result, output)
+                sample, linked = calibration.sample(0), options.cmsis_nn
+                cost = measure(plain, sample, linked, progress)[0], measure(compiled, sample, linked, progress)[0]
+        shutil.copyfile(result, with_folder(output))
     return Quantized(
         output,
         output.stat().st_size,
@@ -176,14 +179,14 @@ def _worst_first(float_model: Path, qdq_model: Path, data: Data) -> list[str]:
     return sorted(ratios, key=lambda name: (ratios[name], name))
 
 
-def _compile(result: Path, output: Path) -> Compiled:
-    return pipeline.compile(result, pipeline.Options(name=output.stem))
+def _compile(result: Path, output: Path, options: Options) -> Compiled:
+    return pipeline.compile(result, pipeline.Options(name=output.stem, library=library_of(options.cmsis_nn)))
 
 
-def _prove(compiled: Compiled, calibration: Data, output: Path, progress: Progress) -> bool:
+def _prove(compiled: Compiled, calibration: Data, output: Path, options: Options, progress: Progress) -> bool:
     """Hold the C against ONNX Runtime on a few calibration samples: is it equal? CheckFailed if not even close."""
     samples = given_samples(compiled, calibration.feeds, Path(calibration.source), _PROOF_SAMPLES)
-    checked = verify(compiled, samples, progress=progress)
+    checked = verify(compiled, samples, cmsis_nn=options.cmsis_nn, progress=progress)
     if not checked.passed:
         raise CheckFailed(
             f"{output.name}: {checked.mismatches} of {checked.values} output values of the compiled C differ from "

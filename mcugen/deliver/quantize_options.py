@@ -71,6 +71,7 @@ class Options:
     gate          points of accuracy (without labels: % of answers) that may be lost, exclusive; None = not gated
     percentile    of `--method percentile`, 0 to 100
     op_types      of dynamic mode
+    cmsis_nn      checkout of Arm's library that the C for cortex-m is proved and measured with; None = bundled kernels
     """
 
     target: str
@@ -86,6 +87,7 @@ class Options:
     cache: Path | None = None
     op_types: tuple[str, ...] = ("MatMul", "Gemm")
     shapes: Mapping[str, tuple[int, ...]] = field(default_factory=dict)
+    cmsis_nn: Path | None = None
 
     def checked(self) -> Target:
         if self.target not in TARGETS:

@@ -26,6 +26,7 @@ from onnxruntime.transformers.float16 import convert_float_to_float16
 
 from .. import oracle
 from ..errors import CheckFailed, UserError
+from ..folder import with_folder
 from ..prove.progress import Progress
 from .calibration import Data, Reader, inputs_of
 from .gate import FLOAT, named, quantization_form
@@ -180,8 +181,7 @@ class Workshop:
             save_tensors_data(calibrator.compute_data(), self._cache)
         if options.cache is not None:
             stored = json.loads(self._cache.read_text(encoding="utf-8"))
-            options.cache.parent.mkdir(parents=True, exist_ok=True)
-            options.cache.write_text(json.dumps({**stored, "mcugen_key": self._key()}), encoding="utf-8")
+            with_folder(options.cache).write_text(json.dumps({**stored, "mcugen_key": self._key()}), encoding="utf-8")
 
     def run(self, result: Path, raised: tuple[str, ...]) -> None:
         """Write the quantized model; `raised` tensors get more precision."""

@@ -10,6 +10,7 @@ from ..emit.artefact import Compiled
 from ..emit.cmsis_sources import arm_sources
 from ..emit.codegen import c_sources, sections_script
 from ..emit.sources import parts
+from ..errors import UserError
 from .toolchain import Source
 
 
@@ -21,11 +22,24 @@ class Program:
     sections: str | None  # linker script of the memory regions
 
 
+def library_of(cmsis_nn: Path | None) -> str:
+    """What a model must be compiled for (`library` of its options) to be linked by `write_program`."""
+    return "bundled" if cmsis_nn is None else "arm"
+
+
+def where(on: str, library: str) -> str:
+    """The core, and whose kernels run on it unless they are the bundled ones: for people."""
+    return on if library == "bundled" else f"{on} with Arm's CMSIS-NN"
+
+
 def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defines: tuple[str, ...] = ()) -> Program:
     """Write the model's sources into `folder`; kernels stay where they are.
 
-    cmsis_nn: a checkout of Arm's library to link instead of the bundled kernels.
+    cmsis_nn: a checkout of Arm's library to link instead of the bundled kernels. Its kernels take scratch, and let no
+    output reach into their input: what was compiled for the bundled ones would go wrong with them.
     """
+    if cmsis_nn is not None and compiled.library != library_of(cmsis_nn):
+        raise UserError(f"{compiled.name} was compiled for the bundled kernels.", hint="Compile it for library 'arm'.")
     for name, text in c_sources(compiled).items():
         (folder / name).write_text(text, encoding="utf-8")
     files = parts(compiled)

@@ -185,7 +185,7 @@ def test_cortex_m_figures_are_those_of_profile(work: Path) -> None:
     wanted = json.loads(profiled.stdout)
     for key in ("flash_bytes", "ram_bytes", "arena_bytes", "instructions"):
         assert rows[0]["cortex_m"][key] == wanted[key] > 0
-    assert rows[0]["cortex_m"]["core"] == "cortex-m4"
+    assert rows[0]["cortex_m"]["core"] == "cortex-m4" and rows[0]["cortex_m"]["library"] == wanted["library"]
     assert rows[1]["cortex_m"] is None and rows[1]["not_cortex_m"] == "not quantized"
 
 
