@@ -11,7 +11,7 @@ average pool) can, and take `unsigned=True` for such tensors: they then round th
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -674,6 +674,18 @@ def wide_sum_params(
     )
 
 
+def wide_choice_params(
+    sa: Real, za: int, sb: Real, zb: int, sy: Real, zy: int, *, activation: tuple[int, int]
+) -> WideSumParams:
+    """The arithmetic members of mcugen_choice_s16_params: of 16-bit Min and Max.
+
+    As in `wide_sum_params`, but that operands come without their zero points: the one that is chosen is no further from
+    a tie than the sum of both may be.
+    """
+    found = wide_sum_params(sa, za, sb, zb, sy, zy, sign=1, activation=activation)
+    return replace(found, offset=(zy << found.shift) + (1 << (found.shift - 1)))
+
+
 @dataclass(frozen=True)
 class WideProductParams:
     """The arithmetic members of mcugen_mul_s16_params."""
@@ -708,6 +720,40 @@ def wide_product_params(
     offset = (zy << shift) + (1 << (shift - 1))
     a_scale, b_scale, y_scale = (np.float32(scale) for scale in scales)
     return WideProductParams(a_scale, b_scale, y_scale, za, zb, zy, multiplier, shift, offset, tie, *activation)
+
+
+@dataclass(frozen=True)
+class WideReduceParams:
+    """The arithmetic members of mcugen_reduce_sum_s16_params."""
+
+    input_scale: np.float32
+    output_scale: np.float32
+    divisor: np.float32
+    input_zero_point: int
+    output_zero_point: int
+    multiplier: int
+    shift: int
+    tie: int
+    activation_min: int
+    activation_max: int
+
+
+def wide_reduce_params(
+    sx: Real, zx: int, sy: Real, zy: int, count: int, *, mean: bool, activation: tuple[int, int]
+) -> WideReduceParams:
+    """Parameters of 16-bit ReduceMean and ReduceSum of `count` values; the floats' error as in `reduce_params`, the
+    band around ties as in `wide_sum_params`.
+    """
+    scales = [_scale("input scale", sx), _scale("output scale", sy)]
+    divisor = count if mean else 1
+    ratio, steps = float(scales[0]) / float(scales[1]) / divisor, _wide_steps(zx) * count
+    reach = steps * ratio
+    room = _WIDE_PRODUCT - math.frexp(max(reach, 1.0))[1]  # of a sum times the multiplier
+    shift = min(31 - math.frexp(ratio)[1], _WIDE_FRACTION, room)
+    bound = reach * (count + 3) * 1.001 * 2.0**-24 + math.ldexp(0.5 * steps, -shift)
+    (multiplier,), shift, tie = _wide_path(scales, reach, bound, shift, (ratio,))
+    x_scale, y_scale = (np.float32(scale) for scale in scales)
+    return WideReduceParams(x_scale, y_scale, np.float32(divisor), zx, zy, multiplier, shift, tie, *activation)
 
 
 @dataclass(frozen=True)

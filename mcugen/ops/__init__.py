@@ -12,7 +12,7 @@ from .conv_transpose import CONV_TRANSPOSE, FLOAT_CONV_TRANSPOSE
 from .dynamic_layer import DYNAMIC_CONV, DYNAMIC_FULLY_CONNECTED
 from .dynamic_quantize import DYNAMIC_QUANTIZE
 from .elementwise import ADD, MUL
-from .elementwise_16 import ADD_16, MUL_16, SUB_16
+from .elementwise_16 import ADD_16, DIV_16, MAX_16, MIN_16, MUL_16, SUB_16
 from .float_along_axis import FLOAT_CUM_SUM, FLOAT_TOP_K
 from .float_batch_norm import FLOAT_BATCH_NORM
 from .float_clip import FLOAT_CLIP
@@ -38,8 +38,17 @@ from .matmul import MATMUL
 from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
 from .pool_16 import AVERAGE_POOL_16, GLOBAL_AVERAGE_POOL_16
 from .real import DIV, MAX, MIN, SUB
-from .reduce import ARG_MAX, ARG_MIN, REDUCE_MAX, REDUCE_MEAN, REDUCE_MIN, REDUCE_SUM
-from .softmax import SOFTMAX
+from .reduce import (
+    ARG_MAX,
+    ARG_MIN,
+    REDUCE_MAX,
+    REDUCE_MEAN,
+    REDUCE_MEAN_16,
+    REDUCE_MIN,
+    REDUCE_SUM,
+    REDUCE_SUM_16,
+)
+from .softmax import SOFTMAX, SOFTMAX_16
 from .take import TAKE
 from .unary import CHANNEL_LUT, LUT
 from .where import FLOAT_WHERE, WHERE
@@ -86,8 +95,14 @@ OPS: dict[str, OpDef] = {
         ADD_16,
         SUB_16,
         MUL_16,
+        DIV_16,
+        MIN_16,
+        MAX_16,
         AVERAGE_POOL_16,
         GLOBAL_AVERAGE_POOL_16,
+        REDUCE_MEAN_16,
+        REDUCE_SUM_16,
+        SOFTMAX_16,
         DYNAMIC_QUANTIZE,
         DYNAMIC_CONV,
         DYNAMIC_FULLY_CONNECTED,

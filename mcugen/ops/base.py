@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -56,6 +56,17 @@ class Unit:
 
     def make(self, op: str, inputs: tuple[str, ...], **attributes: Any) -> Node:
         return Node(op, inputs, (self.output,), attrs(**attributes), self.node.origin)
+
+
+def widened(narrow: Callable[[Unit], Node] | None, **attributes: Any) -> Callable[[Unit], Node]:
+    """`recognise` of the 16-bit form of an 8-bit operator: the same node with `_16` behind its name."""
+    assert narrow is not None
+
+    def recognise(unit: Unit) -> Node:
+        node = narrow(unit)
+        return replace(node, op=f"{node.op}_16", attrs=attrs(**{**node.attrs, **attributes}))
+
+    return recognise
 
 
 @dataclass(frozen=True)

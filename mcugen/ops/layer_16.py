@@ -17,26 +17,15 @@ import numpy as np
 from onnx import TensorProto
 
 from .. import requant
-from ..ir import Graph, Node, attrs
+from ..ir import Graph, Node
 from ..step import INTEGER, Buffer, Scratch, Step, Struct, Table
-from .base import Canonical, Lowering, OpDef, Unit, activation
+from .base import Canonical, Lowering, OpDef, activation, widened
 from .conv import CONV, dims, tile
 from .fully_connected import FULLY_CONNECTED
 from .packed import fits, pack
 
 _DEPTHWISE_ROW = 504  # taps of a filter's row whose products int32 holds
 _OFFSET = 2**62  # makes a product positive: ORT shifts unsigned integers only
-
-
-def _recognise(narrow: OpDef) -> Callable[[Unit], Node]:
-    """As the 8-bit operator does, and always in the integer form."""
-
-    def recognise(unit: Unit) -> Node:
-        assert narrow.recognise is not None
-        node = narrow.recognise(unit)
-        return replace(node, op=f"{node.op}_16", attrs=attrs(**{**node.attrs, "integer_form": True}))
-
-    return recognise
 
 
 def _weights(graph: Graph, node: Node) -> np.ndarray:
@@ -219,7 +208,7 @@ def _definition(narrow: OpDef, canonical: Callable[[Canonical, Node], None], abo
         narrow,
         name=f"{narrow.name}_16",
         onnx=tuple(op for op in narrow.onnx if op in ("Conv", "Gemm")),
-        recognise=_recognise(narrow),
+        recognise=widened(narrow.recognise, integer_form=True),
         canonical=canonical,
         lower=_lower,
         exactness=INTEGER,

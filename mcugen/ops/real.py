@@ -6,6 +6,7 @@ Min and Max need no float: quantizing is monotone, so they are the larger of two
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 from .. import requant
 from ..ir import Node
@@ -34,22 +35,31 @@ def canonical(onnx_op: str) -> Callable[[Canonical, Node], None]:
     return meaning
 
 
+def div_fields(lowering: Lowering, node: Node) -> dict[str, Any]:
+    """The members of mcugen_div_params."""
+    (a_scale, a_zero), (b_scale, b_zero), (y_scale, y_zero) = (
+        lowering.quant(name) for name in (*node.inputs, node.output)
+    )
+    return {
+        "a_scale": a_scale,
+        "b_scale": b_scale,
+        "output_scale": y_scale,
+        "a_zero_point": a_zero,
+        "b_zero_point": b_zero,
+        "output_zero_point": y_zero,
+        "activation": activation(node.attrs["clamp"]),
+    }
+
+
 def _lower_arithmetic(kind: str) -> Callable[[Lowering, Node], Step]:
     def lower(lowering: Lowering, node: Node) -> Step:
-        operands = [lowering.quant(name) for name in (*node.inputs, node.output)]
         if kind == "sub":
+            operands = [lowering.quant(name) for name in (*node.inputs, node.output)]
             params = requant.sub_params(*operands[0], *operands[1], *operands[2], activation=node.attrs["clamp"])
             return binary_step(lowering, node, kind, Struct("mcugen_sub_params", members(params)), PROVED, False)
-        fields = {
-            "a_scale": operands[0][0],
-            "b_scale": operands[1][0],
-            "output_scale": operands[2][0],
-            "a_zero_point": operands[0][1],
-            "b_zero_point": operands[1][1],
-            "output_zero_point": operands[2][1],
-            "activation": activation(node.attrs["clamp"]),
-        }
-        return binary_step(lowering, node, kind, Struct("mcugen_div_params", fields), REPLICATED, False)
+        return binary_step(
+            lowering, node, kind, Struct("mcugen_div_params", div_fields(lowering, node)), REPLICATED, False
+        )
 
     return lower
 

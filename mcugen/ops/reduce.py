@@ -16,7 +16,7 @@ from .. import requant
 from ..errors import UserError
 from ..ir import Graph, Node, attrs
 from ..step import COPY, PROVED, REPLICATED, Buffer, Step, Struct
-from .base import Canonical, Fitter, Lowering, OpDef, Unit, members
+from .base import Canonical, Fitter, Lowering, OpDef, Unit, members, widened
 
 
 def no_axes(graph: Graph, node: Node) -> bool:
@@ -139,8 +139,12 @@ def _recognise_arg(op: str) -> Callable[[Unit], Node]:
 
 def _canonical_extreme(onnx_op: str) -> Callable[[Canonical, Node], None]:
     def canonical(c: Canonical, node: Node) -> None:
-        axes = c.constant(f"{node.output}/axes", np.array(node.attrs["axes"], np.int64))
-        c.add(onnx_op, [c.tensor(node.inputs[0]), axes], node.output, keepdims=1)
+        x, y = node.inputs[0], node.output
+        axes = c.constant(f"{y}/axes", np.array(node.attrs["axes"], np.int64))
+        if c.graph.type(y).dtype == "int16":
+            c.narrow(c.add(onnx_op, [c.wide(x, y), axes], f"{y}/wide", keepdims=1), y)
+        else:
+            c.add(onnx_op, [c.tensor(x), axes], y, keepdims=1)
 
     return canonical
 
@@ -203,7 +207,11 @@ def _step(lowering: Lowering, node: Node, kernel: str, exactness: str, *before: 
 
 
 def _lower_extreme(kernel: str) -> Callable[[Lowering, Node], Step]:
-    return lambda lowering, node: _step(lowering, node, kernel, COPY)
+    def lower(lowering: Lowering, node: Node) -> Step:
+        kind = "s16" if lowering.type(node.output).dtype == "int16" else "s8"
+        return _step(lowering, node, f"{kernel}_{kind}", COPY)
+
+    return lower
 
 
 def _lower_arg(kernel: str) -> Callable[[Lowering, Node], Step]:
@@ -212,15 +220,15 @@ def _lower_arg(kernel: str) -> Callable[[Lowering, Node], Step]:
 
 def _lower_sum(lowering: Lowering, node: Node) -> Step:
     reduced = parts_of(lowering.graph, node)[1]
-    params = requant.reduce_params(
-        *lowering.quant(node.inputs[0]),
-        *lowering.quant(node.output),
-        reduced,
-        mean=node.op == "reduce_mean",
-        activation=node.attrs["clamp"],
-    )
-    fields = {"order": node.attrs["order"], "run": node.attrs["run"]} | members(params)
-    struct = Struct("mcugen_reduce_sum_params", fields)
+    operands = (*lowering.quant(node.inputs[0]), *lowering.quant(node.output), reduced)
+    options = {"mean": node.op.startswith("reduce_mean"), "activation": node.attrs["clamp"]}
+    order = {"order": node.attrs["order"], "run": node.attrs["run"]}
+    if node.op.endswith("_16"):
+        struct = Struct(
+            "mcugen_reduce_sum_s16_params", order | members(requant.wide_reduce_params(*operands, **options))
+        )
+        return _step(lowering, node, "mcugen_reduce_sum_s16", REPLICATED, ("params", struct))
+    struct = Struct("mcugen_reduce_sum_params", order | members(requant.reduce_params(*operands, **options)))
     return _step(lowering, node, "mcugen_reduce_sum_s8", REPLICATED, ("params", struct))
 
 
@@ -235,10 +243,11 @@ def _extreme(name: str, onnx_op: str) -> OpDef:
         name=name,
         onnx=(onnx_op,),
         canonical=_canonical_extreme(onnx_op),
-        lower=_lower_extreme(f"mcugen_{name}_s8"),
+        lower=_lower_extreme(f"mcugen_{name}"),
         fit=neighbours,
         layout="axes",
         exactness=COPY,
+        bits=(8, 16),
         about="over any axes",
     )
 
@@ -273,9 +282,21 @@ def _sum(name: str, onnx_op: str) -> OpDef:
     )
 
 
+def _wide(narrow: OpDef) -> OpDef:
+    return replace(
+        narrow,
+        name=f"{narrow.name}_16",
+        recognise=widened(narrow.recognise),
+        bits=(16,),
+        about=f"16-bit tensors; {narrow.about}",
+    )
+
+
 REDUCE_MAX = _extreme("reduce_max", "ReduceMax")
 REDUCE_MIN = _extreme("reduce_min", "ReduceMin")
 REDUCE_MEAN = _sum("reduce_mean", "ReduceMean")
 REDUCE_SUM = _sum("reduce_sum", "ReduceSum")
+REDUCE_MEAN_16 = _wide(REDUCE_MEAN)
+REDUCE_SUM_16 = _wide(REDUCE_SUM)
 ARG_MAX = _arg("arg_max", "ArgMax")
 ARG_MIN = _arg("arg_min", "ArgMin")

@@ -8,8 +8,8 @@ import numpy as np
 
 from .. import requant
 from ..ir import Node, attrs
-from ..step import REPLICATED, Buffer, Step, Table
-from .base import Canonical, Fitter, Lowering, OpDef, Unit
+from ..step import REPLICATED, Buffer, Scratch, Step, Struct, Table
+from .base import Canonical, Fitter, Lowering, OpDef, Unit, widened
 
 
 def _recognise(unit: Unit) -> Node:
@@ -51,6 +51,12 @@ def _canonical(c: Canonical, node: Node) -> None:
     )
 
 
+def _canonical_16(c: Canonical, node: Node) -> None:
+    """ORT has no integer form: the float operator between DequantizeLinear and QuantizeLinear."""
+    value = c.add("Softmax", [c.real(node.inputs[0], node.output)], f"{node.output}/real", axis=node.attrs["axis"])
+    c.add("QuantizeLinear", [value, *c.q(node.output)], node.output)
+
+
 def _lower(lowering: Lowering, node: Node) -> Step:
     x = node.inputs[0]
     shape = lowering.type(x).shape
@@ -75,6 +81,36 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     )
 
 
+def _lower_16(lowering: Lowering, node: Node) -> Step:
+    x = node.inputs[0]
+    shape = lowering.type(x).shape
+    (x_scale, x_zero), (y_scale, y_zero) = lowering.quant(x), lowering.quant(node.output)
+    fields = {
+        "input_scale": x_scale,
+        "output_scale": y_scale,
+        "input_zero_point": x_zero,
+        "output_zero_point": y_zero,
+    }
+    return Step(
+        name=lowering.name,
+        kernel="mcugen_softmax_s16",
+        args=(
+            ("context", Scratch()),
+            ("params", Struct("mcugen_softmax_s16_params", fields)),
+            ("input", Buffer(x)),
+            ("output", Buffer(node.output)),
+            ("rows", int(np.prod(shape[:-1], dtype=np.int64))),
+            ("classes", shape[-1]),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=REPLICATED,
+        origin=node.origin,
+        in_place=(x,),
+        scratch_bytes=shape[-1] * np.dtype(np.float32).itemsize,
+    )
+
+
 SOFTMAX = OpDef(
     name="softmax",
     onnx=("Softmax", "QLinearSoftmax"),
@@ -85,4 +121,15 @@ SOFTMAX = OpDef(
     exactness=REPLICATED,
     fit=axis_last,
     about="over any axis; the flattening one of opsets before 13 too",
+)
+
+SOFTMAX_16 = replace(
+    SOFTMAX,
+    name="softmax_16",
+    onnx=("Softmax",),
+    recognise=widened(_recognise),
+    canonical=_canonical_16,
+    lower=_lower_16,
+    bits=(16,),
+    about="16-bit tensors, over any axis; beyond 16 classes in the order of CPUs with AVX-512",
 )

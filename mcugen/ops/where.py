@@ -21,6 +21,10 @@ def _from_float(unit: FloatUnit) -> Node:
 
 
 def _canonical(c: Canonical, node: Node) -> None:
+    if c.graph.type(node.output).dtype == "int16":
+        wide = [c.tensor(node.inputs[0]), *(c.wide(name, node.output) for name in node.inputs[1:])]
+        c.narrow(c.add("Where", wide, f"{node.output}/wide"), node.output)
+        return
     operands = [c.tensor(name) for name in node.inputs]
     if c.graph.type(node.output).dtype != "bool":
         c.add("Where", operands, node.output)
@@ -34,9 +38,10 @@ def _lower(kernel: str) -> Callable[[Lowering, Node], Step]:
     def lower(lowering: Lowering, node: Node) -> Step:
         size, dtype = lowering.type(node.output).count, lowering.type(node.output).dtype
         roles = ("condition", "b", "c")
+        named = "mcugen_where_s16" if dtype == "int16" else kernel
         return Step(
             name=lowering.name,
-            kernel=kernel,
+            kernel=named,
             args=(
                 ("params", Struct("mcugen_where_params", walk(lowering, node))),
                 *((role, Buffer(name)) for role, name in zip(roles, node.inputs, strict=True)),
@@ -65,6 +70,7 @@ WHERE = OpDef(
     layout="elementwise",
     exactness=COPY,
     limits=(few_loops,),
+    bits=(8, 16),
     about="with broadcasting; operands with other scales pass a table first; a bool is one byte",
 )
 

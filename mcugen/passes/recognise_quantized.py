@@ -331,7 +331,7 @@ def _wide_bias(builder: Builder, operator: Node, names: list[str], is_float: boo
 def _copy(graph: Graph, node: Node) -> Node:
     """Operators that move 8-bit values, or choose among them."""
     shape, dtype = graph.type(node.inputs[0]).shape, graph.type(node.output).dtype
-    others = ("bool",) if node.op == "Where" else _WIDE
+    others = ("bool", *_WIDE) if node.op == "Where" else _WIDE
     if node.op not in _ANY_WIDTH and dtype not in ("int8", "uint8", "float32", *others):
         raise UserError(
             f"{node.op} of {dtype} numbers is not supported",

@@ -50,8 +50,7 @@ ORDERS = {
 _BINARY = ("add", "sub", "mul", "div", "min", "max")
 _FORWARD = {
     *(f"mcugen_{name}{kind}_s8" for name in _BINARY for kind in ("", "_broadcast")),
-    "mcugen_add_s16",
-    "mcugen_mul_s16",
+    *(f"mcugen_{name}_s16" for name in _BINARY),
     "mcugen_lut_s8",
     "mcugen_channel_lut_s8",
     "mcugen_softmax_s8",

@@ -1,8 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "mcugen_f32_functions.h"
 #include "mcugen_kernels_f32.h"
-
-#define LANES 16
+#include "mcugen_softmax_row.h"
 
 void mcugen_f32_softmax(const float *input, float *output, int32_t rows, int32_t classes)
 {
@@ -11,16 +9,10 @@ void mcugen_f32_softmax(const float *input, float *output, int32_t rows, int32_t
         for (int32_t i = 1; i < classes; i++) {
             max = input[i] > max ? input[i] : max;
         }
-        float lane[LANES] = {0.0f};
         for (int32_t i = 0; i < classes; i++) {
-            output[i] = mcugen_real_exp_negative(input[i] - max);
-            lane[i % LANES] += output[i];
+            output[i] = input[i] - max;
         }
-        for (int32_t i = 0; i < LANES / 2; i++) {
-            lane[i] += lane[i + LANES / 2];
-        }
-        const float sum = ((lane[0] + lane[1]) + (lane[2] + lane[3])) + ((lane[4] + lane[5]) + (lane[6] + lane[7]));
-        const float factor = 1.0f / sum;
+        const float factor = mcugen_softmax_row(output, classes);
         for (int32_t i = 0; i < classes; i++) {
             output[i] *= factor;
         }

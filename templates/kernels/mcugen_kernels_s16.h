@@ -77,6 +77,63 @@ typedef struct {
 void mcugen_mul_s16(const mcugen_mul_s16_params *params, const mcugen_broadcast *shape, const int16_t *a,
                     const int16_t *b, int16_t *output);
 
+/* In float32 on every core. */
+void mcugen_div_s16(const mcugen_div_params *params, const mcugen_broadcast *shape, const int16_t *a,
+                    const int16_t *b, int16_t *output);
+
+/* The larger, or the smaller. `same`: all three tensors have one scale and zero point. `offset` holds the output's zero
+ * point and the rounding half. */
+typedef struct {
+    int32_t same;
+    float a_scale, b_scale, output_scale;
+    int32_t a_zero_point, b_zero_point, output_zero_point;
+    int32_t a_multiplier, b_multiplier, shift;
+    int64_t offset, tie;
+    cmsis_nn_activation activation;
+} mcugen_choice_s16_params;
+
+void mcugen_max_s16(const mcugen_choice_s16_params *params, const mcugen_broadcast *shape, const int16_t *a,
+                    const int16_t *b, int16_t *output);
+void mcugen_min_s16(const mcugen_choice_s16_params *params, const mcugen_broadcast *shape, const int16_t *a,
+                    const int16_t *b, int16_t *output);
+
+/* mcugen_where_s8, mcugen_reduce_max_s8 and mcugen_reduce_min_s8 on int16. */
+void mcugen_where_s16(const mcugen_where_params *params, const int8_t *condition, const int16_t *b, const int16_t *c,
+                      int16_t *output);
+void mcugen_reduce_max_s16(const int16_t *input, int16_t *output, int32_t outer, int32_t reduced, int32_t inner);
+void mcugen_reduce_min_s16(const int16_t *input, int16_t *output, int32_t outer, int32_t reduced, int32_t inner);
+
+/* mcugen_reduce_sum_s8 on int16: a sum times multiplier has `shift` fraction bits. A multiplier of 0: floats decide. */
+typedef struct {
+    int32_t order, run;
+    float input_scale, output_scale, divisor;
+    int32_t input_zero_point, output_zero_point;
+    int32_t multiplier, shift;
+    int64_t tie;
+    cmsis_nn_activation activation;
+} mcugen_reduce_sum_s16_params;
+
+void mcugen_reduce_sum_s16(const mcugen_reduce_sum_s16_params *params,
+                           const int16_t *input,
+                           int16_t *output,
+                           int32_t outer,
+                           int32_t reduced,
+                           int32_t inner);
+
+/* Over the last dimension of [rows, classes] in ONNX Runtime's float32 operations; the context holds one row of floats.
+ * output may be input. */
+typedef struct {
+    float input_scale, output_scale;
+    int32_t input_zero_point, output_zero_point;
+} mcugen_softmax_s16_params;
+
+void mcugen_softmax_s16(const cmsis_nn_context *context,
+                        const mcugen_softmax_s16_params *params,
+                        const int16_t *input,
+                        int16_t *output,
+                        int32_t rows,
+                        int32_t classes);
+
 /* Averages of windows of at most 65,535 values: multiplier / count with `shift` fraction bits times an integer sum, or
  * within `tie` of a tie (of a unit of 2^shift) ONNX Runtime's float32 sum: in four lanes where `lanes` is 1, else value
  * by value. Padding is that of the top and left, padding_end that of the bottom and right. */

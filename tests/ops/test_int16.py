@@ -188,7 +188,7 @@ def test_equal_to_the_session(case: str, dtype: str, tmp_path: Path) -> None:
     assert any("s16" in kernel for kernel in kernels(compiled)) or case in ("concat", "transpose", "slice", "upsample")
 
 
-# Add, Sub, Mul and averages: in integers without an FPU, in float32 near a tie. Without tensors of float32.
+# Binary operators, reductions, softmax and averages: without tensors of float32.
 
 ARITHMETIC: dict[str, Callable[[Net, Tensor, Tensor], Tensor]] = {
     "add": lambda n, a, b: n.op("Add", a, b, scale=0.0004, zero_point=900),
@@ -202,6 +202,15 @@ ARITHMETIC: dict[str, Callable[[Net, Tensor, Tensor], Tensor]] = {
     "mul beyond the integers": lambda n, a, b: n.op("Mul", a, b, scale=1e-12),
     "clamped add": lambda n, a, b: n.quantize(
         n.node("Clip", n.node("Add", n.real(a), n.real(b)), n.constant(np.float32(-3)), n.constant(np.float32(6))),
+        0.0003,
+    ),
+    "div": lambda n, a, b: n.op("Div", a, b, scale=0.001, zero_point=-99),
+    "clamped div": lambda n, a, b: n.quantize(n.node("Relu", n.node("Div", n.real(a), n.real(b))), 0.0004, -32768),
+    "max": lambda n, a, b: n.op("Max", a, b, scale=0.00021, zero_point=-9000),
+    "min whose values are ties": lambda n, a, b: n.op("Min", a, b, scale=0.0005),
+    "min beyond the integers": lambda n, a, b: n.op("Min", a, b, scale=1e-13),
+    "clamped max": lambda n, a, b: n.quantize(
+        n.node("Clip", n.node("Max", n.real(a), n.real(b)), n.constant(np.float32(-1)), n.constant(np.float32(2))),
         0.0003,
     ),
     "clamped mul": lambda n, a, b: n.quantize(n.node("Relu", n.node("Mul", n.real(a), n.real(b))), 0.001, 300),
@@ -226,7 +235,86 @@ def test_arithmetic(case: str, dtype: str, tmp_path: Path) -> None:
     assert verify(compiled, random_samples(compiled, 4, seed=2)).bit_exact
 
 
-@pytest.mark.parametrize("op", ["Add", "Sub", "Mul"])
+def test_choice_of_equal_scales(tmp_path: Path) -> None:
+    """No arithmetic at all."""
+    n = net("uint16")
+    a, b = (n.input((1, 500), 0.0002, 77, name=name) for name in "ab")
+    c = n.quantize(n.node("Relu", n.node("Max", n.real(a), n.real(b))), 0.0002, 77)
+    n.output(n.op("Min", c, n.input((500,), 0.0002, 77, name="c"), scale=0.0002, zero_point=77))
+    compiled = exact(n.model(), tmp_path)
+    assert [step.exactness for step in compiled.steps] == ["copy", "copy"]
+
+
+def test_largest_of_three(tmp_path: Path) -> None:
+    n = net()
+    inputs = [n.input((2, 40), scale, name=name) for name, scale in zip("abc", (0.0002, 0.0003, 0.00025), strict=True)]
+    n.output(n.op("Max", *inputs, scale=0.0003))
+    fused(exact(n.model(), tmp_path))
+
+
+def test_where(tmp_path: Path) -> None:
+    n = net("uint16")
+    x = n.input((1, 3, 4, 5), scale=0.0003)
+    real, other = n.real(x), n.real(n.input((1, 3, 1, 5), 0.0003, name="b"))
+    n.output(n.quantize(n.node("Where", n.node("Greater", real, n.constant(np.float32(0.5))), other, real), 0.0003, -3))
+    assert "mcugen_where_s16" in kernels(exact(n.model(), tmp_path))
+
+
+# shape, axes: ONNX Runtime adds up in another order for each (see reduce.sum_order)
+REDUCTIONS: list[tuple[tuple[int, ...], tuple[int, ...]]] = [
+    ((4, 37), (1,)),
+    ((3, 2000), (1,)),
+    ((30, 7), (0,)),
+    ((3, 31, 5), (1,)),
+    ((6, 4, 11), (0, 2)),
+    ((1, 6, 7, 9), (2, 3)),
+    ((2, 5, 3, 4), (1, 3)),
+    ((250,), (0,)),
+]
+
+
+@pytest.mark.parametrize("op", ["ReduceMean", "ReduceSum"])
+@pytest.mark.parametrize("shape, axes", REDUCTIONS)
+def test_sums(shape: tuple[int, ...], axes: tuple[int, ...], op: str, tmp_path: Path) -> None:
+    n = net("uint16" if len(shape) % 2 else "int16")
+    count = float(np.prod([shape[axis] for axis in axes]))
+    scale = 0.0003 * (count**0.5 if op == "ReduceSum" else count**-0.5)
+    n.output(n.op(op, n.input(shape, 0.0003, 11), n.axes(*axes), keepdims=0, scale=scale, zero_point=-8))
+    compiled = exact(n.model(), tmp_path)
+    fused(compiled)
+    assert "mcugen_reduce_sum_s16" in kernels(compiled)
+
+
+@pytest.mark.parametrize("op", ["ReduceMax", "ReduceMin"])
+@pytest.mark.parametrize("scale", [0.0003, 0.0004])
+def test_extremes(scale: float, op: str, tmp_path: Path) -> None:
+    n = net("uint16" if op == "ReduceMax" else "int16")
+    n.output(n.op(op, n.input((3, 4, 5), 0.0003, 11), n.axes(1), keepdims=0, scale=scale, zero_point=11))
+    compiled = exact(n.model(), tmp_path)
+    assert kernels(compiled) == ["mcugen_lut_s16"] * (scale != 0.0003) + [f"mcugen_reduce_{op[-3:].lower()}_s16"]
+
+
+def test_clamped_mean(tmp_path: Path) -> None:
+    n = net()
+    mean = n.node("ReduceMean", n.real(n.input((30, 12), scale=0.0003)), n.axes(1), keepdims=1)
+    n.output(n.quantize(n.node("Relu", mean), 0.0001, 55))
+    fused(exact(n.model(), tmp_path))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("shape, axis", [((5, 10), -1), ((3, 100), 1), ((1, 12, 3, 4), 1), ((2, 1), 1)])
+def test_softmax(shape: tuple[int, ...], axis: int, dtype: str, tmp_path: Path) -> None:
+    n = net(dtype)
+    n.output(n.op("Softmax", n.input(shape, 0.0002, 999), scale=1 / 65536, zero_point=-32768, axis=axis))
+    if shape[axis] > 1:
+        fused(exact(n.model(), tmp_path))
+    else:  # all outputs are 1, which saturates
+        compiled = compile_model(n.model(), tmp_path)
+        fused(compiled)
+        assert verify(compiled, random_samples(compiled, 4, seed=1)).bit_exact
+
+
+@pytest.mark.parametrize("op", ["Add", "Sub", "Mul", "Div", "Max"])
 @pytest.mark.parametrize(
     "a_shape, b_shape",
     [((2, 3, 4, 5), (3, 1, 1)), ((3, 1, 1), (2, 3, 4, 5)), ((2, 3, 1, 5), (2, 1, 4, 1)), ((1, 3, 4, 5), (1, 1, 1, 1))],
@@ -359,6 +447,8 @@ def test_on_a_board(name: str, tmp_path: Path) -> None:
     z = n.op("Mul", z, n.op("GlobalAveragePool", z, scale=0.0001), scale=0.001)
     z = n.op("AveragePool", z, scale=0.001, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
     z = n.copy("MaxPool", n.op("Tanh", z, scale=1 / 32768, zero_point=0), kernel_shape=[2, 2])
+    z = n.op("Div", z, n.op("ReduceSum", z, n.axes(2, 3), keepdims=1, scale=0.0005, zero_point=-20000), scale=0.001)
+    z = n.op("Min", z, n.op("Softmax", z, scale=1 / 65536, zero_point=-32768, axis=-1), scale=0.0003)
     n.output(n.gemm(n.copy("Flatten", z, axis=1), 7, 150))
     compiled = compile_model(n.model(), tmp_path, core=name)
     fused(compiled)
