@@ -13,6 +13,7 @@ from .conditions import take_branches
 from .fold import fold_shapes
 from .forms import modern_forms
 from .fused import to_standard
+from .layouts import note_layouts
 from .load import NO_FUNCTIONS, load
 from .pairs import merge_pairs
 from .parse import parse
@@ -45,4 +46,4 @@ def read(
     merged = merge_pairs(fold_shapes(take_branches(model)))
     # Again, for shapes behind operators that ONNX infers no shapes for until they are standard ones.
     graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merged)))), name=path.stem)
-    return Source(model, graph, sha256)
+    return Source(model, note_layouts(graph, model), sha256)

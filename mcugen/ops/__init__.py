@@ -25,7 +25,6 @@ from .float_matmul_4 import FLOAT_MATMUL_4
 from .float_normalize import FLOAT_NORMALIZE
 from .float_pool import FLOAT_AVERAGE_POOL, FLOAT_GLOBAL_AVERAGE_POOL, FLOAT_MAX_POOL
 from .float_reduce import FLOAT_REDUCE
-from .float_resize import FLOAT_RESIZE
 from .float_rnn import DYNAMIC_LSTM, FLOAT_RNN
 from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
@@ -48,6 +47,7 @@ from .reduce import (
     REDUCE_SUM,
     REDUCE_SUM_16,
 )
+from .resize import FLOAT_RESIZE, RESIZE
 from .softmax import SOFTMAX, SOFTMAX_16
 from .take import TAKE
 from .unary import CHANNEL_LUT, LUT
@@ -83,6 +83,7 @@ OPS: dict[str, OpDef] = {
         TAKE,
         GATHER,
         SCATTER,
+        RESIZE,
         WHERE,
         TRANSPOSE,
         RESHAPE,

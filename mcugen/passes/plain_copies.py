@@ -135,12 +135,37 @@ def _gather_elements(builder: Builder, node: Node) -> bool:
 
 def _resize(builder: Builder, node: Node) -> bool:
     if node.attrs.get("mode", "nearest") != "nearest":
-        return False
+        return _resize_last(builder, node)
     if node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         raise UserError(
             "Resize with tf_crop_and_resize is not supported", origin=node.where, hint="Slice, then Resize."
         )
     return _measured(builder, node)
+
+
+def _resize_last(builder: Builder, node: Node) -> bool:
+    """Interpolation over axes 1 and 2 of four: over 2 and 3, between two Transposes."""
+    x, y = builder.values[node.inputs[0]].type, builder.values[node.output].type
+    if len(x.shape) != 4 or x.shape[3] != y.shape[3] or x.shape[1] == y.shape[1]:
+        return False
+    amounts = [builder.values[name].data if name else None for name in node.inputs[2:4]]
+    if "axes" in node.attrs or node.inputs[1] or all(a is None or a.size != 4 for a in amounts):
+        return False
+    to_first, to_last = (0, 3, 1, 2), (0, 2, 3, 1)
+    first, made = (
+        builder.value(f"{node.output}/{key}", replace(t, shape=tuple(t.shape[a] for a in to_first)))
+        for key, t in (("operand", x), ("nchw", y))
+    )
+    inputs = [first, ""]
+    for amount in amounts:
+        inputs.append("" if amount is None else builder.constant(f"{node.output}/amount", amount[list(to_first)]))
+    changed = dict(node.attrs)
+    if "runs_in" in changed:
+        changed["runs_in"] = tuple(to_first.index(axis) for axis in changed["runs_in"])
+    builder.add(Node("Transpose", node.inputs[:1], (first,), attrs(perm=to_first), node.origin))
+    builder.add(Node("Resize", tuple(inputs), (made,), attrs(**changed), node.origin))
+    builder.add(Node("Transpose", (made,), node.outputs, attrs(perm=to_last), node.origin))
+    return True
 
 
 def _pad(builder: Builder, node: Node) -> bool:

@@ -19,12 +19,14 @@ from ..ops.base import FloatUnit, OpDef, Unit
 from ..ops.gather import GATHERS, SCATTERS, indexed
 from ..ops.pool import max_pool_attrs
 from ..ops.reduce import axes_of
+from ..ops.resize import interpolated
 from .move_quantize import COPIES, VIEWS, moved_slots, quantize
 from .rewrite import DQ, NARROW, Builder, Q, qdq_params
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
 _WIDE = ("int16", "uint16")
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_SAME_SCALE = (*COPIES, "Resize")  # on integers: nothing is quantized anew
 _ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat", *GATHERS, *SCATTERS)  # they move bytes
 
 
@@ -52,7 +54,7 @@ def recognise_quantized(graph: Graph) -> Graph:
                 _real_positions(builder, node)
             else:
                 builder.add(_recognised(builder, typed, producers, node))
-        elif node.op in COPIES and (node.op not in FLOATS or typed.type(node.output).dtype != "float32"):
+        elif node.op in _SAME_SCALE and (node.op not in FLOATS or typed.type(node.output).dtype != "float32"):
             builder.add(_copy(typed, node))
         elif node.op in FLOATS:
             builder.add(_real(typed, node))
@@ -94,7 +96,7 @@ def _annotations(graph: Graph) -> dict[str, Quant]:
     moved = [
         (node, node.inputs[slot])
         for node in graph.nodes
-        if node.op in COPIES and graph.type(node.output).dtype in _INTEGERS
+        if node.op in _SAME_SCALE and graph.type(node.output).dtype in _INTEGERS
         for slot in moved_slots(node)
     ]
     # Down the copies, then up, until nothing new is learnt.
@@ -329,7 +331,7 @@ def _wide_bias(builder: Builder, operator: Node, names: list[str], is_float: boo
 
 
 def _copy(graph: Graph, node: Node) -> Node:
-    """Operators that move 8-bit values, or choose among them."""
+    """Operators that move 8-bit values, choose among them, or interpolate between them."""
     shape, dtype = graph.type(node.inputs[0]).shape, graph.type(node.output).dtype
     others = ("bool", *_WIDE) if node.op == "Where" else _WIDE
     if node.op not in _ANY_WIDTH and dtype not in ("int8", "uint8", "float32", *others):
@@ -338,6 +340,8 @@ def _copy(graph: Graph, node: Node) -> Node:
             origin=node.where,
             hint="Do it behind the model.",
         )
+    if node.op == "Resize":
+        return interpolated(graph, node)
     if node.op == "Where":
         return Node("where", node.inputs, node.outputs, attrs(), node.origin)
     if node.op == "Transpose":

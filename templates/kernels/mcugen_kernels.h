@@ -210,6 +210,38 @@ void mcugen_max_pool_dilated_s8(const mcugen_max_pool_dilated_params *params,
                                 const cmsis_nn_dims *output_dims,
                                 int8_t *output);
 
+/* Linear interpolation: row y of the output is 1024 - row_weight[y] parts of row row[y], and row_weight[y] of the row
+ * behind it; likewise columns. Sums of 20 bits behind the point are truncated. */
+typedef struct {
+    const int32_t *row;
+    const int16_t *row_weight;
+    const int32_t *column;
+    const int16_t *column_weight;
+    int32_t origin;
+} mcugen_resize_params;
+
+void mcugen_resize_s8(const mcugen_resize_params *params,
+                      const cmsis_nn_dims *input_dims,
+                      const int8_t *input,
+                      const cmsis_nn_dims *output_dims,
+                      int8_t *output);
+
+/* With weights in float32: first_weight of row row[y], second_weight of the one behind it, or of the same one if it is
+ * the last. */
+typedef struct {
+    const int32_t *row;
+    const float *row_first_weight, *row_second_weight;
+    const int32_t *column;
+    const float *column_first_weight, *column_second_weight;
+    int32_t origin;
+} mcugen_resize_by_floats_params;
+
+void mcugen_resize_by_floats_s8(const mcugen_resize_by_floats_params *params,
+                                const cmsis_nn_dims *input_dims,
+                                const int8_t *input,
+                                const cmsis_nn_dims *output_dims,
+                                int8_t *output);
+
 /* input [outer, reduced, inner], output [outer, inner]. */
 void mcugen_reduce_max_s8(const int8_t *input, int8_t *output, int32_t outer, int32_t reduced, int32_t inner);
 void mcugen_reduce_min_s8(const int8_t *input, int8_t *output, int32_t outer, int32_t reduced, int32_t inner);

@@ -102,7 +102,6 @@ NEAR: dict[str, onnx.ModelProto] = {
     "reduce_mean, apart": layer("ReduceMean", [2, 3, 4, 5], np.array([0, 2]), keepdims=1),
     "reduce_sum": layer("ReduceSum", [2, 3, 40], np.array([-1])),
     "resize, one axis": layer("Resize", [1, 2, 5], None, np.float32([1, 1, 3]), mode="linear"),
-    "resize, symmetric": layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 1.7, 2.3]), **SYMMETRIC),
     "pow, of another exponent": pair("Pow", [2, 3], np.array(3, np.float32)),
     "lstm": layer("LSTM", [6, 2, 5], rand(1, 28, 5), rand(1, 28, 7), rand(1, 56), hidden_size=7, outputs=3),
     "lstm, both ways": layer(
@@ -182,6 +181,7 @@ EXACT: dict[str, onnx.ModelProto] = {
     "resize, half_pixel": layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 2, 3]), mode="linear"),
     "resize, align_corners": layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 2, 2]), **ALIGNED),
     "resize, asymmetric, smaller": layer("Resize", [1, 2, 9, 8], None, np.float32([1, 1, 0.5, 0.5]), **ASYMMETRIC),
+    "resize, symmetric": layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 1.7, 2.3]), **SYMMETRIC),
     "resize, to one row": layer("Resize", [1, 2, 5, 4], None, None, np.array([1, 2, 1, 7]), mode="linear"),
     "pad, by nothing said": layer("Pad", [1, 2, 3, 4], np.array([0, 0, 1, 2, 0, 1, 0, 3])),
     "reduce_max": layer("ReduceMax", [2, 3, 4, 5], np.array([1, 2]), keepdims=0),

@@ -1,0 +1,144 @@
+"""Resize of 8-bit images by linear interpolation, as ONNX Runtime computes it in either layout."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+import pytest
+from checking import assert_exact, compile_model, exact, kernels, saved_by_ort
+from onnxruntime import GraphOptimizationLevel
+from small_models import DTYPES, Net, Tensor
+
+from mcugen import UserError
+from mcugen.emit.artefact import Compiled
+from mcugen.frontend import read
+from mcugen.ir import attrs
+from mcugen.ops.resize import interpolated
+
+INTEGERS, FLOATS = "mcugen_resize_s8", "mcugen_resize_by_floats_s8"
+MODES = ("half_pixel", "asymmetric", "align_corners", "pytorch_half_pixel", "half_pixel_symmetric")
+SCALES = ((1.7, 2.3), (0.6, 0.45), (1.0, 1.7), (2.0, 2.0), (3.0, 1.0), (0.2, 3.0))
+
+
+def resize(net: Net, x: Tensor, scales: Sequence[float] = (), sizes: Sequence[int] = (), **attributes: Any) -> Tensor:
+    """On the 8-bit tensor itself: no DequantizeLinear before, no QuantizeLinear behind."""
+    amounts = [net.constant(np.float32(scales))] if scales else ["", net.constant(np.array(sizes, np.int64))]
+    attributes.setdefault("mode", "linear")
+    return Tensor(net.node("Resize", x.name, "", *amounts, **attributes), x.scale, x.zero_point)
+
+
+def alone(net: Net, *cases: dict[str, Any], shape: Sequence[int] = (2, 3, 6, 7)) -> onnx.ModelProto:
+    """Channels first, as nothing around them says otherwise."""
+    x = net.integer_input(shape)
+    for case in cases:
+        net.integer_output(resize(net, x, **case))
+    return net.model()
+
+
+def between_convolutions(net: Net, *cases: dict[str, Any]) -> onnx.ModelProto:
+    """Channels last, which convolutions of 8 bits want."""
+    x = net.conv(net.input((1, 4, 6, 7)), (5, 4, 1, 1))
+    for number, case in enumerate(cases):
+        net.output(net.conv(resize(net, x, **case), (4, 5, 1, 1)), f"y{number}")
+    return net.model()
+
+
+def resizes(compiled: Compiled) -> list[str]:
+    return [kernel for kernel in kernels(compiled) if kernel in (INTEGERS, FLOATS)]
+
+
+def scaled(mode: str, count: int) -> list[dict[str, Any]]:
+    return [{"scales": (1, 1, *scales), "coordinate_transformation_mode": mode} for scales in SCALES[:count]]
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_channels_first(mode: str, dtype: str, tmp_path: Path) -> None:
+    compiled = exact(alone(Net(dtype, opset=19), *scaled(mode, 6)), tmp_path)
+    assert FLOATS in resizes(compiled)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("mode", MODES)
+def test_channels_last(mode: str, dtype: str, tmp_path: Path) -> None:
+    compiled = exact(between_convolutions(Net(dtype, opset=19), *scaled(mode, 4)), tmp_path, samples=4)
+    # Where rows keep their number, ONNX Runtime takes them for channels, and computes in floats.
+    assert resizes(compiled).count(FLOATS) == 1
+
+
+def test_to_sizes(tmp_path: Path) -> None:
+    cases = [{"sizes": (2, 3, h, w)} for h, w in ((7, 9), (1, 20), (11, 3), (6, 13))]
+    exact(alone(Net(), *cases), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_both_layouts_in_one_model(dtype: str, tmp_path: Path) -> None:
+    """The same Resize twice, with other bytes."""
+    net, case = Net(dtype), {"scales": (1, 1, 1.7, 2.3)}
+    x, image = net.integer_input((1, 4, 6, 7)), net.input((1, 4, 6, 7), name="z")
+    net.integer_output(resize(net, x, **case))
+    net.output(net.conv(resize(net, net.conv(image, (4, 4, 1, 1)), **case), (4, 4, 1, 1)))
+    assert sorted(resizes(exact(net.model(), tmp_path))) == [FLOATS, INTEGERS]
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4", "cortex-m55"])
+def test_on_boards(core: str, tmp_path: Path) -> None:
+    cases = [{"scales": (1, 1, *scales)} for scales in ((1.7, 2.3), (2.0, 2.0))]
+    compiled = compile_model(alone(Net("int8"), *cases), tmp_path, core=core)
+    assert sorted(resizes(compiled)) == [FLOATS, INTEGERS]
+    assert_exact(compiled, samples=2, on=core)
+
+
+def test_of_nhwc_images(tmp_path: Path) -> None:
+    """As ONNX Runtime saves an optimized model, and as a model may say itself."""
+    model = between_convolutions(Net("int8"), {"scales": (1, 1, 1.7, 2.3)}, {"sizes": (1, 5, 9, 8)})
+    saved = saved_by_ort(model, GraphOptimizationLevel.ORT_ENABLE_ALL, tmp_path)
+    assert any(node.op_type == "QLinearConv" and node.domain for node in saved.graph.node)  # of NHWC images
+    assert resizes(exact(saved, tmp_path)) == [INTEGERS, INTEGERS]
+    own = exact(alone(Net(), {"scales": (1, 1.7, 2.3, 1)}, {"sizes": (2, 5, 9, 7)}), tmp_path)
+    assert resizes(own) == [INTEGERS, INTEGERS] and "mcugen_transpose" not in "".join(kernels(own))
+
+
+def test_one_axis(tmp_path: Path) -> None:
+    compiled = exact(alone(Net(), {"scales": (1, 1, 2)}, {"scales": (1, 1, 0.5)}, shape=(1, 3, 8)), tmp_path)
+    assert resizes(compiled) == [INTEGERS, INTEGERS]
+
+
+def test_rows_and_columns_in_another_order(tmp_path: Path) -> None:
+    """A Transpose of the model's own that the optimizer moves through the Resize."""
+    net = Net()
+    x = net.conv(net.input((1, 3, 6, 6)), (3, 3, 1, 1))
+    turned = Tensor(net.node("Transpose", x.name, perm=[0, 1, 3, 2]), x.scale, x.zero_point)
+    y = resize(net, turned, (1, 1, 1.7, 1.7))
+    back = Tensor(net.node("Transpose", y.name, perm=[0, 1, 3, 2]), x.scale, x.zero_point)
+    net.output(net.conv(back, (3, 3, 1, 1)))
+    exact(net.model(), tmp_path)
+
+
+def test_an_order_of_axes_that_is_not_known(tmp_path: Path) -> None:
+    path = tmp_path / "model.onnx"
+    onnx.save(alone(Net(), {"scales": (1, 1, 1.7, 2.3)}), path)
+    graph = read(path).graph
+    (node,) = graph.nodes
+    assert node.attrs["runs_in"] == (0, 1, 2, 3)
+    with pytest.raises(UserError, match=r"with the axes in the order \[0, 1, 3, 2\]"):
+        interpolated(graph, replace(node, attrs=attrs(**{**node.attrs, "runs_in": (0, 1, 3, 2)})))
+
+
+REFUSED: dict[str, tuple[dict[str, Any], Sequence[int], str]] = {
+    "one axis": ({"scales": (1, 1, 1.7)}, (1, 3, 8), "weights of few bits .1.7 here."),
+    "channels": ({"scales": (1, 2, 2, 1.5)}, (1, 3, 4, 4), "does not run the model|over one or two spatial axes"),
+    "cubic": ({"scales": (1, 1, 2, 2), "mode": "cubic"}, (1, 3, 4, 4), "mode 'cubic'"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_refusals(case: str, tmp_path: Path) -> None:
+    given, shape, message = REFUSED[case]
+    with pytest.raises(UserError, match=message):
+        compile_model(alone(Net(), given, shape=shape), tmp_path)
