@@ -108,7 +108,7 @@ __attribute__((used)) void board_fault(const uint32_t *frame)
     print("\n r2   ", frame[2]);
     print("\n r3   ", frame[3]);
     print("\n r12  ", frame[4]);
-#if __ARM_ARCH >= 7 /* Armv6-M has no fault status */
+#if __ARM_ARCH_ISA_THUMB > 1 /* Armv6-M and Armv8-M Baseline have no fault status */
     print("\n cfsr ", REG(CFSR));
     print("\n hfsr ", REG(HFSR));
     print("\n mmfar ", REG(MMFAR));

@@ -656,6 +656,8 @@ def ops(plugins: tuple[Path, ...], as_json: bool) -> None:
 def targets(as_json: bool) -> None:
     """The cores, their instruction sets, and whether this machine can build for and emulate them.
 
+    Where a chip lacks a part of its core, say so as GCC does: cortex-m4+nofp, cortex-m55+nomve.fp.
+
     \b
     mcugen targets
     """
@@ -666,6 +668,7 @@ def targets(as_json: bool) -> None:
                 "name": item.name,
                 "isa": item.isa,
                 "fpu": item.has_fpu,
+                "options": list(item.options),
                 "board": item.machine,
                 "build": available(item, to_run=False) or "yes",
                 "run": available(item) or "yes",
@@ -674,12 +677,13 @@ def targets(as_json: bool) -> None:
     if as_json:
         click.echo(json.dumps({"targets": rows}))
         return
-    table = Table("core", "isa", "FPU", "emulated board", "builds here", "runs here", box=None)
+    table = Table("core", "isa", "FPU", "less", "emulated board", "builds here", "runs here", box=None)
     for row in rows:
         table.add_row(
             row["name"],
             row["isa"],
             "yes" if row["fpu"] else "no",
+            " ".join(f"+{option}" for option in row["options"]),
             row["board"] or "none",
             row["build"],
             row["run"],

@@ -127,6 +127,11 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
     target = core(options.core)
     if options.feed == "rows" and options.io_buffers == "apart":
         raise UserError("--feed rows keeps its outputs in the arena.", hint="Leave --io-buffers apart out.")
+    if options.library == "arm" and options.requant == "exact" and target.isa == "mve" and not target.mve_float:
+        raise UserError(
+            f"Arm's kernels for Helium requantize in float to be exact, {target.name} has none.",
+            hint="Take the bundled kernels, or --requant stock.",
+        )
     for memory in options.memories:
         if identifier(memory.name) != memory.name:
             raise UserError(f"a memory region cannot be called {memory.name!r}: it becomes a name in C.")

@@ -15,7 +15,7 @@ from .emit.artefact import Compiled
 from .emit.canonical import canonical_model, to_native
 from .emit.codegen import c_sources, environment, project_view, sections_script, vector_view
 from .emit.html import report_html
-from .emit.memory import arena_bytes, link_script
+from .emit.memory import arena_bytes, link_script, toolchain_file
 from .emit.report import contents, report
 from .emit.sources import parts
 from .errors import CheckFailed
@@ -132,6 +132,7 @@ def project_files(compiled: Compiled, data: dict[str, Any], optimize: str, test:
     firmware = resources.firmware()
     for path in sorted(p for p in firmware.rglob("*") if p.is_file()):
         files[f"firmware/{path.relative_to(firmware).as_posix()}"] = path.read_text(encoding="utf-8")
+    files[f"firmware/toolchain/{compiled.core.name}.cmake"] = toolchain_file(compiled.core)
     if compiled.memories and compiled.shared is None:
         files |= linker_scripts([compiled], compiled.name)
     sources = (*own, *(f"kernels/{p.name}" for p in needed.kernels))

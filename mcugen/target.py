@@ -63,10 +63,13 @@ class Core:
     """A Cortex-M core with the board that emulates it.
 
     isa         what kernels may use: v6m, v7m, dsp (SMLAD and friends), mve (Helium)
+    has_fpu     scalar float32 in hardware
     flags       of arm-none-eabi-gcc; they choose core, FPU and float ABI
-    gcc         first major release of arm-none-eabi-gcc that knows the core
     machine     QEMU's board, None where no emulator has the core
     systick_hz  clock of the board's SysTick timer
+    gcc         first major release of arm-none-eabi-gcc that knows the core
+    options     what a chip's designer may leave out, as GCC's names of cores say it: cortex-m55+nomve.fp
+    mve_float   with Helium: whether it has float32 too
     """
 
     name: str
@@ -77,6 +80,29 @@ class Core:
     memory: MemoryMap
     systick_hz: int
     gcc: int = 10
+    options: tuple[str, ...] = ()
+    mve_float: bool = True
+
+    @property
+    def requantizes_in_float(self) -> bool:
+        """What MCUGEN_REQUANT_FPU is by default (mcugen_requant.h)."""
+        return self.mve_float if self.isa == "mve" else self.has_fpu
+
+    def without(self, option: str) -> Core:
+        """The core less one of its options."""
+        name = f"{self.name}+{option}"
+        isa, has_fpu, mve_float = self.isa, self.has_fpu, self.mve_float
+        if option == "nofp":
+            has_fpu = mve_float = False
+        elif option == "nomve.fp":
+            mve_float = False
+        elif option == "nomve" and isa == "mve":
+            isa = "dsp"
+        elif option == "nodsp":
+            isa = "v7m"
+        # Helium's registers are the FPU's, which -mfloat-abi=soft takes away.
+        flags = (f"-mcpu={name}", f"-mfloat-abi={'hard' if has_fpu or isa == 'mve' else 'soft'}")
+        return replace(self, name=name, isa=isa, has_fpu=has_fpu, mve_float=mve_float, flags=flags)
 
 
 # The vector table lies at the start of the code; 1 KB holds 16 system and up to 240 external vectors.
@@ -116,26 +142,58 @@ def _hard(name: str, *fpu: str) -> tuple[str, ...]:
     return (f"-mcpu={name}", *(f"-mfpu={unit}" for unit in fpu), "-mfloat-abi=hard")
 
 
+_NOFP = ("nofp",)
+_NODSP = ("nodsp", *_NOFP)
+_NOMVE = ("nomve.fp", "nomve", *_NODSP)
+
 CORES: tuple[Core, ...] = (
     # A Cortex-M3 runs Armv6-M code unchanged.
     Core("cortex-m0", "v6m", False, _soft("cortex-m0"), "mps2-an385", _AN385, 25 * _MHZ),
     Core("cortex-m0plus", "v6m", False, _soft("cortex-m0plus"), "mps2-an385", _AN385, 25 * _MHZ),
     Core("cortex-m3", "v7m", False, _soft("cortex-m3"), "mps2-an385", _AN385, 25 * _MHZ),
-    Core("cortex-m4", "dsp", True, _hard("cortex-m4", "fpv4-sp-d16"), "mps2-an386", _AN385, 25 * _MHZ),
-    Core("cortex-m7", "dsp", True, _hard("cortex-m7", "fpv5-d16"), "mps2-an500", _AN500, 25 * _MHZ),
-    Core("cortex-m33", "dsp", True, _hard("cortex-m33", "fpv5-sp-d16"), "mps2-an505", _AN505, 20 * _MHZ),
-    Core("cortex-m55", "mve", True, _hard("cortex-m55"), "mps3-an547", _AN547, 32 * _MHZ),
-    # Linked for the Cortex-M55's board: same architecture, but nothing here runs it.
-    Core("cortex-m85", "mve", True, _hard("cortex-m85"), None, _AN547, 32 * _MHZ, gcc=13),
+    Core("cortex-m4", "dsp", True, _hard("cortex-m4", "fpv4-sp-d16"), "mps2-an386", _AN385, 25 * _MHZ, options=_NOFP),
+    Core(
+        *("cortex-m7", "dsp", True, _hard("cortex-m7", "fpv5-d16"), "mps2-an500", _AN500, 25 * _MHZ),
+        options=("nofp.dp", *_NOFP),
+    ),
+    # A Cortex-M33 runs Armv8-M Baseline code unchanged, and has what a Cortex-M35P has for programs.
+    Core("cortex-m23", "v6m", False, _soft("cortex-m23"), "mps2-an505", _AN505, 20 * _MHZ),
+    Core(
+        *("cortex-m33", "dsp", True, _hard("cortex-m33", "fpv5-sp-d16"), "mps2-an505", _AN505, 20 * _MHZ),
+        options=_NODSP,
+    ),
+    Core(
+        *("cortex-m35p", "dsp", True, _hard("cortex-m35p", "fpv5-sp-d16"), "mps2-an505", _AN505, 20 * _MHZ),
+        options=_NODSP,
+    ),
+    # Linked for the Cortex-M55's board, as the Cortex-M85: same architecture, but nothing here runs them.
+    Core("cortex-m52", "mve", True, _hard("cortex-m52"), None, _AN547, 32 * _MHZ, gcc=14, options=_NOMVE),
+    Core("cortex-m55", "mve", True, _hard("cortex-m55"), "mps3-an547", _AN547, 32 * _MHZ, options=_NOMVE),
+    Core("cortex-m85", "mve", True, _hard("cortex-m85"), None, _AN547, 32 * _MHZ, gcc=13, options=_NOMVE),
 )
 
 
 def core(name: str) -> Core:
-    """The core of that name; UserError lists the known ones."""
-    for candidate in CORES:
-        if candidate.name == name:
-            return candidate
-    raise UserError(f"unknown core {name!r}.", hint="Known: " + ", ".join(c.name for c in CORES) + ".")
+    """The core of that name, "cortex-m33", less the options it names, "cortex-m33+nodsp+nofp"; else UserError."""
+    first, *options = name.split("+")
+    for found in CORES:
+        if found.name == first:
+            break
+    else:
+        raise UserError(f"unknown core {name!r}.", hint="Known: " + ", ".join(c.name for c in CORES) + ".")
+    for index, option in enumerate(options):
+        if option not in found.options or option in options[:index]:
+            known = ", ".join(f"{first}+{known}" for known in found.options)
+            raise UserError(f"unknown core {name!r}.", hint=f"Known: {', '.join(filter(None, (first, known)))}.")
+        found = found.without(option)
+    return found
+
+
+def is_core(name: object) -> bool:
+    try:
+        return isinstance(name, str) and core(name) is not None
+    except UserError:
+        return False
 
 
 @dataclass(frozen=True)

@@ -10,6 +10,7 @@ import pytest
 from c_compiler import (
     ARM_GCC,
     BUILDABLE,
+    DIFFERENT,
     GCC,
     build_for_board,
     cmake,
@@ -28,7 +29,7 @@ from small_models import Net
 
 from mcugen import project
 from mcugen.prove import emulator, toolchain
-from mcugen.target import CORES, Core, core
+from mcugen.target import Core, core
 
 Build = Callable[..., Path]
 
@@ -227,7 +228,7 @@ def test_project_with_arms_library(build: Build, tmp_path: Path) -> None:
 
 
 @needs_cmake
-@pytest.mark.parametrize("target", CORES, ids=lambda target: target.name)
+@pytest.mark.parametrize("target", [*DIFFERENT, core("cortex-m55+nofp")], ids=lambda target: target.name)
 def test_project_for_a_board(target: Core, build: Build, tmp_path: Path) -> None:
     """With the project's own toolchain file; where an emulator has the core, the recorded samples pass on it."""
     reason = toolchain.available(target, to_run=False)

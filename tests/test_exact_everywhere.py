@@ -54,6 +54,20 @@ def test_emulated_core(case: str, core: str, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kernels", ["api", "specialised"])
+@pytest.mark.parametrize("core", ["cortex-m4+nofp", "cortex-m33+nodsp", "cortex-m55+nomve.fp", "cortex-m55+nofp"])
+def test_core_less_an_option(core: str, kernels: str, tmp_path: Path) -> None:
+    assert_exact(compile_model(example("classifier-int8"), tmp_path, core=core, kernels=kernels), samples=2, on=core)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("case", NAMES)
+@pytest.mark.parametrize("core", ["cortex-m23", "cortex-m33+nodsp", "cortex-m55+nomve.fp", "cortex-m55+nofp"])
+def test_core_less_an_option_with_every_case(case: str, core: str, tmp_path: Path) -> None:
+    for kernels in ("api", "specialised"):
+        assert_exact(compile_model(example(case), tmp_path, core=core, kernels=kernels), samples=2, on=core)
+
+
+@pytest.mark.parametrize("kernels", ["api", "specialised"])
 def test_a_plan_for_another_core_runs_on_helium(kernels: str, tmp_path: Path) -> None:
     """The bundled kernels take no scratch and keep their order on every core."""
     compiled = compile_model(example("classifier-int8"), tmp_path, core="cortex-m4", kernels=kernels)

@@ -373,6 +373,13 @@ def test_inputs(case: str, tmp_path: Path) -> None:
     assert_refused(run("verify", path, "--inputs", archive), 2, "inputs.npz", *parts)
 
 
+def test_arms_library_on_helium_without_float(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    arguments = ("build", path, "-o", tmp_path / "out", "--target", "cortex-m55+nomve.fp", "--library", "arm")
+    assert_refused(run(*arguments), 2, "cortex-m55+nomve.fp has none", "Take the bundled kernels, or --requant stock")
+    assert not (tmp_path / "out").exists()
+
+
 def test_cmsis_nn_that_is_none(tmp_path: Path) -> None:
     path = save(plain().model(), tmp_path)
     result = run("verify", path, "--samples", 1, "--cmsis-nn", tmp_path)

@@ -309,7 +309,7 @@ typedef struct
 
 #if defined(MCUGEN_NN_DSP)
 #define MCUGEN_PAIR_ROWS 2 /* that two columns meet at a time */
-#elif defined(__GNUC__) && defined(__ARM_ARCH_7M__)
+#elif defined(__GNUC__) && defined(MCUGEN_MAINLINE)
 #define MCUGEN_PAIR_ROWS 3
 #endif
 
@@ -326,7 +326,7 @@ MCUGEN_INLINE int32_t mcugen_columns_at_once(int32_t depth)
 /* May a word be loaded from, or stored at, this address? */
 MCUGEN_INLINE int mcugen_word_access(const int8_t *bytes)
 {
-#if defined(__ARM_ARCH_6M__) || !defined(__GNUC__)
+#if defined(MCUGEN_BASELINE) || !defined(__GNUC__)
     return ((uintptr_t)bytes & 3u) == 0;
 #else
     (void)bytes;
@@ -341,7 +341,7 @@ static inline void mcugen_copy(int8_t *to, const int8_t *from, int32_t count)
     {
         for (; count >= 4; count -= 4)
         {
-#if defined(__GNUC__) && defined(__ARM_ARCH_6M__)
+#if defined(__GNUC__) && defined(MCUGEN_BASELINE)
             memcpy(__builtin_assume_aligned(to, 4), __builtin_assume_aligned(from, 4), 4);
 #else
             memcpy(to, from, 4);
@@ -497,7 +497,7 @@ __attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot
 }
 #endif
 
-#elif defined(__GNUC__) && defined(__ARM_ARCH_6M__)
+#elif defined(__GNUC__) && defined(MCUGEN_BASELINE)
 #define MCUGEN_DOT_ASM 1
 
 /* Sums in r8 to r11; rows r1, r2, r4, r5 end where the index r3 becomes 0; the column r0 moves with it. */

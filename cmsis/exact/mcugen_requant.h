@@ -40,6 +40,16 @@
 #endif
 #endif
 
+/* What a Cortex-M's programs may use: Baseline (Armv6-M, Armv8-M Baseline) has no access to words at any address and no
+ * product of 64 bits; Mainline has. */
+#if defined(__ARM_ARCH_PROFILE) && __ARM_ARCH_PROFILE == 'M'
+#if __ARM_ARCH_ISA_THUMB == 1
+#define MCUGEN_BASELINE 1
+#else
+#define MCUGEN_MAINLINE 1
+#endif
+#endif
+
 /* One entry of a multiplier table: a constant expression, so the same generated table serves every
  * build. The FPU build carries the bits of the float s itself: its exponent is shift - 1, biased 127. */
 #if MCUGEN_REQUANT_FPU
@@ -179,7 +189,7 @@ MCUGEN_OUT_OF_LINE static int32_t mcugen_requant_wide_at(int32_t acc, int32_t mu
 /* acc * multiplier / 2^right, rounded down, modulo 2^32; multiplier >= 0, right in [0, 46]. */
 static inline int32_t mcugen_scale_down(int32_t acc, int32_t multiplier, int32_t right)
 {
-#if defined(__ARM_ARCH_6M__)
+#if defined(MCUGEN_BASELINE)
     /* This core has no product of 64 bits. In halves, so that no sum overflows: */
     const int32_t high = acc >> 16, scale_high = multiplier >> 16, scale_low = multiplier & 0xFFFF;
     const uint32_t low = (uint32_t)acc & 0xFFFFu, lowest = low * (uint32_t)scale_low;

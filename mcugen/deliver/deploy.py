@@ -22,11 +22,12 @@ from ..prove.program import library_of
 from ..prove.progress import Progress, silent
 from ..prove.samples import random_samples
 from ..prove.verify import verify
+from ..target import is_core
 from .bundle import Options as ExportOptions
 from .bundle import write_json
 from .calibration import inputs_of, load_data, load_labels
 from .cortex_m import measure
-from .deployment import CORE_NAMES, Deployment, Model, Target
+from .deployment import Deployment, Model, Target
 from .export import export
 from .gate import gate
 from .measure import Subject, check_labels, score, task_of
@@ -84,7 +85,7 @@ def _job(model: Model, target: Target, folder: Path, cmsis_nn: Path | None, prog
         "folder": f"{target.name}/{model.name}",
     }
     try:
-        if target.kind in CORE_NAMES:
+        if is_core(target.kind):
             measured, missing, verified = _cortex_m(model, target, folder, cmsis_nn, progress)
         else:
             measured, missing, verified = _bundle(model, target, folder, progress)

@@ -28,7 +28,7 @@ from typing import Any
 import yaml
 
 from ..errors import UserError
-from ..target import CORES, parse_size
+from ..target import CORES, is_core, parse_size
 from .bundle import OWN
 from .bundle import Options as ExportOptions
 from .calibration import LAYOUTS, Images, check_images
@@ -44,14 +44,14 @@ def _count(text: str) -> float:
 
 
 # Budget -> (how it is written, the targets it is for).
-CORE_NAMES = frozenset(core.name for core in CORES)
+_CORE = "core"  # a target of any Cortex-M core
 _BUDGETS: dict[str, tuple[Callable[[str], float], frozenset[str]]] = {
-    "ram": (parse_size, CORE_NAMES),
-    "flash": (parse_size, CORE_NAMES),
-    "instructions": (_count, CORE_NAMES),
+    "ram": (parse_size, frozenset({_CORE})),
+    "flash": (parse_size, frozenset({_CORE})),
+    "instructions": (_count, frozenset({_CORE})),
     "latency_ms": (_count, frozenset({"ort"})),
     "size": (parse_size, frozenset(TARGETS)),
-    "accuracy_loss": (_count, CORE_NAMES | frozenset(TARGETS)),
+    "accuracy_loss": (_count, frozenset({_CORE, *TARGETS})),
 }
 _MODEL_KEYS = {
     "model": str,
@@ -170,10 +170,11 @@ def _target(name: Any, entry: Any, file: Path) -> Target:
     where = f"targets.{_name(name, 'targets', file)}"
     origin = f"{file.name}: {where}"
     data = _mapping(entry, where, _TARGET_KEYS, file)
-    kinds = sorted(CORE_NAMES | set(TARGETS))
     kind = data.get("for")
-    if kind not in kinds:
+    if kind not in TARGETS and not is_core(kind):
+        kinds = sorted({*(core.name for core in CORES), *TARGETS})
         raise UserError(f"`for` is {kind!r}", origin=origin, hint=f"Known: {', '.join(kinds)}.")
+    family = kind if kind in TARGETS else _CORE
     for key, owner in _TARGET_OWN.items():
         if key in data and kind != owner:
             raise UserError(f"{key} is for {owner}, this target is for {kind}", origin=origin)
@@ -187,14 +188,14 @@ def _target(name: Any, entry: Any, file: Path) -> Target:
             raise UserError(error.message, origin=origin, hint=error.hint) from None
     budgets = {}
     for key, limit in data.get("budgets", {}).items():
-        if key not in _BUDGETS or kind not in _BUDGETS[key][1]:
-            fitting = [budget for budget, (_, kinds_of) in _BUDGETS.items() if kind in kinds_of]
+        if key not in _BUDGETS or family not in _BUDGETS[key][1]:
+            fitting = [budget for budget, (_, kinds_of) in _BUDGETS.items() if family in kinds_of]
             raise UserError(f"{kind} has no budget {key!r}", origin=origin, hint=f"It has: {', '.join(fitting)}.")
         try:
             budgets[key] = _BUDGETS[key][0](str(limit))
         except UserError as error:
             raise UserError(error.message, origin=f"{origin}.budgets.{key}", hint=error.hint) from None
-    return Target(name, kind, budgets, own)
+    return Target(name, str(kind), budgets, own)
 
 
 _IMAGE_KEYS = {"mean": list, "std": list, "layout": str, "pixels": int}
@@ -231,7 +232,7 @@ def _model(name: Any, entry: Any, targets: Mapping[str, Target], file: Path) -> 
         raise UserError("it has no `model`", origin=origin)
     prequantized = data.get("prequantized", False)
     if prequantized == ("calibration" in data) and any(
-        targets[t].kind in CORE_NAMES for t in data.get("targets", targets) if t in targets
+        is_core(targets[t].kind) for t in data.get("targets", targets) if t in targets
     ):
         raise UserError(
             "a Cortex-M target needs either `calibration` or `prequantized: true`",

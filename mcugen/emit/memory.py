@@ -84,6 +84,22 @@ _REGIONS = "\nSECTIONS\n"  # in firmware/link.ld: in front of it
 _SECTIONS = "  /* memory regions: INCLUDE"  # the line that begins so
 
 
+def toolchain_file(core: Core) -> str:
+    """firmware/toolchain/CORE.cmake: its compiler flags, and the memory map of its emulated board."""
+    if core.machine is None:
+        board = f"no emulator has it; needs GCC {core.gcc}; the map is the Cortex-M55's mps3-an547"
+    else:
+        board = f"the memory map is that of QEMU's {core.machine}"
+    symbols = [f"  {name}={number:#010x}" for name, number in core.memory.symbols().items()]
+    lines = [
+        f"# {core.name}: {board}",
+        f'set(CORE_FLAGS "{" ".join(core.flags)}")',
+        *("set(BOARD_MEMORY", *symbols, '  CACHE STRING "Memory map of the board, as link.ld\'s symbols")'),
+        "include(${CMAKE_CURRENT_LIST_DIR}/arm-none-eabi.cmake)",
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def link_script(core: Core, memories: Sequence[Memory], sections: str) -> str:
     """firmware/link.ld with the user's regions on the core's emulated board, and `sections` where they belong.
 

@@ -31,9 +31,9 @@
 /* The asm blocks take literals that only an optimizing compiler finds. */
 #if defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_FEATURE_DSP)
 #define MCUGEN_ASM_DSP 1
-#elif defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_ARCH_7M__)
+#elif defined(__GNUC__) && defined(__OPTIMIZE__) && defined(MCUGEN_MAINLINE)
 #define MCUGEN_ASM_V7M 1
-#elif defined(__GNUC__) && defined(__OPTIMIZE__) && defined(__ARM_ARCH_6M__)
+#elif defined(__GNUC__) && defined(__OPTIMIZE__) && defined(MCUGEN_BASELINE)
 #define MCUGEN_ASM_V6M 1
 #endif
 
@@ -78,7 +78,7 @@ MCUGEN_ALWAYS_INLINE int32_t mcugen_layer_requant(const mcugen_layer *p, int32_t
                                                   int32_t channel)
 {
     const int32_t shift = p->shifts != NULL ? p->shifts[channel] : p->shift;
-#if defined(__ARM_ARCH_6M__)
+#if defined(MCUGEN_BASELINE)
     if (p->compact) {
         return mcugen_layer_requant_call(acc, multiplier, shift);
     }
@@ -146,7 +146,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_store_word(int8_t *bytes, uint32_t word)
 /* May a word be loaded and stored at these addresses? */
 MCUGEN_ALWAYS_INLINE int mcugen_word_access(const int8_t *to, const int8_t *from)
 {
-#if defined(__ARM_ARCH_6M__)
+#if defined(MCUGEN_BASELINE)
     return (((uintptr_t)to | (uintptr_t)from) & 3u) == 0;
 #else
     (void)to;
@@ -157,7 +157,7 @@ MCUGEN_ALWAYS_INLINE int mcugen_word_access(const int8_t *to, const int8_t *from
 
 MCUGEN_ALWAYS_INLINE void mcugen_copy_word(int8_t *to, const int8_t *from)
 {
-#if defined(__ARM_ARCH_6M__) && defined(__GNUC__)
+#if defined(MCUGEN_BASELINE) && defined(__GNUC__)
     memcpy(__builtin_assume_aligned(to, 4), __builtin_assume_aligned(from, 4), 4);
 #else
     mcugen_store_word(to, mcugen_load_word(from));

@@ -12,7 +12,7 @@ from specialised_program import Case, multiplier_words, problem
 from mcugen import resources
 from mcugen.prove.emulator import run
 from mcugen.prove.toolchain import available, link_image
-from mcugen.target import Core, core
+from mcugen.target import core
 
 KERNELS, CMSIS = resources.templates() / "kernels", resources.cmsis()
 INCLUDES = [KERNELS, CMSIS / "Include", CMSIS / "exact"]
@@ -65,15 +65,9 @@ DEPTHWISE = [
 LAYERS = [*CONVOLUTIONS, *DEPTHWISE]
 
 
-# A Cortex-M55 as some chips have it: neither an FPU nor float in Helium.
-INTEGER_HELIUM = replace(
-    core("cortex-m55"), has_fpu=False, flags=("-mcpu=cortex-m55+nofp+nomve.fp", "-mfloat-abi=hard")
-)
-
-
-def on_board(which: str | Core, text: str, others: list[Path], optimize: str, folder: Path) -> None:
+def on_board(name: str, text: str, others: list[Path], optimize: str, folder: Path) -> None:
     """Builds and runs a program that prints what is wrong and returns their number."""
-    board = core(which) if isinstance(which, str) else which
+    board = core(name)
     missing = available(board)
     if missing is not None:
         pytest.skip(missing)

@@ -38,7 +38,7 @@ SWEEP = [
 
 def check(name: str, cases: list[Case], optimize: str, folder: Path) -> None:
     calls = Calls(seed=6)
-    cmsis_calls(calls, cases, fpu=core(name).has_fpu)
+    cmsis_calls(calls, cases, fpu=core(name).requantizes_in_float)
     on_board(name, calls.program(), CMSIS_SOURCES, optimize, folder)
 
 

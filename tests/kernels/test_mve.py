@@ -14,7 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_calls import CMSIS, INCLUDES, INTEGER_HELIUM, KERNELS, LAYERS, WARNINGS, Calls, dims, on_board, table
+from board_calls import CMSIS, INCLUDES, KERNELS, LAYERS, WARNINGS, Calls, dims, on_board, table
 from cmsis_library import Addition, Scale, requantize_exact, softmax, transposed_sums
 from specialised_program import Case, Problem, problem, program
 
@@ -114,7 +114,7 @@ def test_layers(optimize: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_layers_without_float(every: int, tmp_path: Path) -> None:
-    on_board(INTEGER_HELIUM, program("mve", [*PROBLEMS[::every], *TIES]), [], "-O2", tmp_path)
+    on_board("cortex-m55+nofp", program("mve", [*PROBLEMS[::every], *TIES]), [], "-O2", tmp_path)
 
 
 COUNTS = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 67]

@@ -91,14 +91,14 @@ def test_portable_path(isa: str, fpu: int, standard: str, tmp_path: Path) -> Non
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
 
 
-def on_core(name: str, optimize: str, cases: list[Case], folder: Path, defines: tuple[str, ...] = ()) -> None:
+def on_core(name: str, optimize: str, cases: list[Case], folder: Path) -> None:
     board = core(name)
     missing = available(board)
     if missing is not None:
         pytest.skip(missing)
     source = folder / "cases.c"
     source.write_text(program(board.isa, [problem(case) for case in cases]))
-    image = link_image(board, [source], includes=INCLUDES, defines=defines, optimize=optimize, extra_flags=WARNINGS)
+    image = link_image(board, [source], includes=INCLUDES, optimize=optimize, extra_flags=WARNINGS)
     done = run(board, image, workdir=folder, timeout_s=120, icount=False)
     assert (done.exit_code, done.output) == (0, "")
 
@@ -113,7 +113,7 @@ def test_core(name: str, optimize: str, tmp_path: Path) -> None:
 
 
 def test_dsp_without_fpu(tmp_path: Path) -> None:
-    on_core("cortex-m4", "-O2", [*EVERY, *WIDE][4::5], tmp_path, ("MCUGEN_REQUANT_FPU=0",))
+    on_core("cortex-m4+nofp", "-O2", [*EVERY, *WIDE][4::5], tmp_path)
 
 
 @pytest.mark.slow
