@@ -13,6 +13,7 @@ import pytest
 
 from mcugen import oracle, pipeline
 from mcugen.emit.artefact import Compiled
+from mcugen.ops.layout import TRANSPOSES
 from mcugen.prove.samples import random_samples
 from mcugen.prove.toolchain import available
 from mcugen.prove.verify import Verification, first_difference, verify
@@ -69,6 +70,10 @@ def exact_integer_form(model: onnx.ModelProto, folder: Path) -> Compiled:
 
 def kernels(compiled: Compiled) -> list[str]:
     return [step.kernel for step in compiled.steps]
+
+
+def transposes(compiled: Compiled) -> int:
+    return sum(step.kernel in TRANSPOSES for step in compiled.steps)
 
 
 def saved_by_ort(model: onnx.ModelProto, level: Any, folder: Path) -> onnx.ModelProto:

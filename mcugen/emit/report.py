@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from .. import __version__, oracle
+from ..ops.layout import TRANSPOSES
 from ..plan import Slot, Storage
 from ..step import FLOAT, Step
 from .artefact import Compiled, Port
@@ -50,7 +51,7 @@ def report(
         "stack_path": list(stack_path),
         "stack_unknown": stack_unknown if stack_bytes is None else None,
         "macs": compiled.macs,
-        "transposes": sum(step.kernel == "arm_transpose_s8" for step in compiled.steps),
+        "transposes": len({step.tensor for step in compiled.steps if step.kernel in TRANSPOSES}),
         "steps": [_step(step) for step in compiled.steps],
         "arena": [
             {

@@ -13,6 +13,8 @@ from .base import Canonical, Lowering, OpDef
 from .conv import dims
 from .take import MAX_AXES, Axis, take_step
 
+TRANSPOSES = ("arm_transpose_s8", "mcugen_interleave_s8")
+
 
 def collapse(shape: Sequence[int], perm: Sequence[int]) -> tuple[tuple[int, ...], tuple[int, ...]]:
     """The same transpose in as few axes as possible: sizes of 1 dropped, axes that stay neighbours merged."""
@@ -70,12 +72,15 @@ def _loops(sizes: Sequence[int], perm: Sequence[int]) -> list[Axis]:
 
 def _lower_transpose(lowering: Lowering, node: Node) -> Step:
     x = node.inputs[0]
-    if "plane_bytes" in node.attrs:
-        return _interleave(lowering, node)
+    if "plane_bytes" in node.attrs:  # the rows of each channel, for a band of rows
+        _, rows, columns, channels = lowering.type(node.output).shape
+        return _interleave(lowering, node, node.attrs["plane_bytes"], rows * columns, channels)
     sizes, perm = collapse(lowering.type(x).shape, node.attrs["perm"])
     rank = len(sizes)
     if rank > 4 or lowering.type(x).dtype not in ("int8", "bool"):  # what arm_transpose_s8 takes
         return take_step(lowering, node, _loops(sizes, perm), 0)
+    if rank == 2 and lowering.kernels == "specialised":
+        return _interleave(lowering, node, sizes[1], sizes[1], sizes[0])
     full = (*sizes, *(1,) * (4 - rank))
     order = (*perm, *range(rank, 4))
     fields: dict[str, Any] = {"num_dims": 4, "permutations": order}
@@ -97,17 +102,16 @@ def _lower_transpose(lowering: Lowering, node: Node) -> Step:
     )
 
 
-def _interleave(lowering: Lowering, node: Node) -> Step:
-    """NCHW to NHWC for a band of rows: node.inputs are the rows of each channel, plane_bytes apart."""
-    _, rows, columns, channels = lowering.type(node.output).shape
+def _interleave(lowering: Lowering, node: Node, plane_bytes: int, pixels: int, channels: int) -> Step:
+    """[channels, pixels] to [pixels, channels], the channels plane_bytes apart."""
     return Step(
         name=lowering.name,
         kernel="mcugen_interleave_s8",
         args=(
             ("input", Buffer(node.inputs[0])),
             ("output", Buffer(node.output)),
-            ("plane_bytes", node.attrs["plane_bytes"]),
-            ("pixels", rows * columns),
+            ("plane_bytes", plane_bytes),
+            ("pixels", pixels),
             ("channels", channels),
         ),
         inputs=node.inputs,

@@ -240,6 +240,19 @@ def transpose_calls(calls: Calls) -> None:
         calls.add(f"{setup} arm_transpose_s8(input, output, &from, &to, &p);", turned, input=x)
 
 
+def interleave_calls(calls: Calls) -> None:
+    """Channels by pixels; some rows of a picture, whose planes are farther apart than they are long."""
+    for channels, plane, pixels in [
+        *((3, pixels, pixels) for pixels in (1, 3, 4, 7, 50)),
+        *((3, 60, 21), (5, 40, 19), (20, 31, 18), (33, 9, 6)),
+        *((2, 37, 37), (4, 16, 16), (8, 6, 6), (11, 23, 23), (17, 40, 40), (18, 20, 20), (40, 9, 9)),
+        *((50, 3, 3), (19, 17, 17), (21, 18, 18), (9400, 2, 2), (2, 9400, 9400)),
+    ]:
+        x = calls.bytes(channels, plane)
+        turned = np.ascontiguousarray(x[:, :pixels].T)
+        calls.add(f"mcugen_interleave_s8(input, output, {plane}, {pixels}, {channels});", turned, input=x)
+
+
 def arm_add_calls(calls: Calls) -> None:
     for count in [*COUNTS, 400, 400, 400]:
         a, b = calls.bytes(count), calls.bytes(count)
@@ -337,6 +350,7 @@ GROUPS: list[Callable[[Calls], None]] = [
     average_calls,
     max_pool_calls,
     transpose_calls,
+    interleave_calls,
     arm_add_calls,
     arm_mul_calls,
     arm_extreme_calls,
@@ -364,6 +378,7 @@ def test_single_calls(name: str, tmp_path: Path) -> None:
     for fill in GROUPS:
         fill(calls)
     names = ["mcugen_add_s8", "mcugen_mul_s8", "mcugen_lut_s8", "mcugen_global_average_pool_s8"]
+    names.append("mcugen_interleave_s8")
     sources = [KERNELS / f"{name}.c" for name in names]
     sources += [CMSIS / "Source" / f"{name}.c" for name in CMSIS_NAMES]
     on_board(name, calls.program(), sources, "-O2", tmp_path)

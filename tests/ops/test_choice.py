@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import onnx
 import pytest
-from checking import compile_model, exact, kernels
+from checking import compile_model, exact, kernels, transposes
 from float_layers import rand, some, together
 from onnx import TensorProto, helper
 from small_models import DTYPES, Net
@@ -196,7 +196,7 @@ def test_where_in_any_layout(dtype: str, tmp_path: Path) -> None:
     zero = net.constant(np.float32(0))
     y = net.op("Where", condition, x, zero, scale=x.scale, zero_point=x.zero_point - net.origin)
     net.output(net.conv(y, (3, 4, 1, 1)))
-    assert kernels(exact(net.model(), tmp_path)).count("arm_transpose_s8") == 2
+    assert transposes(exact(net.model(), tmp_path)) == 2
 
 
 def _cast_to_byte(net: Net) -> tuple[str, int]:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checking import exact, kernels
+from checking import exact, kernels, transposes
 from small_models import DTYPES, Net, Tensor, qoperator
 
 from mcugen.ops.unary import UNARY
@@ -91,7 +91,7 @@ def test_tables_work_in_any_layout(dtype: str, tmp_path: Path) -> None:
     x = net.conv(net.input((1, 3, 5, 4)), (4, 3, 3, 3))
     y = net.op("Sigmoid", x, scale=1 / 256, zero_point=-128)
     net.output(net.conv(y, (3, 4, 1, 1)))
-    assert kernels(exact(net.model(), tmp_path)).count("arm_transpose_s8") == 2
+    assert transposes(exact(net.model(), tmp_path)) == 2
 
 
 def _batch_norm(net: Net, x: Tensor, channels: int) -> str:
@@ -117,7 +117,7 @@ def test_batch_normalization_between_convolutions(dtype: str, tmp_path: Path) ->
     x = net.conv(net.input((1, 3, 5, 4)), (5, 3, 3, 3))
     y = net.quantize(_batch_norm(net, x, 5), float(x.scale) * 1.5, 2)
     net.output(net.conv(y, (3, 5, 1, 1)))
-    assert kernels(exact(net.model(), tmp_path)).count("arm_transpose_s8") == 2
+    assert transposes(exact(net.model(), tmp_path)) == 2
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
