@@ -25,6 +25,7 @@ from .passes.dynamic_forms import dynamic_forms
 from .passes.feed_rows import feed_rows
 from .passes.fit_kernels import fit_kernels
 from .passes.fold_batchnorm import fold_batchnorm
+from .passes.fold_clamps import fold_clamps
 from .passes.fold_constants import fold_constants
 from .passes.fold_padding import fold_padding
 from .passes.fuse_activation import fuse_activation
@@ -62,6 +63,7 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (recognise_quantized, "DQ - operator - Q is one integer operator now; what stays float is refused"),
     # -- integer dialect: every tensor knows its scale and zero point
     (unsigned_to_signed, "needs the zero points that recognition wrote down"),
+    (fold_clamps, "when tables have the kernels' codes; before fit_kernels, which puts transposes between"),
     (fit_kernels, "on the final operators; before layouts, which cancel the transposes it puts in"),
     (drop_boundary, "with --io int8; before layouts, which start and end at the model's own tensors"),
     (to_nhwc, "on the final operators, so that each transpose meets its partner"),
