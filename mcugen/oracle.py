@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import platform
 import tempfile
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -148,6 +149,53 @@ def run_all(
         rows.append(run(session, {name: array[index] for name, array in feeds.items()}))
         advance()
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
+
+
+def check_runs(model: onnx.ModelProto) -> None:
+    """UserError unless the pinned session runs the model, on zeros: what it does not run, nothing can be equal to.
+
+    model: with every dimension fixed.
+    """
+    session = pinned_session(model)
+    given = {tensor.name for tensor in model.graph.initializer}
+    feeds = {}
+    for info in (info for info in model.graph.input if info.name not in given):
+        tensor = info.type.tensor_type
+        shape = tuple(dim.dim_value for dim in tensor.shape.dim)
+        feeds[info.name] = np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
+    run(session, feeds)
+
+
+@contextmanager
+def blaming(model: onnx.ModelProto) -> Iterator[None]:
+    """What breaks inside while ONNX Runtime refuses the model too is the fault of the file: UserError."""
+    try:
+        yield
+    except UserError:
+        raise
+    except Exception:
+        check_runs(model)
+        raise
+
+
+def compute(
+    node: onnx.NodeProto, operands: Mapping[str, np.ndarray], outputs: Sequence[onnx.ValueInfoProto], opset: int = 21
+) -> Arrays:
+    """A node's outputs from constants; UserError where ONNX Runtime cannot compute them."""
+    initializers = [onnx.numpy_helper.from_array(np.asarray(array), name) for name, array in operands.items()]
+    model = make_model([node], [], outputs, initializers, opset=opset)
+    try:
+        if node.op_type in ("Div", "Mod") and _overflows(*(operands[name] for name in node.input)):
+            raise OverflowError("the quotient is beyond its type")
+        return dict(zip((o.name for o in outputs), plain_session(model).run(None, {}), strict=True))
+    except Exception as error:  # as above
+        words = str(error).splitlines()[0]
+        raise UserError(f"{node.op_type} of constants cannot be computed: {words}", origin=node.name) from None
+
+
+def _overflows(dividend: np.ndarray, divisor: np.ndarray) -> bool:
+    """The smallest integer by -1, where the processor stops ONNX Runtime, and with it this process."""
+    return dividend.dtype.kind == "i" and bool(np.any((dividend == np.iinfo(dividend.dtype).min) & (divisor == -1)))
 
 
 def unshare_qdq(model: onnx.ModelProto) -> onnx.ModelProto:

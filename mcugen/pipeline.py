@@ -10,10 +10,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from . import ir
+from . import ir, oracle
 from .emit.artefact import Compiled, identifier, ports, project_name, step_name
 from .errors import UserError
-from .frontend import read
+from .frontend import Source, read
 from .ops import FUNCTIONS, OPS
 from .ops.base import Lowering, check_limits
 from .ops.specialised import added, alike, joined
@@ -125,7 +125,7 @@ def run_passes(
 
 
 def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None) -> Compiled:
-    """ONNX file -> Compiled; UserError for whatever cannot be compiled."""
+    """ONNX file -> Compiled; UserError for whatever cannot be compiled, or ONNX Runtime does not run."""
     target = core(options.core)
     if options.feed == "rows" and options.io_buffers == "apart":
         raise UserError("--feed rows keeps its outputs in the arena.", hint="Leave --io-buffers apart out.")
@@ -138,6 +138,13 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         if identifier(memory.name) != memory.name:
             raise UserError(f"a memory region cannot be called {memory.name!r}: it becomes a name in C.")
     source = read(path, options.shapes, FUNCTIONS)
+    with oracle.blaming(source.model):
+        compiled = _compiled(source, project_name(options.name or path.stem), target, options, seen)
+    oracle.check_runs(source.model)
+    return compiled
+
+
+def _compiled(source: Source, name: str, target: Core, options: Options, seen: Seen) -> Compiled:
     graph = run_passes(source.graph, options.io, seen, options.io_buffers, options.feed)
     for node in graph.nodes:
         check_limits(OPS[node.op], graph, node)
@@ -172,7 +179,6 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
                 f"--feed rows keeps its arena in one region, it needs {planned.plan.arena_bytes:,} bytes.",
                 hint="Name a region first that is as large, or leave --feed out.",
             )
-    name = project_name(options.name or path.stem)
     return Compiled(
         name=name,
         model=source.model,

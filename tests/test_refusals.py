@@ -10,7 +10,7 @@ import onnx
 import pytest
 from c_compiler import GCC, compile_project
 from click.testing import CliRunner, Result
-from onnx import TensorProto, helper
+from onnx import TensorProto, helper, numpy_helper
 from small_models import Net
 
 from mcugen.cli import main
@@ -178,6 +178,53 @@ def _groups_that_do_not_divide() -> onnx.ModelProto:
     return net.model()
 
 
+def _scales_of_another_number() -> onnx.ModelProto:
+    model = plain().model()
+    scale = next(i for i in model.graph.initializer if i.name.startswith("bias_scale"))
+    scale.CopyFrom(numpy_helper.from_array(np.float32([0.1, 0.2, 0.3]), scale.name))
+    return model
+
+
+def _bias_of_another_length() -> onnx.ModelProto:
+    net = Net()
+    weights, scales = net.weights((4, 3, 3, 3), 0.01)
+    bias = net.bias(np.arange(3, dtype=np.int32), scales[:3] * np.float32(0.05))
+    net.output(net.quantize(net.node("Conv", net.real(net.input((1, 3, 8, 8), 0.05)), weights, bias), 0.1, 0))
+    return net.model()
+
+
+def _nan() -> onnx.ModelProto:
+    net = Net()
+    x = net.float_input((1, 4))
+    net.outputs.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+    shift = net.constant(np.float32([0, np.nan, 0, 0]))
+    net.nodes.append(helper.make_node("Add", [x, shift], ["y"], name="body/Add"))
+    return net.model()
+
+
+def _sums_read_as_real() -> onnx.ModelProto:
+    net = Net()
+    a, b = net.input((1, 4)), net.constant(np.ones((4, 2), np.uint8))
+    sums = net.node("MatMulInteger", a.name, b)
+    real = net.node("DequantizeLinear", sums, net.constant(np.float32(0.5)), name="body/Back")
+    net.outputs.append(helper.make_tensor_value_info(real, TensorProto.FLOAT, None))
+    return net.model()
+
+
+def _division(op: str) -> Callable[[], onnx.ModelProto]:
+    """It stops ONNX Runtime, and the process with it."""
+
+    def make() -> onnx.ModelProto:
+        net = Net()
+        sizes = net.node(
+            op, *(net.constant(np.array(n, np.int64)) for n in ([-(2**63), 4], [-1, -1])), name="head/Size"
+        )
+        net.output(net.copy("Reshape", net.input((1, 4)), sizes))
+        return net.model()
+
+    return make
+
+
 # name -> (model, what the message says: node, limit, next step)
 MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "unsupported operator": (_unsupported_operator, ("head/Det", "Det is not supported", "mcugen ops")),
@@ -195,6 +242,12 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "empty output": (_empty_output, ("y: the output has no elements", "[1, 0]")),
     "no output": (_no_output, ("the model has no output", "Export it again")),
     "groups": (_groups_that_do_not_divide, ("ONNX Runtime does not run the model", "group", "export it again")),
+    "scales of another number": (_scales_of_another_number, ("Dequantize", "scale of shape [3]", "[4]", "axis 0")),
+    "bias of another length": (_bias_of_another_length, ("ONNX Runtime does not run the model", "bias", "export it")),
+    "NaN": (_nan, ("body/Add", "holds NaN", "again")),
+    "int32 read as real": (_sums_read_as_real, ("body/Back", "int32 numbers computed at run time", "8 or 16 bits")),
+    "Div overflows": (_division("Div"), ("head/Size", "Div of constants", "beyond its type")),
+    "Mod overflows": (_division("Mod"), ("head/Size", "Mod of constants", "beyond its type")),
     "control flow": (_loop, ("body/If", "control flow")),
 }
 

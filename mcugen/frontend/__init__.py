@@ -8,6 +8,7 @@ from pathlib import Path
 
 import onnx
 
+from .. import oracle
 from ..ir import Graph
 from .conditions import take_branches
 from .fold import fold_shapes
@@ -43,7 +44,8 @@ def read(
     """
     loaded, sha256 = load(path, functions)
     model = fix_shapes(loaded, shapes or {})
-    merged = merge_pairs(fold_shapes(take_branches(model)))
-    # Again, for shapes behind operators that ONNX infers no shapes for until they are standard ones.
-    graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merged)))), name=path.stem)
+    with oracle.blaming(model):
+        merged = merge_pairs(fold_shapes(take_branches(model)))
+        # Again, for shapes behind operators that ONNX infers no shapes for until they are standard ones.
+        graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merged)))), name=path.stem)
     return Source(model, note_layouts(graph, model), sha256)

@@ -11,6 +11,7 @@ from onnx import NodeProto, helper, numpy_helper
 
 from ..errors import UserError
 from ..ir import unique
+from .fold import inferred
 
 _T = TypeVar("_T")
 
@@ -87,7 +88,7 @@ class Expansion:
 
     def rank(self, name: str) -> int:
         """The number of dimensions of a tensor before this node; UserError if it cannot be inferred."""
-        graph = onnx.shape_inference.infer_shapes(self.model).graph
+        graph = inferred(self.model)
         known = {i.name: len(i.dims) for i in graph.initializer}
         known |= {
             i.name: len(i.type.tensor_type.shape.dim)

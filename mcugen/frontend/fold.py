@@ -10,7 +10,6 @@ import onnx
 from onnx import helper, numpy_helper
 
 from .. import oracle
-from ..errors import UserError
 
 # What such arithmetic is made of. It is pure, and its results are small.
 _ARITHMETIC = frozenset(
@@ -84,12 +83,17 @@ def _fold_once(model: onnx.ModelProto) -> bool:
     return found
 
 
-def _types(model: onnx.ModelProto) -> dict[str, tuple[int, tuple[int, ...]]]:
-    """(element type, shape) of every tensor for which inference finds both; whoever reads the model next complains."""
+def inferred(model: onnx.ModelProto) -> onnx.GraphProto:
+    """The graph with the shapes that can be inferred; as it is where they do not fit together, which parse refuses."""
     try:
-        graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+        return onnx.shape_inference.infer_shapes(model, data_prop=True).graph
     except (onnx.shape_inference.InferenceError, RuntimeError):
-        return {}
+        return model.graph
+
+
+def _types(model: onnx.ModelProto) -> dict[str, tuple[int, tuple[int, ...]]]:
+    """(element type, shape) of every tensor for which inference finds both."""
+    graph = inferred(model)
     found = {i.name: (i.data_type, tuple(i.dims)) for i in graph.initializer}
     for info in (*graph.input, *graph.value_info, *graph.output):
         tensor = info.type.tensor_type
@@ -123,15 +127,8 @@ def _results(
         given = {a.name: helper.get_attribute_value(a) for a in node.attribute}
         result = shape[given.get("start", 0) : given.get("end")] if node.op_type == "Shape" else np.prod(shape)
         return [numpy_helper.from_array(np.asarray(result, np.int64), node.output[0])]
-    proto = onnx.NodeProto()
-    proto.CopyFrom(node)
-    initializers = {name: known[name] for name in node.input if name}
+    operands = {name: numpy_helper.to_array(known[name]) for name in node.input if name}
     results = [helper.make_tensor_value_info(name, *types[name]) for name in node.output if name]
     opset = next(entry.version for entry in model.opset_import if entry.domain in ("", "ai.onnx"))
-    single = oracle.make_model([proto], [], results, list(initializers.values()), opset=opset)
-    try:
-        made = oracle.run(oracle.plain_session(single), {})
-    except Exception as error:  # ORT raises its own types for each failure; all mean the same here
-        words = str(error).splitlines()[0]
-        raise UserError(f"{node.op_type} of sizes cannot be computed: {words}", origin=node.name) from None
+    made = oracle.compute(node, operands, results, opset)
     return [numpy_helper.from_array(array, name) for name, array in made.items()]

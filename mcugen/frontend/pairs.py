@@ -18,6 +18,7 @@ from onnx import NodeProto, TensorProto, numpy_helper
 
 from ..errors import UserError
 from ..ir import unique
+from .fold import inferred
 from .forms import constant_array
 
 _Q, _DQ = "QuantizeLinear", "DequantizeLinear"
@@ -159,7 +160,7 @@ def _shapes(model: onnx.ModelProto) -> dict[str, tuple[int, ...]]:
     """Of what ONNX infers, where an operator is there that does nothing for some shapes only."""
     if not any(node.op_type in (*_NEUTRAL, "Expand") for node in model.graph.node):
         return {}
-    graph = onnx.shape_inference.infer_shapes(model, data_prop=True).graph
+    graph = inferred(model)
     known = {v.name: v.type.tensor_type for v in (*graph.input, *graph.value_info) if v.type.HasField("tensor_type")}
     shapes = {name: tuple(d.dim_value for d in t.shape.dim) for name, t in known.items() if t.HasField("shape")}
     return {name: shape for name, shape in shapes.items() if 0 not in shape} | {

@@ -110,7 +110,9 @@ def _type(info: onnx.ValueInfoProto) -> TensorType:
         raise _unsupported(found, info.name)
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     item = np.dtype(_DTYPES[tensor.elem_type]).itemsize
-    if any(d < 0 for d in shape) or np.prod(shape, dtype=object) * item >= 2**31:
+    if any(d < 0 for d in shape):
+        raise UserError(f"a dimension is negative (the shape is {list(shape)})", origin=info.name)
+    if np.prod(shape, dtype=object) * item >= 2**31:
         raise UserError(f"a tensor of shape {list(shape)} is beyond 2 GB", origin=info.name)
     return TensorType(_DTYPES[tensor.elem_type], shape)
 

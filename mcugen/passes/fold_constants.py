@@ -10,13 +10,12 @@ from collections.abc import Mapping
 from types import MappingProxyType
 
 import numpy as np
-import onnx
 from onnx import helper, numpy_helper
 
 from .. import oracle
 from ..errors import UserError
 from ..ir import Graph, Node, attrs, constant
-from .rewrite import DQ, Builder, qdq_params, rebuild
+from .rewrite import DQ, Builder, Q, qdq_params, rebuild
 
 _NOTHING = ("Identity", "Dropout", "Cast")
 
@@ -46,6 +45,10 @@ def fold_constants(graph: Graph) -> Graph:
 
     folded = rebuild(graph, change)
     for node in folded.nodes:
+        for name in node.inputs:
+            data = folded.data(name)
+            if node.op not in (Q, DQ) and data is not None and data.dtype == np.float32 and np.isnan(data).any():
+                raise UserError(f"the constant {name!r} holds NaN", origin=node.where, hint="Train or export it again.")
         empty = next((name for name in node.outputs if not folded.type(name).count), None)
         if empty is not None:
             raise UserError(
@@ -84,8 +87,12 @@ def _moved(builder: Builder, dq: Node, node: Node) -> Node:
 
 def evaluate(builder: Builder, node: Node, known: Mapping[str, np.ndarray] = MappingProxyType({})) -> list[np.ndarray]:
     """The node's outputs, from the constants of the graph and those in `known`, which come first."""
-    arrays = {name: known[name] if name in known else builder.values[name].data for name in node.inputs if name}
-    proto = helper.make_node(node.op, list(node.inputs), list(node.outputs))
+    operands: dict[str, np.ndarray] = {}
+    for name in filter(None, node.inputs):
+        data = known[name] if name in known else builder.values[name].data
+        assert data is not None
+        operands[name] = data
+    proto = helper.make_node(node.op, list(node.inputs), list(node.outputs), name=node.where)
     for key, value in node.attrs.items():
         proto.attribute.append(
             helper.make_attribute(key, numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value)
@@ -98,10 +105,5 @@ def evaluate(builder: Builder, node: Node, known: Mapping[str, np.ndarray] = Map
         )
         for name in node.outputs
     ]
-    initializers = [numpy_helper.from_array(np.asarray(array), name) for name, array in arrays.items()]
-    model: onnx.ModelProto = oracle.make_model([proto], [], outputs, initializers)
-    try:
-        results = oracle.run(oracle.plain_session(model), {})
-    except Exception as error:  # ORT raises its own types for each failure; all mean the same here
-        raise UserError(f"{node.op} of constants cannot be computed: {error}", origin=node.where) from None
+    results = oracle.compute(proto, operands, outputs)
     return [results[name] for name in node.outputs]

@@ -12,9 +12,10 @@ from types import MappingProxyType
 
 import numpy as np
 
+from ..errors import UserError
 from ..ir import Graph, Node, Quant, TensorType, attrs
 from ..ops.gather import GATHERS, SCATTERS
-from .rewrite import DQ, NARROW, Builder, Q, qdq_params, rebuild, rename
+from .rewrite import DQ, NARROW, Builder, Q, dequantized, qdq_params, rebuild, rename
 
 VIEWS = ("Reshape", "Flatten", "Squeeze", "Unsqueeze", "Identity", "Dropout")
 COPIES = (
@@ -166,10 +167,23 @@ def _padded(builder: Builder, node: Node, inputs: list[str], q: Quant, dtype: st
     """The inputs of an integer Pad: its value quantized; others as they are."""
     if node.op != "Pad":
         return tuple(inputs)
-    value = builder.graph.data(inputs[2]) if len(inputs) > 2 and inputs[2] else np.zeros((), np.float32)
-    assert value is not None
+    value = _pad_value(builder.graph, node)
     inputs = [*inputs[:2], builder.constant(f"{node.output}/value", quantize(value.reshape(()), q, dtype))]
     return (*inputs, *node.inputs[3:])
+
+
+def _pad_value(graph: Graph, pad: Node) -> np.ndarray:
+    """In real numbers; quantizers may have put a DequantizeLinear behind it."""
+    name = pad.inputs[2] if len(pad.inputs) > 2 else ""
+    if not name:
+        return np.zeros((), np.float32)
+    source = graph.producers().get(name)
+    if source is not None and source.op == DQ and graph.data(source.inputs[0]) is not None:
+        return dequantized(graph, source)
+    value = graph.data(name)
+    if value is None:
+        raise UserError("the value of Pad is computed at run time", origin=pad.where, hint="Export a constant one.")
+    return value
 
 
 def quantize(real: np.ndarray, q: Quant, dtype: str) -> np.ndarray:

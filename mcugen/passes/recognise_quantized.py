@@ -21,7 +21,7 @@ from ..ops.pool import max_pool_attrs
 from ..ops.reduce import axes_of
 from ..ops.resize import interpolated
 from .move_quantize import COPIES, VIEWS, moved_slots, quantize
-from .rewrite import DQ, NARROW, Builder, Q, qdq_params
+from .rewrite import DQ, NARROW, Builder, Q, dequantized, qdq_params
 
 _INTEGERS = ("int8", "uint8", "int16", "uint16")
 _WIDE = ("int16", "uint16")
@@ -120,12 +120,16 @@ def _dequantized(builder: Builder, graph: Graph, node: Node) -> None:
     """At a model output, and before what works on real numbers; a constant is dequantized here and now."""
     raw = graph.data(node.inputs[0])
     if raw is None:
+        dtype = graph.type(node.inputs[0]).dtype
+        if dtype not in _INTEGERS:
+            raise UserError(
+                f"DequantizeLinear of {dtype} numbers computed at run time is not supported",
+                origin=node.where,
+                hint="Quantize activations to 8 or 16 bits.",
+            )
         builder.add(Node("dequantize", node.inputs[:1], node.outputs, attrs(), node.origin))
         return
-    q, _ = qdq_params(graph, node)
-    shape = [-1 if axis == q.axis else 1 for axis in range(raw.ndim)]
-    scale, zero_point = (part.reshape(shape if q.axis is not None else ()) for part in (q.scale, q.zero_point))
-    builder.values[node.output] = constant(node.output, (raw.astype(np.int32) - zero_point).astype(np.float32) * scale)
+    builder.values[node.output] = constant(node.output, dequantized(graph, node))
 
 
 def _real(graph: Graph, node: Node) -> Node:
@@ -237,13 +241,13 @@ def _code(real: float, q: Quant, full: tuple[int, int]) -> int:
 def _operands(
     builder: Builder, graph: Graph, producers: dict[str, Node], operator: Node, bits: int
 ) -> tuple[tuple[str, ...], bool]:
-    """Integer values behind the operator's inputs; False beside them if a float bias had to be quantized.
+    """Integer values behind the operator's inputs; False beside them if their bias is why ORT computes in float.
 
     bits: the width of the activations.
     """
     names: list[str] = []
     dtypes = set()
-    float_bias = False
+    float_bias, exact = False, True
     for slot, name in enumerate(operator.inputs):
         dq = producers.get(name)
         if not name:
@@ -272,8 +276,8 @@ def _operands(
         )
     if len(names) > 2 and names[2] and operator.op in ("Conv", "ConvTranspose", "Gemm"):
         make = _checked_bias if bits == 8 else _wide_bias
-        names[2] = make(builder, operator, names, float_bias)
-    return tuple(names), not float_bias
+        names[2], exact = make(builder, operator, names, float_bias)
+    return tuple(names), exact
 
 
 def _stored(graph: Graph, dq: Node, raw: np.ndarray) -> tuple[np.ndarray, Quant]:
@@ -285,23 +289,23 @@ def _stored(graph: Graph, dq: Node, raw: np.ndarray) -> tuple[np.ndarray, Quant]
     return (raw.astype(np.int8) - q.zero_point.reshape(shape)).astype(np.int8), quant(q.scale, 0, q.axis)
 
 
-def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: bool) -> str:
-    """The int32 bias, at scale sx * sw. ORT takes an int32 bias as it is, whatever its own scale says."""
+def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: bool) -> tuple[str, bool]:
+    """The int32 bias at scale sx * sw, and whether ORT computes in integers: not if a bias has another scale."""
     x, w, bias = (builder.values[name] for name in names[:3])
     assert x.type.quant is not None and w.type.quant is not None and bias.data is not None
     scale = (x.type.quant.scale * w.type.quant.scale).astype(np.float32)
     if is_float:
         rounded = np.rint(bias.data.astype(np.float64) / scale.astype(np.float64))
         data = np.clip(rounded, -(2**31), 2**31 - 1).astype(np.int32)
-        return builder.constant(f"{operator.output}/bias", data)
+        return builder.constant(f"{operator.output}/bias", data), False
     if bias.data.dtype != np.int32:
         raise UserError(f"the bias must be int32 (it is {bias.data.dtype})", origin=operator.where)
     assert bias.type.quant is not None
     ratio = np.broadcast_to(bias.type.quant.scale, bias.data.shape).astype(np.float64) / np.maximum(
         np.broadcast_to(scale, bias.data.shape).astype(np.float64), 1e-300
     )
-    # Underflow to a subnormal product leaves ratios that mean nothing; such channels are dead anyway.
-    far = (np.abs(ratio - 1) > _BIAS_SCALE) & (bias.data != 0) & (scale > 1e-30)
+    other = np.abs(ratio - 1) > _BIAS_SCALE
+    far = other & (bias.data != 0) & (scale > 1e-30)  # other channels are dead: no bias reaches their output
     if np.any(bias.type.quant.zero_point != 0) or np.any(far):
         raise UserError(
             "the bias is not at input scale * weight scale with zero point 0 "
@@ -309,10 +313,10 @@ def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: 
             origin=operator.where,
             hint="Quantize the model again with onnxruntime.quantization; a bias of two layers needs a copy for each.",
         )
-    return names[2]
+    return names[2], not np.any(other)
 
 
-def _wide_bias(builder: Builder, operator: Node, names: list[str], is_float: bool) -> str:
+def _wide_bias(builder: Builder, operator: Node, names: list[str], is_float: bool) -> tuple[str, bool]:
     """The int64 bias at scale sx * sw, nearest to the real one: ORT adds it in real numbers."""
     x, w, bias = (builder.values[name] for name in names[:3])
     assert x.type.quant is not None and w.type.quant is not None and bias.data is not None
@@ -327,7 +331,7 @@ def _wide_bias(builder: Builder, operator: Node, names: list[str], is_float: boo
             origin=operator.where,
             hint="Quantize this layer to 8 bits, or give its weights a larger scale.",
         )
-    return builder.constant(f"{operator.output}/bias", np.rint(steps).astype(np.int64))
+    return builder.constant(f"{operator.output}/bias", np.rint(steps).astype(np.int64)), not is_float
 
 
 def _copy(graph: Graph, node: Node) -> Node:

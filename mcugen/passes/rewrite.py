@@ -110,9 +110,26 @@ def qdq_params(graph: Graph, node: Node) -> tuple[Quant, str]:
             origin=node.where,
             hint="Quantize activations to 8 or 16 bits; weights may have 4.",
         )
-    axis = int(node.attrs.get("axis", 1))
-    rank = len(graph.type(integer).shape)
+    axis, shape = int(node.attrs.get("axis", 1)), graph.type(integer).shape
+    channels = shape[axis] if -len(shape) <= axis < len(shape) else 0
+    for what, array in (("scale", scale), ("zero point", zero)):
+        if array is not None and array.size != 1 and (array.shape != (channels,) or scale.size == 1):
+            raise UserError(
+                f"a {what} of shape {list(array.shape)} does not fit a tensor of shape {list(shape)} along axis {axis}",
+                origin=node.where,
+                hint="Quantize the model again.",
+            )
     return (
-        quant(scale, 0 if zero is None else zero, axis % rank if rank else None),
+        quant(scale, 0 if zero is None else zero, axis % len(shape) if shape else None),
         graph.type(integer).dtype,
     )
+
+
+def dequantized(graph: Graph, node: Node) -> np.ndarray:
+    """The real values that a DequantizeLinear makes of a constant."""
+    raw = graph.data(node.inputs[0])
+    assert raw is not None
+    q, _ = qdq_params(graph, node)
+    shape = [-1 if axis == q.axis else 1 for axis in range(raw.ndim)]
+    scale, zero_point = (part.reshape(shape if q.axis is not None else ()) for part in (q.scale, q.zero_point))
+    return np.asarray((raw.astype(np.int32) - zero_point).astype(np.float32) * scale)

@@ -93,6 +93,18 @@ def test_dead_channels(dtype: str, tmp_path: Path) -> None:
     exact(net.model(), tmp_path)
 
 
+@pytest.mark.parametrize("dead", ["scale", "bias"])
+def test_dead_channel_with_a_bias_scale_of_its_own(dead: str, tmp_path: Path) -> None:
+    """ONNX Runtime then computes the whole layer in float; no bias of such a channel is seen."""
+    net = Net()
+    x = net.input((1, 3, 5, 5))
+    data = np.array([100, 0 if dead == "bias" else 70, -100], np.int32)
+    weights, scales = net.weights((3, 3, 3, 3), np.array([0.01, 1e-40 if dead == "scale" else 0.02, 0.004], np.float32))
+    bias = net.bias(data, np.float32([scales[0], 0.05, scales[2]]) * x.scale)
+    net.output(net.quantize(net.node("Conv", net.real(x), weights, bias), 0.4, 0))
+    exact_integer_form(net.model(), tmp_path)
+
+
 def test_tiny_scales_everywhere(tmp_path: Path) -> None:
     net = Net("uint8")
     x = net.input((1, 3, 5, 5), scale=1e-12)

@@ -74,6 +74,18 @@ def test_pad(shape: tuple[int, ...], pads: list[int], value: float | None, dtype
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("scale", [0.05, 0.013])
+def test_pad_with_a_quantized_value(scale: float, dtype: str, tmp_path: Path) -> None:
+    """As ONNX Runtime's quantizer leaves it: it comes from a DequantizeLinear, at the input's scale or at its own."""
+    net = Net(dtype)
+    q = net.constant(np.array(40 + net.origin, net.dtype)), net.constant(np.float32(scale))
+    value = net.node("DequantizeLinear", *q, net.constant(np.array(3 + net.origin, net.dtype)))
+    pads = net.constant(np.array([0, 0, 1, 2, 0, 0, 3, 0], np.int64))
+    net.output(net.copy("Pad", net.input((1, 3, 4, 5), 0.05, 3), pads, value))
+    exact(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(
     ("shape", "pads", "axes"),
     [
