@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import onnx
 
+from .along_axis import FLOAT_CUM_SUM, TOP_K
 from .base import OpDef
 from .boundary import DEQUANTIZE, QUANTIZE
 from .cast import CAST
@@ -13,7 +14,6 @@ from .dynamic_layer import DYNAMIC_CONV, DYNAMIC_FULLY_CONNECTED
 from .dynamic_quantize import DYNAMIC_QUANTIZE
 from .elementwise import ADD, MUL
 from .elementwise_16 import ADD_16, DIV_16, MAX_16, MIN_16, MUL_16, SUB_16
-from .float_along_axis import FLOAT_CUM_SUM, FLOAT_TOP_K
 from .float_batch_norm import FLOAT_BATCH_NORM
 from .float_clip import FLOAT_CLIP
 from .float_compare import FLOAT_COMPARE
@@ -30,6 +30,7 @@ from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
 from .gather import GATHER, SCATTER
+from .integer import INTEGER_ARITHMETIC, INTEGER_COMPARE
 from .integer_sums import INTEGER_CONV, INTEGER_MATMUL
 from .layer_16 import CONV_16, FULLY_CONNECTED_16
 from .layout import CONCAT, COPY_OF, FEED_ROWS, PAD, RESHAPE, TRANSPOSE
@@ -126,11 +127,13 @@ OPS: dict[str, OpDef] = {
         FLOAT_LP_NORMALIZE,
         FLOAT_BATCH_NORM,
         FLOAT_REDUCE,
-        FLOAT_TOP_K,
+        TOP_K,
         FLOAT_CUM_SUM,
         FLOAT_RESIZE,
         FLOAT_RNN,
         DYNAMIC_LSTM,
+        INTEGER_ARITHMETIC,
+        INTEGER_COMPARE,
         INTEGER_CONV,
         INTEGER_MATMUL,
     )
@@ -142,8 +145,13 @@ RECOGNISED_16: dict[str, OpDef] = {
     name: op for op in OPS.values() if op.recognise and 16 in op.bits for name in op.onnx
 }
 
-# ONNX operator -> the OpDef that takes it on float32 tensors.
-FLOATS: dict[str, OpDef] = {name: op for op in OPS.values() if op.from_float for name in op.onnx}
+# ONNX operator -> the OpDef that takes it on float32 tensors; and the one on int32 and int64 tensors.
+FLOATS: dict[str, OpDef] = {
+    name: op for op in OPS.values() if op.from_float and "float32" in op.takes for name in op.onnx
+}
+INTEGERS: dict[str, OpDef] = {
+    name: op for op in OPS.values() if op.from_float and "int64" in op.takes for name in op.onnx
+}
 
 # domain.Operator -> its meaning as an ONNX function, for operators that a plugin brought.
 FUNCTIONS: dict[str, onnx.FunctionProto] = {}

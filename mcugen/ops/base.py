@@ -71,7 +71,7 @@ def widened(narrow: Callable[[Unit], Node] | None, **attributes: Any) -> Callabl
 
 @dataclass(frozen=True)
 class FloatUnit:
-    """An ONNX operator that stays in float32."""
+    """An ONNX operator that stays in float32, or in integers that were never quantized."""
 
     graph: Graph
     node: Node
@@ -301,7 +301,7 @@ class OpDef:
 
     onnx       the ONNX operators it compiles, for the support table
     recognise  Unit -> Node of this operator (None: made by a pass)
-    from_float FloatUnit -> Node of this operator, for one on float32 tensors
+    from_float FloatUnit -> Node of this operator, for one on float32 tensors (or what `takes` says)
     canonical  its meaning as ONNX nodes that ORT runs: the definition the C is held against. We keep no NumPy
                twin beside it: ORT is what equality is promised with
     lower      node -> its kernel calls for the core; () if it costs nothing at run time
@@ -311,6 +311,7 @@ class OpDef:
     exactness  for the support table; each Step states its own
     in_float   ORT runs it in float, element by element, and so an activation behind it changes nothing
     bits       the widths of the quantized activations it takes
+    takes      dtypes of the first input that from_float is asked for
     makes      dtypes of the output that from_float is asked for
     """
 
@@ -326,6 +327,7 @@ class OpDef:
     limits: tuple[Limit, ...] = field(default=())
     in_float: bool = False
     bits: tuple[int, ...] = (8,)
+    takes: tuple[str, ...] = ("float32",)
     makes: tuple[str, ...] = ("float32",)
     about: str = ""
 

@@ -74,21 +74,30 @@ def _sizes(graph: Graph, node: Node) -> tuple[int, ...]:
 
 
 def index_ranges(graph: Graph) -> Mapping[str, tuple[int, int]]:
-    """(lowest, highest) index that Gather and Scatter allow in a tensor that only moves before they read it."""
-    found: dict[str, tuple[int, int]] = {}
+    """(lowest, highest) index that Gather and Scatter allow in a tensor that only moves before they read it.
 
-    def narrow(name: str, low: int, high: int) -> None:
-        before = found.get(name, (low, high))
-        found[name] = (max(low, before[0]), min(high, before[1]))
-
+    Where none reads it, but a comparison with constants does: from below the smallest to above the largest of these.
+    """
+    allowed: dict[str, tuple[int, int]] = {}
+    compared: dict[str, tuple[int, int]] = {}
     for node in reversed(graph.nodes):
         if node.op in (GATHER.name, SCATTER.name):
             size = min(_sizes(graph, node))
-            narrow(node.inputs[1], -size, size - 1)
-        elif node.op in _MOVES and node.output in found:
-            for name in node.inputs:
-                narrow(name, *found[node.output])
-    return found
+            low, high = allowed.get(node.inputs[1], (-size, size - 1))
+            allowed[node.inputs[1]] = (max(low, -size), min(high, size - 1))
+        elif node.op == "integer_compare":
+            a, b = node.inputs
+            for name, data in ((a, graph.data(b)), (b, graph.data(a))):
+                if data is not None:
+                    low, high = compared.get(name, (0, 0))
+                    compared[name] = (min(low, int(data.min()) - 1), max(high, int(data.max()) + 1))
+        elif node.op in _MOVES:
+            for found, pick in ((allowed, (max, min)), (compared, (min, max))):
+                for name in node.inputs if node.output in found else ():
+                    both = zip(pick, found[node.output], found.get(name, found[node.output]), strict=True)
+                    low, high = (choose(x, y) for choose, x, y in both)
+                    found[name] = (low, high)
+    return compared | allowed
 
 
 _MOVES = ("reshape", "copy", "transpose", "take", "concat", "cast")

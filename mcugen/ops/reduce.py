@@ -126,12 +126,17 @@ def _recognise(op: str) -> Callable[[Unit], Node]:
     return recognise
 
 
-def _recognise_arg(op: str) -> Callable[[Unit], Node]:
-    def recognise(unit: Unit) -> Node:
-        axis = int(unit.node.attrs.get("axis", 0)) % len(unit.type(0).shape)
-        return unit.make(op, unit.inputs[:1], axes=(axis,), last=int(unit.node.attrs.get("select_last_index", 0)))
-
-    return recognise
+def arg_of(graph: Graph, node: Node, x: str) -> Node:
+    """The operator for an ONNX ArgMax or ArgMin of the tensor x: of 8-bit codes, or of float32 numbers."""
+    axis = int(node.attrs.get("axis", 0)) % len(graph.type(x).shape)
+    chosen = attrs(axes=(axis,), last=int(node.attrs.get("select_last_index", 0)))
+    if graph.type(x).dtype not in ("float32", "int8", "uint8", "int16", "uint16"):
+        raise UserError(
+            f"{node.op} of {graph.type(x).dtype} numbers is not supported",
+            origin=node.where,
+            hint="Cast them to float32 before export.",
+        )
+    return Node({"ArgMax": "arg_max", "ArgMin": "arg_min"}[node.op], (x,), node.outputs, chosen, node.origin)
 
 
 # Meaning
@@ -214,8 +219,10 @@ def _lower_extreme(kernel: str) -> Callable[[Lowering, Node], Step]:
     return lower
 
 
-def _lower_arg(kernel: str) -> Callable[[Lowering, Node], Step]:
-    return lambda lowering, node: _step(lowering, node, kernel, PROVED, ("last", node.attrs["last"]))
+def _lower_arg(lowering: Lowering, node: Node) -> Step:
+    is_float = lowering.type(node.inputs[0]).dtype == "float32"
+    kernel = f"mcugen_f32_{node.op}" if is_float else f"mcugen_{node.op}_s8"
+    return _step(lowering, node, kernel, PROVED, ("last", node.attrs["last"]))
 
 
 def _lower_sum(lowering: Lowering, node: Node) -> Step:
@@ -256,13 +263,12 @@ def _arg(name: str, onnx_op: str) -> OpDef:
     return OpDef(
         name=name,
         onnx=(onnx_op,),
-        recognise=_recognise_arg(name),
         canonical=_canonical_arg(onnx_op),
-        lower=_lower_arg(f"mcugen_{name}_s8"),
+        lower=_lower_arg,
         fit=neighbours,
         layout="axes",
         exactness=PROVED,
-        about="int64 positions, as ONNX has them; of float32 numbers: the first of equal ones, by float_top_k",
+        about="int64 positions, as ONNX has them; of 8-bit or float32 numbers",
     )
 
 

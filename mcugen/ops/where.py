@@ -1,12 +1,10 @@
-"""Where: one of two values, as a third one says. It moves bytes or float32 numbers, with broadcasting.
+"""Where: one of two values, as a third one says. It moves bytes, integers or float32 numbers, with broadcasting.
 
 condition bool, b, c -> y = condition ? b : c. Between DequantizeLinear and QuantizeLinear each operand is quantized as
 the output is; where it was quantized otherwise it passes a table first.
 """
 
 from __future__ import annotations
-
-from collections.abc import Callable
 
 import onnx
 
@@ -34,44 +32,50 @@ def _canonical(c: Canonical, node: Node) -> None:
     c.add("Cast", [c.add("Where", operands, f"{node.output}/byte")], node.output, to=onnx.TensorProto.BOOL)
 
 
-def _lower(kernel: str) -> Callable[[Lowering, Node], Step]:
-    def lower(lowering: Lowering, node: Node) -> Step:
-        size, dtype = lowering.type(node.output).count, lowering.type(node.output).dtype
-        roles = ("condition", "b", "c")
-        named = "mcugen_where_s16" if dtype == "int16" else kernel
-        return Step(
-            name=lowering.name,
-            kernel=named,
-            args=(
-                ("params", Struct("mcugen_where_params", walk(lowering, node))),
-                *((role, Buffer(name)) for role, name in zip(roles, node.inputs, strict=True)),
-                ("output", Buffer(node.output)),
-            ),
-            inputs=activations(lowering, node),
-            outputs=(node.output,),
-            exactness=COPY,
-            origin=node.origin,
-            in_place=tuple(
-                name
-                for name in activations(lowering, node)
-                if lowering.type(name).count == size and lowering.type(name).dtype == dtype
-            ),
-        )
+_KERNELS = {
+    "int8": "mcugen_where_s8",
+    "bool": "mcugen_where_s8",
+    "int16": "mcugen_where_s16",
+    "int32": "mcugen_where_s32",
+    "int64": "mcugen_where_s64",
+    "float32": "mcugen_f32_where",
+}
 
-    return lower
+
+def _lower(lowering: Lowering, node: Node) -> Step:
+    size, dtype = lowering.type(node.output).count, lowering.type(node.output).dtype
+    roles = ("condition", "b", "c")
+    return Step(
+        name=lowering.name,
+        kernel=_KERNELS[dtype],
+        args=(
+            ("params", Struct("mcugen_where_params", walk(lowering, node))),
+            *((role, Buffer(name)) for role, name in zip(roles, node.inputs, strict=True)),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=activations(lowering, node),
+        outputs=(node.output,),
+        exactness=COPY,
+        origin=node.origin,
+        in_place=tuple(
+            name
+            for name in activations(lowering, node)
+            if lowering.type(name).count == size and lowering.type(name).dtype == dtype
+        ),
+    )
 
 
 WHERE = OpDef(
     name="where",
     onnx=("Where", "And", "Or", "Xor", "Not"),
     canonical=_canonical,
-    lower=_lower("mcugen_where_s8"),
+    lower=_lower,
     fit=equal_ranks,
     layout="elementwise",
     exactness=COPY,
     limits=(few_loops,),
     bits=(8, 16),
-    about="with broadcasting; operands with other scales pass a table first; a bool is one byte",
+    about="8 or 16 bits, bool (a byte), int32, int64; with broadcasting; operands with other scales pass a table first",
 )
 
 FLOAT_WHERE = OpDef(
@@ -79,7 +83,7 @@ FLOAT_WHERE = OpDef(
     onnx=("Where", "Trilu"),
     from_float=_from_float,
     canonical=_canonical,
-    lower=_lower("mcugen_f32_where"),
+    lower=_lower,
     fit=equal_ranks,
     layout="elementwise",
     exactness=COPY,

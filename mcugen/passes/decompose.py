@@ -37,6 +37,9 @@ class _Parts:
     def shape(self, name: str) -> tuple[int, ...]:
         return self.builder.values[name].type.shape
 
+    def dtype(self, name: str) -> str:
+        return self.builder.values[name].type.dtype
+
     def constant(self, array: np.ndarray) -> str:
         return self.builder.constant(f"{self.node.output}/constant", array)
 
@@ -57,8 +60,8 @@ class _Parts:
         kept = [1 if axis in axes else size for axis, size in enumerate(self.shape(x)) if keepdims or axis not in axes]
         return self.add(op, x, self.constant(np.array(axes, np.int64)), shape=kept, keepdims=keepdims)
 
-    def reshaped(self, x: str, shape: Sequence[int]) -> str:
-        return self.add("Reshape", x, self.constant(np.array(shape, np.int64)), shape=shape)
+    def reshaped(self, x: str, shape: Sequence[int], dtype: str = "float32") -> str:
+        return self.add("Reshape", x, self.constant(np.array(shape, np.int64)), shape=shape, dtype=dtype)
 
     def finish(self, name: str, output: int = 0) -> bool:
         """The node's output is `name`."""
@@ -105,7 +108,7 @@ def _log_sum_exp(parts: _Parts) -> bool:
 def _in_pairs(parts: _Parts, op: str) -> str:
     found, *others = parts.node.inputs
     for name in others:
-        found = parts.add(op, found, name)
+        found = parts.add(op, found, name, dtype=parts.dtype(found))
     return found
 
 
@@ -139,9 +142,48 @@ def _mean(parts: _Parts) -> bool:
 
 
 def _cast(parts: _Parts) -> bool:
-    """To the type it has."""
-    types = [parts.builder.values[name].type.dtype for name in (parts.node.inputs[0], parts.node.output)]
-    return types[0] == types[1] and parts.finish(parts.node.inputs[0])
+    """To the type it has; of 8 bits to float32, which is a DequantizeLinear of scale 1."""
+    x, (before, after) = parts.node.inputs[0], map(parts.dtype, (parts.node.inputs[0], parts.node.output))
+    if before in ("int8", "uint8") and after == "float32":
+        zero = parts.constant(np.zeros((), before))
+        return parts.finish(parts.add(DQ, x, parts.number(1), zero, shape=parts.shape(x)))
+    return before == after and parts.finish(x)
+
+
+_INTEGERS = ("int32", "int64")
+
+
+def _clip(parts: _Parts) -> bool:
+    """Relu and Clip of integers."""
+    x, *ends = parts.node.inputs
+    dtype = parts.dtype(x)
+    if dtype not in _INTEGERS:
+        return False
+    if parts.node.op == "Relu":
+        ends = [parts.constant(np.zeros((), dtype))]
+    for op, end in zip(("Max", "Min"), ends, strict=False):
+        x = parts.add(op, x, end, dtype=dtype) if end else x
+    return parts.finish(x)
+
+
+def _one_hot(parts: _Parts) -> bool:
+    """Where an index equals its place, counted from either end, one value, and everywhere else the other one."""
+    index, depth, values = parts.node.inputs
+    known, pair = (parts.builder.values[name].data for name in (depth, values))
+    if known is None or pair is None or parts.dtype(index) not in _INTEGERS:
+        raise UserError(
+            f"OneHot takes integer indices (these are {parts.dtype(index)}), a constant depth and constant values",
+            origin=parts.node.where,
+            hint="Cast the indices to int64, and export the model with fixed sizes.",
+        )
+    shape = parts.shape(parts.node.output)
+    axis = int(parts.node.attrs.get("axis", -1)) % len(shape)
+    each = parts.reshaped(index, (*shape[:axis], 1, *shape[axis + 1 :]), parts.dtype(index))
+    places = np.arange(shape[axis]).reshape(-1, *(1,) * (len(shape) - axis - 1)).astype(parts.dtype(index))
+    ends = (parts.add("Equal", each, parts.constant(at), dtype="bool") for at in (places, places - shape[axis]))
+    hot = _choose(parts, next(ends), parts.constant(np.array(True)), next(ends))
+    off, on = (parts.constant(value) for value in pair)
+    return parts.finish(parts.add("Where", hot, on, off, dtype=parts.dtype(values)))
 
 
 def _trilu(parts: _Parts) -> bool:
@@ -263,6 +305,9 @@ _FORMS: dict[str, Callable[[_Parts], bool]] = {
     "Xor": _logic,
     "Not": _logic,
     "Cast": _cast,
+    "Clip": _clip,
+    "Relu": _clip,
+    "OneHot": _one_hot,
     "Trilu": _trilu,
     "MeanVarianceNormalization": _mean_variance_normalization,
     "LayerNormalization": _layer_normalization,

@@ -2,7 +2,8 @@
 
 Operators that only move values (Reshape, Transpose, MaxPool, Concat, ...) give the same bytes on integers as between
 DequantizeLinear and QuantizeLinear. So QuantizeLinear goes up through them, DequantizeLinear down, equal pairs vanish,
-and what is left of the float graph is arithmetic.
+and what is left of the float graph is arithmetic. DequantizeLinear goes down through TopK too: codes have the order of
+their numbers.
 """
 
 from __future__ import annotations
@@ -135,11 +136,13 @@ def _lower_dequantize(graph: Graph) -> Graph:
             return None
         kept = [f for f in found if f is not None]
         first, dtype = qdq_params(graph, kept[0])
+        if node.op == "TopK" and dtype not in ("int8", "uint8"):  # ORT has none of 16 bits
+            return None
         same = all(first.same(q) and dtype == d for q, d in (qdq_params(graph, f) for f in kept[1:]))
         return kept[0] if same and first.scale.size == 1 else None
 
     for target in graph.nodes:
-        dq = same_dequantize(target) if _is_copy(target) else None
+        dq = same_dequantize(target) if _is_copy(target) or target.op == "TopK" else None
         if dq is not None:
             break
     else:
@@ -154,10 +157,16 @@ def _lower_dequantize(graph: Graph) -> Graph:
             inputs[slot] = producers[target.inputs[slot]].inputs[0]
         integer = builder.value(f"{target.output}/integer", TensorType(dtype, graph.type(target.output).shape))
         builder.add(
-            Node(target.op, _padded(builder, target, inputs, q, dtype), (integer,), target.attrs, target.origin)
+            Node(
+                target.op,
+                _padded(builder, target, inputs, q, dtype),
+                (integer, *target.outputs[1:]),
+                target.attrs,
+                target.origin,
+            )
         )
         # The axis attribute of a per-tensor DequantizeLinear means nothing and may not fit the new rank.
-        builder.add(Node(DQ, (integer, *dq.inputs[1:]), target.outputs, attrs(), dq.origin))
+        builder.add(Node(DQ, (integer, *dq.inputs[1:]), target.outputs[:1], attrs(), dq.origin))
         return True
 
     return rebuild(graph, change)

@@ -13,12 +13,12 @@ from dataclasses import replace
 import numpy as np
 
 from ..errors import UserError
-from ..ir import Graph, Node, Quant, TensorType, Value, attrs, constant, quant
-from ..ops import FLOATS, OPS, RECOGNISED, RECOGNISED_16
+from ..ir import Graph, Node, Quant, Value, attrs, constant, quant
+from ..ops import FLOATS, INTEGERS, OPS, RECOGNISED, RECOGNISED_16
 from ..ops.base import FloatUnit, OpDef, Unit
 from ..ops.gather import GATHERS, SCATTERS, indexed
 from ..ops.pool import max_pool_attrs
-from ..ops.reduce import axes_of
+from ..ops.reduce import arg_of, axes_of
 from ..ops.resize import interpolated
 from .move_quantize import COPIES, VIEWS, moved_slots, quantize
 from .rewrite import DQ, NARROW, Builder, Q, dequantized, qdq_params
@@ -50,13 +50,10 @@ def recognise_quantized(graph: Graph) -> Graph:
         elif node.op == DQ:
             _dequantized(builder, graph, node)
         elif node.op in ("ArgMax", "ArgMin"):
-            if _is_float(typed, producers, node):
-                _real_positions(builder, node)
-            else:
-                builder.add(_recognised(builder, typed, producers, node))
+            builder.add(_position(typed, producers, node))
         elif node.op in _SAME_SCALE and (node.op not in FLOATS or typed.type(node.output).dtype != "float32"):
             builder.add(_copy(typed, node))
-        elif node.op in FLOATS:
+        elif node.op in FLOATS or node.op in INTEGERS:
             builder.add(_real(typed, node))
         elif node.op in OPS:  # made by a pass
             builder.add(node)
@@ -133,16 +130,16 @@ def _dequantized(builder: Builder, graph: Graph, node: Node) -> None:
 
 
 def _real(graph: Graph, node: Node) -> Node:
-    definition = FLOATS[node.op]
-    make = definition.from_float
-    assert make is not None
-    dtype = graph.type(node.output).dtype
-    if dtype not in definition.makes:
+    dtype, of = graph.type(node.output).dtype, graph.type(node.inputs[0]).dtype
+    definition = (INTEGERS.get(node.op) if of in ("int32", "int64") else None) or FLOATS.get(node.op)
+    if definition is None or dtype not in definition.makes:
         raise UserError(
-            f"{node.op} on {dtype} numbers is not supported",
+            f"{node.op} on {of} numbers is not supported",
             origin=node.where,
             hint="Only float32, and integers of 8 or 16 bits between DequantizeLinear and QuantizeLinear.",
         )
+    make = definition.from_float
+    assert make is not None
     return make(FloatUnit(graph, node))
 
 
@@ -206,29 +203,12 @@ def _definition(graph: Graph, producers: dict[str, Node], operator: Node, dtype:
     return RECOGNISED_16.get(operator.op) if all(wide) else None
 
 
-def _recognised(builder: Builder, graph: Graph, producers: dict[str, Node], operator: Node) -> Node:
-    """An operator that gives positions: nothing to quantize behind it."""
-    inputs, _ = _operands(builder, graph, producers, operator, 8)
-    recognise = RECOGNISED[operator.op].recognise
-    assert recognise is not None
-    return recognise(Unit(graph.replace(values=builder.values), operator, inputs, operator.output, (0, 0)))
-
-
-def _real_positions(builder: Builder, node: Node) -> None:
-    """ArgMax and ArgMin of float32 numbers: the positions that TopK finds for k = 1."""
-    x = builder.values[node.inputs[0]].type
-    if node.attrs.get("select_last_index", 0):
-        raise UserError(
-            f"{node.op} of float32 numbers takes the first of equal ones only",
-            origin=node.where,
-            hint="Export it with select_last_index = 0, or quantize its input.",
-        )
-    axis = int(node.attrs.get("axis", 0)) % len(x.shape)
-    kept = tuple(1 if k == axis else size for k, size in enumerate(x.shape))
-    made = [builder.value(f"{node.output}/top", TensorType(dtype, kept)) for dtype in ("float32", "int64")]
-    chosen = attrs(axis=axis, k=1, largest=int(node.op == "ArgMax"))
-    builder.add(Node("float_top_k", node.inputs[:1], tuple(made), chosen, node.origin))
-    builder.add(Node("reshape", (made[1],), node.outputs, attrs(), node.origin))
+def _position(graph: Graph, producers: dict[str, Node], node: Node) -> Node:
+    """ArgMax and ArgMin: of the codes where their input is dequantized from some, else of real numbers."""
+    x = node.inputs[0]
+    dq = producers.get(x)
+    of_codes = dq is not None and dq.op == DQ and graph.data(dq.inputs[0]) is None
+    return arg_of(graph, node, dq.inputs[0] if of_codes and dq is not None else x)
 
 
 def _code(real: float, q: Quant, full: tuple[int, int]) -> int:
@@ -337,7 +317,7 @@ def _wide_bias(builder: Builder, operator: Node, names: list[str], is_float: boo
 def _copy(graph: Graph, node: Node) -> Node:
     """Operators that move 8-bit values, choose among them, or interpolate between them."""
     shape, dtype = graph.type(node.inputs[0]).shape, graph.type(node.output).dtype
-    others = ("bool", *_WIDE) if node.op == "Where" else _WIDE
+    others = ("bool", "int32", "int64", *_WIDE) if node.op == "Where" else _WIDE
     if node.op not in _ANY_WIDTH and dtype not in ("int8", "uint8", "float32", *others):
         raise UserError(
             f"{node.op} of {dtype} numbers is not supported",

@@ -62,8 +62,8 @@ def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
             feeds[port.name] = chance.integers(0, 1, shape, np.int8, endpoint=True).astype(dtype)
         else:
             info = np.iinfo(dtype)
-            low, high = allowed.get(port.name, (info.min, info.max))
-            feeds[port.name] = chance.integers(low, high, shape, dtype, endpoint=True)
+            low, high = allowed.get(port.name, (info.min, info.max))  # in int64, of which the input may have less
+            feeds[port.name] = chance.integers(max(low, info.min), min(high, info.max), shape, dtype, endpoint=True)
     return Samples(feeds, _to_firmware(compiled, feeds), count, f"random, seed {seed}")
 
 

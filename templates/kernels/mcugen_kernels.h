@@ -270,6 +270,14 @@ void mcugen_arg_max_s8(int32_t last, const int8_t *input, int64_t *output, int32
 void mcugen_arg_min_s8(int32_t last, const int8_t *input, int64_t *output, int32_t outer, int32_t reduced,
                        int32_t inner);
 
+typedef struct {
+    int32_t outer, size, inner, k, smallest;
+} mcugen_top_k_params;
+
+/* The k largest (smallest) along the middle of [outer, size, inner], in order, and where they stand; of equal ones
+ * the first. */
+void mcugen_top_k_s8(const mcugen_top_k_params *params, const int8_t *input, int8_t *values, int64_t *positions);
+
 /* multiplier[c] is the plain Q31 mantissa (not MCUGEN_MULTIPLIER) and shift[c] its exponent; filter_zero_point holds
  * one value per output channel, or is NULL for zeros. Padding is that of the top and left. */
 typedef struct {
@@ -365,6 +373,29 @@ void mcugen_integer_convolve_s8_s32(const mcugen_integer_conv_params *params,
                                     const cmsis_nn_dims *output_dims,
                                     int32_t *output);
 
+/* output = a op b, each element by itself, with the operation of these numbers; sums and products wrap around, div cuts
+ * off towards zero, mod has the sign of b, and b is above 0 in both. */
+enum {
+    MCUGEN_INTEGER_ADD,
+    MCUGEN_INTEGER_SUB,
+    MCUGEN_INTEGER_MUL,
+    MCUGEN_INTEGER_DIV,
+    MCUGEN_INTEGER_MOD,
+    MCUGEN_INTEGER_MIN,
+    MCUGEN_INTEGER_MAX
+};
+void mcugen_arithmetic_s32(const mcugen_broadcast *shape, int32_t operation, const int32_t *a, const int32_t *b,
+                           int32_t *output);
+void mcugen_arithmetic_s64(const mcugen_broadcast *shape, int32_t operation, const int64_t *a, const int64_t *b,
+                           int64_t *output);
+
+/* The same with a bool as the result. */
+enum { MCUGEN_INTEGER_EQUAL, MCUGEN_INTEGER_GREATER, MCUGEN_INTEGER_GREATER_OR_EQUAL };
+void mcugen_compare_s32(const mcugen_broadcast *shape, int32_t operation, const int32_t *a, const int32_t *b,
+                        int8_t *output);
+void mcugen_compare_s64(const mcugen_broadcast *shape, int32_t operation, const int64_t *a, const int64_t *b,
+                        int8_t *output);
+
 /* The low 32 bits; a bool is 0 or 1, from an integer 1 where that is not 0. */
 void mcugen_s32_from_s64(const int64_t *input, int32_t *output, int32_t count);
 void mcugen_s64_from_s32(const int32_t *input, int64_t *output, int32_t count);
@@ -411,6 +442,10 @@ typedef struct {
 /* output = condition != 0 ? b : c; output may be an operand of its own size. */
 void mcugen_where_s8(const mcugen_where_params *params, const int8_t *condition, const int8_t *b, const int8_t *c,
                      int8_t *output);
+void mcugen_where_s32(const mcugen_where_params *params, const int8_t *condition, const int32_t *b, const int32_t *c,
+                      int32_t *output);
+void mcugen_where_s64(const mcugen_where_params *params, const int8_t *condition, const int64_t *b, const int64_t *c,
+                      int64_t *output);
 
 #ifdef __cplusplus
 }

@@ -108,13 +108,14 @@ void mcugen_f32_to_int64(const float *input, int64_t *output, int32_t count);
 /* 0 for both zeros, else 1. */
 void mcugen_f32_to_bool(const float *input, int8_t *output, int32_t count);
 
-typedef struct {
-    int32_t outer, size, inner, k, smallest;
-} mcugen_f32_top_k_params;
+/* mcugen_top_k_s8 on floats; a NaN stands behind everything. */
+void mcugen_f32_top_k(const mcugen_top_k_params *params, const float *input, float *values, int64_t *positions);
 
-/* The k largest (smallest) along the middle of [outer, size, inner], in order, and where they stand; of equal ones
- * the first. */
-void mcugen_f32_top_k(const mcugen_f32_top_k_params *params, const float *input, float *values, int64_t *positions);
+/* mcugen_arg_max_s8 and _min_s8 on floats: a NaN at position 0 stays, others are passed over. */
+void mcugen_f32_arg_max(int32_t last, const float *input, int64_t *output, int32_t outer, int32_t reduced,
+                        int32_t inner);
+void mcugen_f32_arg_min(int32_t last, const float *input, int64_t *output, int32_t outer, int32_t reduced,
+                        int32_t inner);
 
 typedef struct {
     int32_t outer, size, inner, exclusive, reverse;

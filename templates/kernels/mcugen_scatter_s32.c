@@ -8,7 +8,9 @@ arm_cmsis_nn_status mcugen_scatter_s32(const mcugen_gather_params *params, const
                                        const int8_t *updates, int8_t *output)
 {
     const int32_t part_bytes = mcugen_part_bytes(params);
-    memmove(output, data, (size_t)(params->outer * part_bytes));
+    if (output != data) {
+        memcpy(output, data, (size_t)(params->outer * part_bytes));
+    }
     for (int32_t o = 0; o < params->outer; o++, output += part_bytes) {
         for (int32_t i = 0, n = 0; i < params->count; i++, indices += params->depth, updates += params->block) {
             const int32_t at = mcugen_block_of(params, indices);

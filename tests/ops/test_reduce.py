@@ -10,8 +10,9 @@ from checking import assert_exact, compile_model, exact, kernels
 from onnx import TensorProto
 from small_models import DTYPES, Net
 
-from mcugen import UserError
+from mcugen import UserError, oracle
 from mcugen.ops.reduce import BLOCKS, LANES, RUNS, SEQUENTIAL, stored_axes, sum_order, three_parts
+from mcugen.prove.host import HostModel
 from mcugen.prove.samples import random_samples
 from mcugen.prove.verify import verify
 
@@ -87,13 +88,29 @@ def test_positions_of_float_numbers(op: str, tmp_path: Path) -> None:
     assert {array.dtype for array in result.outputs.values()} == {np.dtype(np.int64)}
 
 
-def test_last_positions_of_float_numbers_are_refused(tmp_path: Path) -> None:
+@pytest.mark.parametrize("values", [[0, 3, 3, 3], [3, 0, 0, -1, 3, -1]], ids=str)
+def test_positions_among_special_numbers(values: list[float], tmp_path: Path) -> None:
+    """First and last of equal ones; a NaN in front stays, others are passed over, as in ONNX Runtime."""
+    rows = [values, *([*values[:at], special, *values[at + 1 :]] for at in range(4) for special in (np.nan, np.inf))]
+    x = np.array([*rows, [np.nan] * len(values)], np.float32)
     net = Net()
-    x = net.node("Exp", net.float_input((3, 7)))
-    net._output(net.node("ArgMax", x, select_last_index=1, name="last"), TensorProto.INT64)
-    with pytest.raises(UserError, match="first of equal ones") as error:
+    net.float_input(x.shape)
+    for op in ("ArgMax", "ArgMin"):
+        for last in (0, 1):
+            net._output(net.node(op, "x", axis=1, select_last_index=last), TensorProto.INT64)
+    model = net.model()
+    got = HostModel(compile_model(model, tmp_path)).run({"x": x})
+    for name, want in oracle.run(oracle.plain_session(model), {"x": x}).items():
+        np.testing.assert_array_equal(got[name], want, name)
+
+
+def test_positions_of_integers_are_refused(tmp_path: Path) -> None:
+    net = Net()
+    found = net.node("ArgMax", net.float_input((3, 7)), axis=1)
+    net._output(net.node("ArgMax", found, name="head"), TensorProto.INT64)
+    with pytest.raises(UserError, match="ArgMax of int64 numbers is not supported") as error:
         compile_model(net.model(), tmp_path)
-    assert error.value.origin == "last"
+    assert error.value.origin == "head"
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

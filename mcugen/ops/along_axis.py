@@ -1,7 +1,8 @@
-"""TopK and CumSum of float32 tensors along one axis: [outer, size, inner].
+"""TopK and CumSum along one axis: [outer, size, inner].
 
-TopK: values float32 and positions int64, of equal values the first one, as ORT has them. CumSum adds one after the
-other, as ORT does.
+TopK: values float32 or of 8 bits, and positions int64, of equal values the first one, as ORT has them. A larger code is
+a larger number, so TopK of dequantized values works on the codes. CumSum of float32 adds one after the other, as ORT
+does.
 """
 
 from __future__ import annotations
@@ -23,12 +24,10 @@ def _parts(lowering: Lowering, node: Node) -> dict[str, int]:
 def _top_k_from_float(unit: FloatUnit) -> Node:
     given, rank = unit.node.attrs, len(unit.type(0).shape)
     k = int(unit.constant(1).reshape(-1)[0])
-    if unit.type(0).dtype != "float32" or len(unit.node.outputs) != 2:
-        raise UserError(f"TopK of {unit.type(0).dtype} numbers is not supported", origin=unit.node.where)
     if not given.get("sorted", 1) and k > 1:
         raise UserError("TopK with sorted = 0 has no defined order", origin=unit.node.where, hint="Use sorted = 1.")
     chosen = attrs(axis=int(given.get("axis", -1)) % rank, k=k, largest=int(given.get("largest", 1)))
-    return Node("float_top_k", (unit.name(0),), unit.node.outputs, chosen, unit.node.origin)
+    return Node("top_k", (unit.name(0),), unit.node.outputs, chosen, unit.node.origin)
 
 
 def _top_k_canonical(c: Canonical, node: Node) -> None:
@@ -42,9 +41,9 @@ def _top_k_lower(lowering: Lowering, node: Node) -> Step:
     values, positions = node.outputs
     return Step(
         name=lowering.name,
-        kernel="mcugen_f32_top_k",
+        kernel={"float32": "mcugen_f32_top_k", "int8": "mcugen_top_k_s8"}[lowering.type(values).dtype],
         args=(
-            ("params", Struct("mcugen_f32_top_k_params", fields)),
+            ("params", Struct("mcugen_top_k_params", fields)),
             ("input", Buffer(node.inputs[0])),
             ("values", Buffer(values)),
             ("positions", Buffer(positions)),
@@ -86,15 +85,16 @@ def _cum_sum_lower(lowering: Lowering, node: Node) -> Step:
     )
 
 
-FLOAT_TOP_K = OpDef(
-    name="float_top_k",
+TOP_K = OpDef(
+    name="top_k",
     onnx=("TopK",),
     from_float=_top_k_from_float,
     canonical=_top_k_canonical,
     lower=_top_k_lower,
     layout="fixed",
     exactness=COPY,
-    about="float32, any axis, constant k, sorted; positions are int64",
+    makes=("float32", "int8", "uint8"),
+    about="float32 or 8 bits, any axis, constant k, sorted; positions are int64",
 )
 
 FLOAT_CUM_SUM = OpDef(
