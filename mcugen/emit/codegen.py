@@ -494,7 +494,7 @@ class _Context:
             "kernel": step.kernel,
             "arguments": arguments,
             "call": _call(step.kernel, arguments, step.returns_status),
-            "returns_status": step.returns_status,
+            "result": "arm_cmsis_nn_status" if step.returns_status else "void",
             "places": places,
             "rows": rows,
             "bases": sorted(bases.values(), key=lambda base: base.name),
@@ -668,7 +668,7 @@ def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
             names.add(name)
             parameters = [base.parameter for base in step["bases"]] + [f"uint32_t {place}" for place in step["places"]]
             parameters += [f"int32_t {row}" for row in step["rows"]]
-            head = len(f"static int step_{name}(")
+            head = len(f"static {step['result']} step_{name}(")
             lines = textwrap.wrap(", ".join(parameters), _WIDTH - head, break_long_words=False)
             made[key] = step | {"function": name, "parameters": ("\n" + " " * head).join(lines)}
         step["function"] = made[key]["function"]
@@ -698,6 +698,7 @@ def _loops(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
             places = [_grown(f"{n}u", by) for n, by in zip(offsets, grows[1:-1], strict=True)]
             turn.append(
                 {
+                    "result": step["result"],
                     "index": f"{index} + {grows[0]} * (int)turn" if grows[0] else index,
                     "invocation": _invocation(step, places),
                     "output": f"{step['output_base']} + {_grown(str(output), grows[-1])}",
@@ -725,7 +726,7 @@ def _declaration(head: str, fields: list[str]) -> str:
 
 
 def _call(kernel: str, arguments: list[str], returns_status: bool) -> str:
-    start = f"const arm_cmsis_nn_status status = {kernel}(" if returns_status else f"{kernel}("
+    start = f"return {kernel}(" if returns_status else f"{kernel}("
     lines = textwrap.wrap(", ".join(arguments) + ");", _WIDTH - 8 - len(start), break_long_words=False)
     return start + ("\n" + " " * (4 + len(start))).join(lines)
 
@@ -743,9 +744,9 @@ def _lines(data: np.ndarray, shift: np.ndarray | None = None, shared: int | None
             f"MCUGEN_MULTIPLIER({m}, {s})" if shared is None else f"MCUGEN_MULTIPLIER_AT({m}, {s}, {shared})"
             for m, s in pairs
         ]
-        width = 3
+        width = 3 if shared is None else 2
     elif data.dtype == np.float32:
-        words, width = [float_literal(x) for x in flat], 8
+        words, width = [float_literal(x) for x in flat], 6
     else:
         words, width = [int_literal(int(x)) for x in flat.tolist()], 24 if data.dtype.itemsize == 1 else 10
     return [", ".join(words[i : i + width]) + "," for i in range(0, len(words), width)]
