@@ -90,7 +90,7 @@ def markdown(cases: Rows, labels: list[str]) -> str:
         "",
         "Instructions of one inference (in millions), counted on emulated cores; flash and RAM that the model adds to",
         "an image (in KB of 1000 bytes). Made by `tools/bench.py`. Instructions are not cycles: they leave out caches,",
-        "wait states and dual issue. *speed* may store weights as int16, *balanced* stores int8 only.",
+        "wait states and dual issue. *speed* may store a weight as int16, *balanced* takes one byte for each.",
         "",
         "![Instructions relative to Arm's CMSIS-NN](benchmarks.svg)",
         "",

@@ -79,6 +79,7 @@ class Kernel:
     weights: np.ndarray
     scratch_bytes: int
     unroll: int = 1  # of the innermost loop
+    paired: bool = False  # an int16 holds the weights of two channels
     compact: bool = False  # code of the requantization shared by all layers, where it is long
     pad_channels: int = 0  # channels that the tables hold beyond the layer's
     one_multiplier: bool = True  # the multiplier table may be a single entry
@@ -288,8 +289,9 @@ def _requantization(layer: Channels, kernel: Kernel) -> tuple[dict[str, object],
 
 
 def _weights(kernel: Kernel) -> dict[str, object]:
-    fields: dict[str, object] = {"weight_bytes": kernel.weights.dtype.itemsize, "unroll": kernel.unroll}
-    flags = {"compact": kernel.compact, "by_address": kernel.by_address}
+    weight_bytes = 1 if kernel.paired else kernel.weights.dtype.itemsize
+    flags = {"paired": kernel.paired, "compact": kernel.compact, "by_address": kernel.by_address}
+    fields: dict[str, object] = {"weight_bytes": weight_bytes, "unroll": kernel.unroll}
     return fields | {name: 1 for name, value in flags.items() if value}
 
 
@@ -321,19 +323,36 @@ def _conv_dsp(conv: Layer) -> Kernel:
     column = np.concatenate([words.ravel(), taps[:, row // 4 * 4 :].ravel()])
     groups = -(-len(column) // 4)
     in_place = conv.pixels == 1 and conv.pointwise and channels % 4 == 0
-    pad = -outputs % (4 if in_place else 2)
+    turns = 4 if in_place else 2  # channels whose weights take turns
+    pad = -outputs % turns
     placed = np.zeros((outputs + pad, 4 * groups), np.int8)
     placed[:outputs, : len(column)] = conv.weights.reshape(outputs, -1)[:, column]
-    order = placed.reshape(-1, 2, groups, 4).transpose(0, 2, 1, 3)
+    pairs = None if conv.wide else _paired(placed)
+    rows, turns = (placed, turns) if pairs is None else (pairs, turns // 2)
+    order = rows.reshape(-1, turns, groups, 4).swapaxes(1, 2)
+    if pairs is None:
+        order = order.astype(np.int16) if conv.wide else order[..., _SXTB16]
     columns = min(conv.pixels, 2) * 4 * groups * _INT16
     return Kernel(
         name="mcugen_fully_connected_dsp" if in_place else "mcugen_conv_dsp",
-        weights=order.astype(np.int16) if conv.wide else order[..., _SXTB16],
+        weights=order,
         scratch_bytes=0 if in_place else columns + conv.window_copy_bytes,
         unroll=_unroll(groups, 6 if in_place else 9),
+        paired=pairs is not None,
         pad_channels=pad,
         values_at=None if in_place else columns,
     )
+
+
+def _paired(weights: np.ndarray) -> np.ndarray | None:
+    """int8[O,N], O even, as int16[O/2,N]: the first of two channels + 256 * the second one.
+
+    None where that is not an int16, or where a sum of the second channel's products, times 256, may leave int32.
+    """
+    first, second = weights[::2].astype(np.int32), weights[1::2].astype(np.int32)
+    pairs = first + 256 * second
+    reach = 128 * np.abs(second).sum(axis=1)
+    return pairs.astype(np.int16) if pairs.min() >= -(2**15) and reach.max() < 2**23 else None
 
 
 _ADDRESS_BYTES = 8  # on the widest host

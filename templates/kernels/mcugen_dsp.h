@@ -9,16 +9,37 @@
 /* A word of int8 weights as int16: r6, r8. */
 #define MCUGEN_WIDEN(word) "sxtb16 r8, " word ", ror #8\n\tsxtb16 r6, " word "\n\t"
 
-/* From column r0, `turns` times `unroll` groups of `group` bytes. The end waits on the stack. */
-#define MCUGEN_LOOP_BYTES "(%c[turns] * %c[unroll] * %c[group])"
-#define MCUGEN_LOOP_BEGIN                                                                                              \
-    ".if %c[turns] > 1\n\t"                                                                                            \
-    "movw r6, " MCUGEN_LOOP_BYTES " & 0xFFFF\n\t"                                                                      \
-    ".if " MCUGEN_LOOP_BYTES " > 0xFFFF\n\tmovt r6, " MCUGEN_LOOP_BYTES " >> 16\n\t.endif\n\t"                         \
-    "add r6, r0\n\tpush {r6, r8}\n1:\n\t.endif\n\t"                                                                   \
-    ".rept %c[unroll]\n\t"
-#define MCUGEN_LOOP_END                                                                                                \
-    ".endr\n\t.if %c[turns] > 1\n\tldr r6, [sp]\n\tcmp r0, r6\n\tbne 1b\n\tadd sp, #8\n\t.endif" MCUGEN_ROOM
+/* A word of paired weights, whose first channel's become int16 in r8, meets a word of a column. */
+#define MCUGEN_SMLAD_PAIRED(word, column, a, b)                                                                        \
+    "smlad " a ", " column ", r8, " a "\n\tsmlad " b ", " column ", " word ", " b "\n\t"
+
+/* From column r0 to its end, `turns` times `unroll` groups. */
+#define MCUGEN_LOOP_BEGIN "1:\n\t.rept %c[unroll]\n\t"
+#define MCUGEN_LOOP_END ".endr\n\t.if %c[turns] > 1\n\tldr r6, %[end]\n\tcmp r0, r6\n\tbne 1b\n\t.endif\n\t" MCUGEN_ROOM
+#endif
+
+/* The sum of a pair's second channel, from the sum of column values times paired weights upon the first one's bias. */
+MCUGEN_ALWAYS_INLINE int32_t mcugen_second_sum(int32_t both, int32_t first, int32_t bias)
+{
+    return bias + ((int32_t)((uint32_t)both - (uint32_t)first) >> 8);
+}
+
+#if !defined(MCUGEN_ASM_DSP)
+/* Weight i, in the order of the column, of channel 0 or 1 of a pair, `rows` channels of which lie in turns. */
+MCUGEN_ALWAYS_INLINE int32_t mcugen_weight_dsp(const mcugen_layer *p, const void *weights, int32_t rows, int32_t row,
+                                               int32_t i)
+{
+    const int32_t at = (i >> 2) * 4 * rows + row * 4 + (i & 3);
+    if (p->paired) {
+        const int16_t both = ((const int16_t *)weights)[(i >> 2) * 2 * rows + (row >> 1) * 4 + (i & 3)];
+        const int32_t first = (int8_t)(uint8_t)((uint16_t)both & 0xFFu);
+        return (row & 1) == 0 ? first : (both - first) / 256;
+    }
+    if (p->weight_bytes == 1) { /* 0, 2, 1, 3 */
+        return ((const int8_t *)weights)[(at & ~3) | (at & 2) >> 1 | (at & 1) << 1];
+    }
+    return ((const int16_t *)weights)[at];
+}
 #endif
 
 /* Requantizes and stores one or both sums of a pixel, of the channels from `channel` on. */

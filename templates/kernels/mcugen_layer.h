@@ -56,6 +56,7 @@ typedef struct {
     int32_t shift;           /* of all channels (see MCUGEN_MULTIPLIER_AT) ... */
     const int32_t *shifts;   /* ... or, where they lie too far apart, one for each; else NULL */
     int32_t weight_bytes;    /* 1 or 2: int8 or int16 weights, where the kernel knows both */
+    int32_t paired;          /* 1: an int16 holds the weights of two channels, where the kernel knows it */
     int32_t unroll;          /* of the innermost loop: divides its length */
     int32_t compact;         /* 1: code of the requantization is shared with other layers, where it is long */
     int32_t by_address;      /* 1: a window is the addresses of its taps, where the kernel knows them */

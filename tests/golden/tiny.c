@@ -41,6 +41,7 @@ static void step_conv_0(uint8_t *arena)
         .shift = -7,
         .weight_bytes = 1,
         .unroll = 3,
+        .paired = 1,
     };
     static const mcugen_rows rows = {.input_h = 4, .output_h = 2, .pad_top = 0};
     const int8_t *const input = (const int8_t *)(arena + 48);
@@ -85,6 +86,7 @@ static void step_fully_connected_0(uint8_t *arena)
         .shift = -7,
         .weight_bytes = 1,
         .unroll = 2,
+        .paired = 1,
     };
     static const mcugen_rows rows = {.input_h = 1, .output_h = 1, .pad_top = 0};
     const int8_t *const input = (const int8_t *)(arena + 0);

@@ -3,9 +3,10 @@
  */
 #include "tiny_weights.h"
 
-/* weights [1, 3, 2, 4] of Conv_4 */
-MCUGEN_ALIGNED(16) const int8_t tiny_conv_0_weights[24] MCUGEN_WEIGHTS_SECTION = {
-    -93, 76, -95, 0, -90, 109, -25, 12, 23, 54, 26, -120, -110, -94, 11, 65, -4, 0, 0, 0, 114, 0, 0, 0,
+/* weights [1, 3, 1, 4] of Conv_4 */
+MCUGEN_ALIGNED(16) const int16_t tiny_conv_0_weights[12] MCUGEN_WEIGHTS_SECTION = {
+    -23133, -6495, 27980, 3072, -28137, 2842, -24010, 16520, 29180, 0,
+    0, 0,
 };
 
 /* bias [2] of Conv_4 */
@@ -33,10 +34,10 @@ MCUGEN_ALIGNED(16) const int8_t tiny_lut_0_table[256] MCUGEN_WEIGHTS_SECTION = {
     126, 126, 126, 126, 126, 126, 126, 126, 126, 126, 126, 126, 126, 126, 126, 126,
 };
 
-/* weights [2, 2, 2, 4] of Gemm_19 */
-MCUGEN_ALIGNED(16) const int8_t tiny_fully_connected_0_weights[32] MCUGEN_WEIGHTS_SECTION = {
-    -14, 91, 42, -92, -64, 113, 43, 81, 126, -39, -57, 73, -10, 86, 3, 13, 123, -49, 123, 14, 0, 0, 0, 0,
-    -93, 83, -75, -4, 0, 0, 0, 0,
+/* weights [1, 2, 2, 4] of Gemm_19 */
+MCUGEN_ALIGNED(16) const int16_t tiny_fully_connected_0_weights[16] MCUGEN_WEIGHTS_SECTION = {
+    -16398, 11050, 29019, 20644, 123, 123, -49, 14, -2434, 711,
+    21977, 3401, -93, -75, 83, -4,
 };
 
 /* bias [4] of Gemm_19 */

@@ -8,11 +8,11 @@
 #include "mcugen_port.h"
 #include "mcugen_requant.h"
 
-extern const int8_t tiny_conv_0_weights[24];
+extern const int16_t tiny_conv_0_weights[12];
 extern const int32_t tiny_conv_0_bias[2];
 extern const int32_t tiny_conv_0_multiplier[2];
 extern const int8_t tiny_lut_0_table[256];
-extern const int8_t tiny_fully_connected_0_weights[32];
+extern const int16_t tiny_fully_connected_0_weights[16];
 extern const int32_t tiny_fully_connected_0_bias[4];
 extern const int32_t tiny_fully_connected_0_multiplier[4];
 

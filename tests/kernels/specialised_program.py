@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from cmsis_library import Scale, requantize_exact
@@ -33,6 +33,7 @@ class Case:
     clamp: tuple[int, int] = (-128, 127)
     zeros: tuple[int, int] = (3, -7)  # of input and output
     spread: int = 3  # scales of the channels differ by up to 2^spread; 0: all the same
+    lowest: int = -128  # of the weights
     wide: bool = False
     misaligned: int = 1
 
@@ -40,7 +41,9 @@ class Case:
         kind = "dw" if self.depthwise else f"to{self.outputs}"
         sizes = "x".join(map(str, (*self.input_hw, self.channels)))
         text = f"{sizes}-{kind}-k{self.kernel}-s{self.strides}-p{self.pads}-d{self.dilations}-n{self.batch}"
-        return f"{text}-c{self.clamp}-z{self.zeros}-spread{self.spread}{'-wide' * self.wide}".replace(" ", "")
+        return f"{text}-c{self.clamp}-z{self.zeros}-spread{self.spread}-from{self.lowest}{'-wide' * self.wide}".replace(
+            " ", ""
+        )
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ def problem(case: Case) -> Problem:
     out_w = (width + left + right - reach[1] - 1) // case.strides[1] + 1
     assert min(out_h, out_w) > 0, case
     x = chance.integers(-128, 128, (case.batch, height, width, case.channels), np.int8)
-    weights = chance.integers(-128, 128, (case.outputs, *case.kernel, case.channels // groups), np.int8)
+    weights = chance.integers(case.lowest, 128, (case.outputs, *case.kernel, case.channels // groups), np.int8)
     depth = weights[0].size
     bias = chance.integers(-3000, 3000, case.outputs, np.int32)
     spread = np.exp2(chance.uniform(-case.spread, 0, case.outputs))
@@ -106,6 +109,19 @@ def problem(case: Case) -> Problem:
             acc += taps * tap_weights[:, 0] if case.depthwise else taps @ tap_weights.T
     y = np.clip(requantize_exact(acc, scale) + case.zeros[1], *case.clamp)
     return Problem(case, layer, x, y.astype(np.int8))
+
+
+def extreme(case: Case, weight: int = -128) -> Problem:
+    """A layer without borders whose every product is -128 times `weight`; biases bring the sums back into range."""
+    random = problem(case)
+    assert not any(case.pads)
+    weights = np.full_like(random.layer.weights, weight)
+    channels, total = random.layer.channels, weights[0].size * (-128 - case.zeros[0]) * weight
+    layer = replace(random.layer, weights=weights, channels=replace(channels, bias=channels.bias - np.int32(total)))
+    assert channels.multiplier.requant_shift is not None
+    scale = Scale(channels.multiplier.data, channels.multiplier.requant_shift)
+    y = np.clip(requantize_exact(channels.bias.astype(np.int64), scale) + case.zeros[1], *case.clamp)
+    return Problem(case, layer, np.full_like(random.input, -128), np.broadcast_to(y.astype(np.int8), layer.y_shape))
 
 
 def found(isa: str, layer: Layer) -> Call:

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from board_calls import CMSIS, INCLUDES, KERNELS, LAYERS, WARNINGS, Calls, dims, on_board, table
 from cmsis_library import Addition, Scale, requantize_exact, softmax, transposed_sums
-from specialised_program import Case, Problem, problem, program
+from specialised_program import Case, Problem, extreme, problem, program
 
 from mcugen.ops.specialised import call
 from mcugen.step import Table
@@ -43,18 +43,6 @@ def test_portable_path(fpu: int, tmp_path: Path) -> None:
     subprocess.run(command, check=True)
     done = subprocess.run([binary], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-
-
-def extreme(case: Case) -> Problem:
-    """A depthwise layer without borders whose every product is -128 times -128: two of them overflow 16 bits."""
-    random = problem(case)
-    layer, x = replace(random.layer, weights=np.full_like(random.layer.weights, -128)), np.full_like(random.input, -128)
-    scale = layer.channels.multiplier
-    assert scale.requant_shift is not None
-    taps = case.kernel[0] * case.kernel[1]
-    acc = layer.channels.bias.astype(np.int64) + taps * (-128 - layer.x_zero) * -128
-    y = np.clip(requantize_exact(acc, Scale(scale.data, scale.requant_shift)) + case.zeros[1], *case.clamp)
-    return Problem(case, layer, x, np.broadcast_to(y.astype(np.int8), layer.y_shape))
 
 
 def ties(case: Case, lowered: int) -> Problem:

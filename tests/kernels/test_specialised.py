@@ -7,10 +7,11 @@ cores it runs the paths made for them.
 from __future__ import annotations
 
 import subprocess
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from specialised_program import Case, problem, program
+from specialised_program import Case, extreme, problem, program
 
 from mcugen import resources
 from mcugen.prove.emulator import run
@@ -66,14 +67,27 @@ LONG = [
     Case(channels=66000, outputs=1, kernel=(1, 1), input_hw=(1, 1)),
 ]
 EVERY = [*CONVOLUTIONS, *DEPTHWISE]
-WIDE = [Case(**{**case.__dict__, "wide": True}) for case in CONVOLUTIONS]
+WIDE = [replace(case, wide=True) for case in CONVOLUTIONS]
+PAIRED = [replace(case, lowest=-127) for case in CONVOLUTIONS]
+ONE = Case(channels=516, outputs=4, kernel=(1, 1), input_hw=(1, 1))  # at the end of what the sums of a pair hold
+FULL = [
+    extreme(replace(ONE, channels=channels, outputs=outputs, input_hw=(1, width)), weight)
+    for width, outputs in [(1, 4), (2, 3)]
+    for channels in (516, 520)
+    for weight in (127, -127)
+]
+
+
+def every(isa: str) -> list[Case]:
+    return [*EVERY, *WIDE, *PAIRED] if isa == "dsp" else EVERY
 
 
 @pytest.mark.parametrize(("isa", "fpu", "standard"), [("v7m", 0, "c99"), ("dsp", 0, "c99"), ("dsp", 1, "c11")])
 def test_portable_path(isa: str, fpu: int, standard: str, tmp_path: Path) -> None:
-    cases = [*EVERY, *WIDE] if isa == "dsp" else EVERY
+    cases = every(isa)
+    problems = [*map(problem, cases), *FULL]
     source, binary = tmp_path / "cases.c", tmp_path / "cases"
-    source.write_text(program(isa, [problem(case) for case in cases]))
+    source.write_text(program(isa, problems))
     flags = [f"-std={standard}", "-O1", "-ffp-contract=off", f"-DMCUGEN_REQUANT_FPU={fpu}"]
     command = [
         "gcc",
@@ -96,8 +110,9 @@ def on_core(name: str, optimize: str, cases: list[Case], folder: Path) -> None:
     missing = available(board)
     if missing is not None:
         pytest.skip(missing)
+    problems = [*map(problem, cases), *FULL]
     source = folder / "cases.c"
-    source.write_text(program(board.isa, [problem(case) for case in cases]))
+    source.write_text(program(board.isa, problems))
     image = link_image(board, [source], includes=INCLUDES, optimize=optimize, extra_flags=WARNINGS)
     done = run(board, image, workdir=folder, timeout_s=120, icount=False)
     assert (done.exit_code, done.output) == (0, "")
@@ -109,15 +124,15 @@ def on_core(name: str, optimize: str, cases: list[Case], folder: Path) -> None:
 def test_core(name: str, optimize: str, tmp_path: Path) -> None:
     """Every fifth case: with the four cores all of them, nearly."""
     first = CORES.index(name)
-    on_core(name, optimize, [*EVERY, *WIDE][first::5] if core(name).isa == "dsp" else EVERY[first::5], tmp_path)
+    on_core(name, optimize, every(core(name).isa)[first::5], tmp_path)
 
 
 def test_dsp_without_fpu(tmp_path: Path) -> None:
-    on_core("cortex-m4+nofp", "-O2", [*EVERY, *WIDE][4::5], tmp_path)
+    on_core("cortex-m4+nofp", "-O2", every("dsp")[4::5], tmp_path)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("optimize", ["-Os", "-O2", "-O3"])
 @pytest.mark.parametrize("name", CORES)
 def test_core_with_every_case(name: str, optimize: str, tmp_path: Path) -> None:
-    on_core(name, optimize, [*EVERY, *LONG, *(WIDE if core(name).isa == "dsp" else ())], tmp_path)
+    on_core(name, optimize, [*every(core(name).isa), *LONG], tmp_path)
