@@ -135,12 +135,20 @@ def _gather_elements(builder: Builder, node: Node) -> bool:
 
 def _resize(builder: Builder, node: Node) -> bool:
     if node.attrs.get("mode", "nearest") != "nearest":
-        return _resize_last(builder, node)
+        return _same_size(builder, node) or _resize_last(builder, node)
     if node.attrs.get("coordinate_transformation_mode") == "tf_crop_and_resize":
         raise UserError(
             "Resize with tf_crop_and_resize is not supported", origin=node.where, hint="Slice, then Resize."
         )
     return _measured(builder, node)
+
+
+def _same_size(builder: Builder, node: Node) -> bool:
+    """To the size it has, which ONNX Runtime takes for a copy whatever the scales say."""
+    same = builder.values[node.inputs[0]].type.shape == builder.values[node.output].type.shape
+    if same:
+        builder.add(Node("Identity", node.inputs[:1], node.outputs, attrs(), node.origin))
+    return same
 
 
 def _resize_last(builder: Builder, node: Node) -> bool:

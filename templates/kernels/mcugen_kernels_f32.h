@@ -294,18 +294,42 @@ typedef struct {
 void mcugen_f32_matmul_s4(const mcugen_f32_matmul_s4_params *params, const float *input, const int8_t *filter,
                           float *output);
 
+/* Instead of the first row or column: the position is outside the image, and the result is `outside`. */
+#define MCUGEN_F32_OUTSIDE INT32_MIN
+
 /* Linear interpolation: row y of the output is row_first_weight[y] of row row_first[y] and row_second_weight[y] of
  * row row_second[y]; likewise columns. */
 typedef struct {
-    const int32_t *row_first, *row_second, *column_first, *column_second;
-    const float *row_first_weight, *row_second_weight, *column_first_weight, *column_second_weight;
-} mcugen_f32_resize_params;
+    const int32_t *row_first, *row_second;
+    const float *row_first_weight, *row_second_weight;
+    const int32_t *column_first, *column_second;
+    const float *column_first_weight, *column_second_weight;
+    float outside;
+} mcugen_f32_resize_linear_params;
 
-void mcugen_f32_resize_linear(const mcugen_f32_resize_params *params,
+void mcugen_f32_resize_linear(const mcugen_f32_resize_linear_params *params,
                               const cmsis_nn_dims *input_dims,
                               const float *input,
                               const cmsis_nn_dims *output_dims,
                               float *output);
+
+/* Any weights: row y of the output is the sum of row_weight[y][i] of row row_first[y] + i, i < row_taps, or of the
+ * first or last row where there is none; likewise columns, which are summed up first. */
+typedef struct {
+    int32_t row_taps;
+    const int32_t *row_first;
+    const float *row_weight;
+    int32_t column_taps;
+    const int32_t *column_first;
+    const float *column_weight;
+    float outside;
+} mcugen_f32_resize_params;
+
+void mcugen_f32_resize(const mcugen_f32_resize_params *params,
+                       const cmsis_nn_dims *input_dims,
+                       const float *input,
+                       const cmsis_nn_dims *output_dims,
+                       float *output);
 
 /* One direction of an LSTM or GRU over input [steps, batch, inputs]: y [steps, directions, batch, hidden] with
  * y_stride floats between steps, last states y_h and y_c [directions, batch, hidden]. weights [gates * hidden,

@@ -377,7 +377,6 @@ def test_integer_projects_carry_no_float_kernels(tmp_path: Path) -> None:
 
 REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
     "power": (pair("Pow", [2, 3], np.array(3, np.int64)), "only: Pow with an exponent of type int64"),
-    "cubic": (layer("Resize", [1, 2, 5, 4], None, np.float32([1, 1, 2, 2]), mode="cubic"), "only: Resize with mode"),
     "lstm, batch first": (recurrent("LSTM", layout=1), "only: LSTM with layout = 1 runs nowhere in ONNX Runtime"),
     "rnn, unknown function": (recurrent("RNN", activations=["Wave"]), "only: RNN with activation 'wave' is not"),
     "rnn, functions of two directions": (recurrent("RNN", activations=["Relu", "Relu"]), "RNN with 2 activations"),

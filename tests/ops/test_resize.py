@@ -1,4 +1,4 @@
-"""Resize of 8-bit images by linear interpolation, as ONNX Runtime computes it in either layout."""
+"""Resize by interpolation: of 8-bit images as ONNX Runtime computes it in either layout, and of float32 ones."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ import numpy as np
 import onnx
 import pytest
 from checking import assert_exact, compile_model, exact, kernels, saved_by_ort
+from float_layers import near
+from onnx import TensorProto
 from onnxruntime import GraphOptimizationLevel
 from small_models import DTYPES, Net, Tensor
 
@@ -29,7 +31,8 @@ def resize(net: Net, x: Tensor, scales: Sequence[float] = (), sizes: Sequence[in
     """On the 8-bit tensor itself: no DequantizeLinear before, no QuantizeLinear behind."""
     amounts = [net.constant(np.float32(scales))] if scales else ["", net.constant(np.array(sizes, np.int64))]
     attributes.setdefault("mode", "linear")
-    return Tensor(net.node("Resize", x.name, "", *amounts, **attributes), x.scale, x.zero_point)
+    roi = net.constant(np.float32(attributes.pop("roi"))) if "roi" in attributes else ""
+    return Tensor(net.node("Resize", x.name, roi, *amounts, **attributes), x.scale, x.zero_point)
 
 
 def alone(net: Net, *cases: dict[str, Any], shape: Sequence[int] = (2, 3, 6, 7)) -> onnx.ModelProto:
@@ -130,10 +133,77 @@ def test_an_order_of_axes_that_is_not_known(tmp_path: Path) -> None:
         interpolated(graph, replace(node, attrs=attrs(**{**node.attrs, "runs_in": (0, 1, 3, 2)})))
 
 
+def of_floats(*cases: dict[str, Any], shape: Sequence[int] = (2, 3, 6, 7)) -> onnx.ModelProto:
+    net = Net(opset=19)
+    x = net.float_input(shape)
+    for case in cases:
+        given = dict(case)
+        kinds = (("roi", np.float32), ("scales", np.float32), ("sizes", np.int64))
+        amounts = [net.constant(np.array(given.pop(key), kind)) if key in given else "" for key, kind in kinds]
+        net._output(net.node("Resize", x, *amounts, **given), TensorProto.FLOAT)
+    return net.model()
+
+
+CUBIC: dict[str, Any] = {"mode": "cubic"}
+CROPPED: dict[str, Any] = {
+    "coordinate_transformation_mode": "tf_crop_and_resize",
+    "roi": (0, 0, 0.4, 0.6, 1, 1, 1.2, 1.7),
+    "extrapolation_value": 10.0,
+}
+ON_AXES: dict[str, Any] = {"axes": [3, 2], "sizes": (5, 4)}
+LARGER: dict[str, Any] = {"axes": [2, 3], "sizes": (9, 4), "keep_aspect_ratio_policy": "not_larger"}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_cubes_are_exact(mode: str, tmp_path: Path) -> None:
+    exact(of_floats(*(case | CUBIC for case in scaled(mode, 4))), tmp_path, samples=4)
+
+
+@pytest.mark.parametrize("mode", ["linear", "cubic"])
+def test_crops_axes_and_policies_are_exact(mode: str, tmp_path: Path) -> None:
+    cases = [CROPPED | {"scales": (1, 1, 1.7, 2.3)}, CROPPED | {"sizes": (2, 3, 4, 2)}, ON_AXES, LARGER]
+    cases += [CROPPED | ON_AXES | {"roi": (0.1, 0.2, 0.6, 0.9)}, LARGER | {"keep_aspect_ratio_policy": "not_smaller"}]
+    exact(of_floats(*(case | {"mode": mode} for case in cases)), tmp_path, samples=4)
+
+
+FILTERED: tuple[dict[str, Any], ...] = (
+    {"mode": "linear", "antialias": 1},
+    {"mode": "linear", "antialias": 1, "exclude_outside": 1},
+    CUBIC | {"antialias": 1},
+    CUBIC | {"antialias": 1, "exclude_outside": 1, "cubic_coeff_a": -0.6},
+    CUBIC | {"exclude_outside": 1, "cubic_coeff_a": -0.5},
+)
+
+
+@pytest.mark.parametrize("form", FILTERED, ids=str)
+def test_filters_are_near(form: dict[str, Any], tmp_path: Path) -> None:
+    cases = [case | form for mode in ("half_pixel", "align_corners") for case in scaled(mode, 3)]
+    result = near(compile_model(of_floats(*cases), tmp_path))
+    assert 0 < result.max_abs_difference < 1e-5
+    near(compile_model(of_floats(CROPPED | {"sizes": (2, 3, 4, 4)} | form), tmp_path))
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4"])
+def test_cubes_and_crops_on_boards(core: str, tmp_path: Path) -> None:
+    cases = [CUBIC | {"scales": (1, 1, 1.7, 2.3)}, CROPPED | {"scales": (1, 1, 1.7, 2.3), "mode": "linear"}]
+    assert_exact(compile_model(of_floats(*cases), tmp_path, core=core), samples=2, on=core)
+
+
+def test_to_the_size_it_has(tmp_path: Path) -> None:
+    """The scales say more, but not enough for another pixel: ONNX Runtime copies."""
+    case = {"scales": (1, 1, 1.1, 1.1)}
+    assert not resizes(exact(alone(Net(), case), tmp_path))
+    exact(of_floats(case | {"mode": "linear"}), tmp_path)
+
+
 REFUSED: dict[str, tuple[dict[str, Any], Sequence[int], str]] = {
     "one axis": ({"scales": (1, 1, 1.7)}, (1, 3, 8), "weights of few bits .1.7 here."),
     "channels": ({"scales": (1, 2, 2, 1.5)}, (1, 3, 4, 4), "does not run the model|over one or two spatial axes"),
-    "cubic": ({"scales": (1, 1, 2, 2), "mode": "cubic"}, (1, 3, 4, 4), "mode 'cubic'"),
+    "cubic": ({"scales": (1, 1, 2, 2), "mode": "cubic"}, (1, 3, 4, 4), "of 8-bit numbers by cubes"),
+    "crop": ({"scales": (1, 1, 2, 2)} | CROPPED, (1, 3, 4, 4), "of 8-bit numbers by cubes"),
+    "antialias": ({"scales": (1, 1, 2, 2), "antialias": 1}, (1, 3, 4, 4), "of 8-bit numbers by cubes"),
+    "infinite": ({"scales": (1, 1, 2, 2), "cubic_coeff_a": np.inf}, (1, 3, 4, 4), "that is no finite number"),
+    "volumes": ({"scales": (1, 1, 2, 2, 2)}, (1, 3, 4, 4, 4), "over one or two spatial axes"),
 }
 
 
@@ -141,4 +211,4 @@ REFUSED: dict[str, tuple[dict[str, Any], Sequence[int], str]] = {
 def test_refusals(case: str, tmp_path: Path) -> None:
     given, shape, message = REFUSED[case]
     with pytest.raises(UserError, match=message):
-        compile_model(alone(Net(), given, shape=shape), tmp_path)
+        compile_model(alone(Net(opset=19), given, shape=shape), tmp_path)
