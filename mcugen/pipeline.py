@@ -24,6 +24,7 @@ from .passes.drop_boundary import drop_boundary
 from .passes.dynamic_forms import dynamic_forms
 from .passes.feed_rows import feed_rows
 from .passes.fit_kernels import fit_kernels
+from .passes.flat_windows import flat_windows
 from .passes.fold_batchnorm import fold_batchnorm
 from .passes.fold_clamps import fold_clamps
 from .passes.fold_constants import fold_constants
@@ -55,6 +56,7 @@ PASSES: tuple[tuple[Pass, str], ...] = (
     (blocked_weights, "before gemm_form, which knows one scale a channel"),
     (gemm_form, "before activations: the Add of a bias stands between MatMul and Relu"),
     (fuse_activation, "before recognition, which asks for the operator right before QuantizeLinear"),
+    (flat_windows, "behind fuse_activation, so that a Relu follows its layer; its views are no obstacle to what comes"),
     (
         move_quantize,
         "brings Q and DQ next to arithmetic; behind fuse_activation, so that Relu is no obstacle",

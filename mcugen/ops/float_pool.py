@@ -123,7 +123,7 @@ FLOAT_MAX_POOL = OpDef(
     fit=with_height,
     layout="spatial",
     exactness=COPY,
-    about="float32, 1-D and 2-D",
+    about="float32, 1-D to 3-D",
 )
 
 FLOAT_AVERAGE_POOL = OpDef(

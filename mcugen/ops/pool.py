@@ -261,7 +261,7 @@ MAX_POOL = OpDef(
     layout="spatial",
     exactness=COPY,
     bits=(8, 16),
-    about="1-D and 2-D; any kernel, stride, padding, dilation, ceil_mode; GlobalMaxPool",
+    about="1-D to 3-D; any kernel, stride, padding, dilation, ceil_mode; GlobalMaxPool",
 )
 
 AVERAGE_POOL = OpDef(

@@ -54,7 +54,8 @@ def recognise_quantized(graph: Graph) -> Graph:
         elif node.op in _SAME_SCALE and (node.op not in FLOATS or typed.type(node.output).dtype != "float32"):
             builder.add(_copy(typed, node))
         elif node.op in FLOATS or node.op in INTEGERS:
-            builder.add(_real(typed, node))
+            node = _with_real_exponent(builder, node)
+            builder.add(_real(typed.replace(values=builder.values), node))
         elif node.op in OPS:  # made by a pass
             builder.add(node)
     after = builder.graph_out(unsigned=_unsigned(graph, 8), unsigned16=_unsigned(graph, 16))
@@ -141,6 +142,15 @@ def _real(graph: Graph, node: Node) -> Node:
     make = definition.from_float
     assert make is not None
     return make(FloatUnit(graph, node))
+
+
+def _with_real_exponent(builder: Builder, node: Node) -> Node:
+    """A power of float32 numbers by constant integers that float32 holds too."""
+    whole = builder.values[node.inputs[1]].data if node.op == "Pow" else None
+    if whole is None or whole.dtype not in (np.int32, np.int64) or np.any(whole.astype(np.float32) != whole):
+        return node
+    exponent = builder.constant(f"{node.inputs[1]}/real", whole.astype(np.float32))
+    return replace(node, inputs=(node.inputs[0], exponent))
 
 
 def _is_float(graph: Graph, producers: dict[str, Node], operator: Node) -> bool:

@@ -103,6 +103,7 @@ NEAR: dict[str, onnx.ModelProto] = {
     "reduce_sum": layer("ReduceSum", [2, 3, 40], np.array([-1])),
     "resize, one axis": layer("Resize", [1, 2, 5], None, np.float32([1, 1, 3]), mode="linear"),
     "pow, of another exponent": pair("Pow", [2, 3], np.array(3, np.float32)),
+    "pow, of integers": pair("Pow", [2, 3], np.array([3, 0, 5], np.int64)),
     "lstm": layer("LSTM", [6, 2, 5], rand(1, 28, 5), rand(1, 28, 7), rand(1, 56), hidden_size=7, outputs=3),
     "lstm, both ways": layer(
         "LSTM",
@@ -376,7 +377,7 @@ def test_integer_projects_carry_no_float_kernels(tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[onnx.ModelProto, str]] = {
-    "power": (pair("Pow", [2, 3], np.array(3, np.int64)), "only: Pow with an exponent of type int64"),
+    "power": (pair("Pow", [2, 3], np.array(2**24 + 1, np.int64)), "only: Pow with an exponent of type int64"),
     "lstm, batch first": (recurrent("LSTM", layout=1), "only: LSTM with layout = 1 runs nowhere in ONNX Runtime"),
     "rnn, unknown function": (recurrent("RNN", activations=["Wave"]), "only: RNN with activation 'wave' is not"),
     "rnn, functions of two directions": (recurrent("RNN", activations=["Relu", "Relu"]), "RNN with 2 activations"),
