@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arm_nnfunctions.h"
-
-#include <string.h>
+#include "mcugen_nn.h"
 
 /* Copies `count` blocks of adjacent bytes to places `step` bytes apart. */
-static void scatter(int8_t *output, uint32_t step, const int8_t *input, uint32_t block, uint32_t count)
+MCUGEN_INLINE void scatter(int8_t *output, uint32_t step, const int8_t *input, uint32_t block, uint32_t count)
 {
-    for (uint32_t i = 0; i < count; ++i)
+    for (; count > 0; --count)
     {
-        memcpy(output, input, block);
+        mcugen_memcpy(output, input, (int32_t)block);
         output += step;
         input += block;
     }
@@ -61,5 +60,5 @@ void arm_concatenation_s8_w(const int8_t *input,
                             const uint32_t offset_w)
 {
     const uint32_t volume = (uint32_t)input_x * input_y * input_z;
-    memcpy(output + offset_w * volume, input, input_w * volume);
+    mcugen_memcpy(output + offset_w * volume, input, (int32_t)(input_w * volume));
 }

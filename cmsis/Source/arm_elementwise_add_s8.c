@@ -3,6 +3,40 @@
 #include "arm_nnfunctions.h"
 #include "mcugen_nn.h"
 
+#if !defined(MCUGEN_NN_MVE)
+/* mcugen_requant_stock for |value| * 2^left below 2^30 (what a sum of two in TensorFlow Lite's grid never exceeds). */
+typedef struct
+{
+    int32_t multiplier;
+    int32_t left;
+    int32_t right;
+    int32_t half;
+    int32_t sign; /* all ones where there is something to round */
+} scale;
+
+MCUGEN_INLINE scale scale_of(int32_t multiplier, int32_t shift)
+{
+    const int32_t right = mcugen_max(0, -shift);
+    const scale found = {.multiplier = multiplier,
+                         .left = mcugen_max(0, shift),
+                         .right = right,
+                         .half = (INT32_C(1) << right) >> 1,
+                         .sign = right > 0 ? -1 : 0};
+    return found;
+}
+
+MCUGEN_INLINE int32_t rescaled(int32_t value, const scale *to)
+{
+#if defined(MCUGEN_NN_DSP)
+    int32_t high;
+    __asm__("smmulr %0, %1, %2" : "=r"(high) : "r"((uint32_t)value << (to->left + 1)), "r"(to->multiplier));
+#else
+    const int32_t high = mcugen_high_product((int32_t)((uint32_t)value << to->left), to->multiplier);
+#endif
+    return (high + to->half + ((high & to->sign) >> 31)) >> to->right;
+}
+#endif
+
 arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
                                            const int8_t *input_2_vect,
                                            const int32_t input_1_offset,
@@ -33,13 +67,14 @@ arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
         vstrbq_p_s32(output + i, mcugen_clamp_mve(values, out_activation_min, out_activation_max), rest);
     }
 #else
+    const scale first = scale_of(input_1_mult, input_1_shift);
+    const scale second = scale_of(input_2_mult, input_2_shift);
+    const scale last = scale_of(out_mult, out_shift);
     for (int32_t i = 0; i < block_size; ++i)
     {
         const int32_t a = (input_1_vect[i] + input_1_offset) * raise;
         const int32_t b = (input_2_vect[i] + input_2_offset) * raise;
-        const int32_t sum = mcugen_requant_stock(a, input_1_mult, input_1_shift) +
-                            mcugen_requant_stock(b, input_2_mult, input_2_shift);
-        const int32_t value = mcugen_requant_stock(sum, out_mult, out_shift) + out_offset;
+        const int32_t value = rescaled(rescaled(a, &first) + rescaled(b, &second), &last) + out_offset;
         output[i] = (int8_t)mcugen_clamp(value, out_activation_min, out_activation_max);
     }
 #endif

@@ -61,44 +61,53 @@ static int32_t max_words(const window *taps, int32_t channels, const cmsis_nn_ac
     return ch;
 }
 #else
+/* Four channels at a time; returns how many are done. */
 static int32_t max_words(const window *taps, int32_t channels, const cmsis_nn_activation *clamp, int8_t *output)
 {
-    (void)taps;
-    (void)channels;
-    (void)clamp;
-    (void)output;
-    return 0;
+    int32_t ch = 0;
+    for (; ch + 4 <= channels; ch += 4)
+    {
+        const int8_t *row = taps->first + ch;
+        mcugen_acc4 largest = {clamp->min, clamp->min, clamp->min, clamp->min};
+        for (int32_t i = taps->rows; i > 0; --i)
+        {
+            const int8_t *tap = row;
+            for (int32_t j = taps->columns; j > 0; --j)
+            {
+                largest.a = mcugen_max(largest.a, tap[0]);
+                largest.b = mcugen_max(largest.b, tap[1]);
+                largest.c = mcugen_max(largest.c, tap[2]);
+                largest.d = mcugen_max(largest.d, tap[3]);
+                tap += channels;
+            }
+            row += taps->row_step;
+        }
+        output[ch] = (int8_t)mcugen_min(largest.a, clamp->max);
+        output[ch + 1] = (int8_t)mcugen_min(largest.b, clamp->max);
+        output[ch + 2] = (int8_t)mcugen_min(largest.c, clamp->max);
+        output[ch + 3] = (int8_t)mcugen_min(largest.d, clamp->max);
+    }
+    return ch;
 }
 #endif
 
-static void keep_larger(int8_t *output, const int8_t *input, int32_t count)
-{
-    for (int32_t i = 0; i < count; ++i)
-    {
-        output[i] = input[i] > output[i] ? input[i] : output[i];
-    }
-}
-
 static void max_pixel(const window *taps, int32_t channels, const cmsis_nn_activation *clamp, int8_t *output)
 {
-    const int32_t first = max_words(taps, channels, clamp, output);
-    const int32_t left = channels - first;
-    if (left == 0)
+    for (int32_t ch = max_words(taps, channels, clamp, output); ch < channels; ++ch)
     {
-        return;
-    }
-    output += first;
-    memset(output, clamp->min, (size_t)left);
-    for (int32_t i = 0; i < taps->rows; ++i)
-    {
-        for (int32_t j = 0; j < taps->columns; ++j)
+        const int8_t *row = taps->first + ch;
+        int32_t largest = clamp->min;
+        for (int32_t i = taps->rows; i > 0; --i)
         {
-            keep_larger(output, taps->first + first + i * taps->row_step + j * channels, left);
+            const int8_t *tap = row;
+            for (int32_t j = taps->columns; j > 0; --j)
+            {
+                largest = mcugen_max(largest, *tap);
+                tap += channels;
+            }
+            row += taps->row_step;
         }
-    }
-    for (int32_t ch = 0; ch < left; ++ch)
-    {
-        output[ch] = (int8_t)mcugen_min(output[ch], clamp->max);
+        output[ch] = (int8_t)mcugen_min(largest, clamp->max);
     }
 }
 #endif

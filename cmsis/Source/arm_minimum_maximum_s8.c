@@ -12,42 +12,93 @@ typedef struct
     int32_t b_step;
 } axis;
 
-/* Along the innermost axis, whose steps are 0 or 1. */
-MCUGEN_INLINE void choose(const int8_t *a, const int8_t *b, int8_t *output, const axis *along, int larger)
+#if defined(MCUGEN_NN_MVE_ASM)
+/* Of `count` values; the second ones are lane by lane those of q1, or loaded into it. */
+#define CHOOSE(operation, load)                                                                                  \
+    __asm__ volatile("vdup.8 q1, %[value]\n"                                                                     \
+                     "wlstp.8 lr, %[count], 2f\n"                                                                \
+                     "1:\n"                                                                                      \
+                     "vldrb.u8 q0, [%[a]], #16\n" load operation " q0, q0, q1\n"                                 \
+                     "vstrb.8 q0, [%[output]], #16\n"                                                            \
+                     "letp lr, 1b\n"                                                                             \
+                     "2:"                                                                                        \
+                     : [a] "+r"(a), [b] "+r"(b), [output] "+r"(output)                                           \
+                     : [value] "r"(*b), [count] "r"(count)                                                       \
+                     : "lr", "q0", "q1", "memory")
+#define LOAD "vldrb.u8 q1, [%[b]], #16\n"
+
+MCUGEN_INLINE void choose(const int8_t *a, const int8_t *b, int8_t *output, int32_t count, int fixed, int larger)
 {
-    const int32_t count = along->count;
-    int32_t i = 0;
-#if defined(MCUGEN_NN_MVE)
-    int8x16_t left = vdupq_n_s8(*a);
-    int8x16_t right = vdupq_n_s8(*b);
-    for (; i < count; i += 16)
+    if (larger && fixed)
     {
-        const mve_pred16_t rest = vctp8q((uint32_t)(count - i));
-        left = along->a_step != 0 ? vldrbq_z_s8(a + i, rest) : left;
-        right = along->b_step != 0 ? vldrbq_z_s8(b + i, rest) : right;
-        vstrbq_p_s8(output + i, larger ? vmaxq_s8(left, right) : vminq_s8(left, right), rest);
+        CHOOSE("vmax.s8", "");
+    }
+    else if (larger)
+    {
+        CHOOSE("vmax.s8", LOAD);
+    }
+    else if (fixed)
+    {
+        CHOOSE("vmin.s8", "");
+    }
+    else
+    {
+        CHOOSE("vmin.s8", LOAD);
+    }
+}
+#else
+MCUGEN_INLINE int8_t chosen(int8_t a, int8_t b, int larger) { return (larger ? a > b : a < b) ? a : b; }
+
+/* Of `count` values of a, and as many of b, or the only one. */
+MCUGEN_INLINE void choose(const int8_t *a, const int8_t *b, int8_t *output, int32_t count, int fixed, int larger)
+{
+#if defined(MCUGEN_NN_DSP)
+    uint32_t right = (uint32_t)(uint8_t)*b * 0x01010101u;
+    for (; count >= 4; count -= 4)
+    {
+        right = fixed ? right : mcugen_load4(b);
+        const uint32_t word = larger ? mcugen_larger4(mcugen_load4(a), right) : mcugen_smaller4(mcugen_load4(a), right);
+        memcpy(output, &word, sizeof word);
+        a += 4;
+        b += fixed ? 0 : 4;
+        output += 4;
     }
 #else
-#if defined(MCUGEN_NN_DSP)
-    uint32_t left = (uint32_t)(uint8_t)*a * 0x01010101u;
-    uint32_t right = (uint32_t)(uint8_t)*b * 0x01010101u;
-    for (; i + 4 <= count; i += 4)
+    const int8_t same = *b;
+    for (; count >= 4; count -= 4)
     {
-        left = along->a_step != 0 ? mcugen_load4(a + i) : left;
-        right = along->b_step != 0 ? mcugen_load4(b + i) : right;
-        const uint32_t word = larger ? mcugen_larger4(left, right) : mcugen_smaller4(left, right);
-        memcpy(output + i, &word, sizeof word);
+        output[0] = chosen(a[0], fixed ? same : b[0], larger);
+        output[1] = chosen(a[1], fixed ? same : b[1], larger);
+        output[2] = chosen(a[2], fixed ? same : b[2], larger);
+        output[3] = chosen(a[3], fixed ? same : b[3], larger);
+        a += 4;
+        b += fixed ? 0 : 4;
+        output += 4;
     }
 #endif
-    a += i * along->a_step;
-    b += i * along->b_step;
-    for (; i < count; ++i)
+    for (; count > 0; --count)
     {
-        output[i] = (int8_t)(larger ? mcugen_max(*a, *b) : mcugen_min(*a, *b));
-        a += along->a_step;
-        b += along->b_step;
+        *output++ = chosen(*a++, *b, larger);
+        b += fixed ? 0 : 1;
     }
+}
 #endif
+
+/* Along the innermost axis, whose steps are 0 or 1; both are 0 only where it has one value. */
+MCUGEN_INLINE void choose_along(const int8_t *a, const int8_t *b, int8_t *output, const axis *along, int larger)
+{
+    if (along->b_step == 0)
+    {
+        choose(a, b, output, along->count, 1, larger);
+    }
+    else if (along->a_step == 0)
+    {
+        choose(b, a, output, along->count, 1, larger);
+    }
+    else
+    {
+        choose(a, b, output, along->count, 0, larger);
+    }
 }
 
 MCUGEN_INLINE arm_cmsis_nn_status broadcast(const int8_t *a, const cmsis_nn_dims *a_dims, const int8_t *b,
@@ -91,10 +142,13 @@ MCUGEN_INLINE arm_cmsis_nn_status broadcast(const int8_t *a, const cmsis_nn_dims
     {
         for (int32_t j = 0; j < loops[2].count; ++j)
         {
+            const int8_t *line_a = a + i * loops[3].a_step + j * loops[2].a_step;
+            const int8_t *line_b = b + i * loops[3].b_step + j * loops[2].b_step;
             for (int32_t k = 0; k < loops[1].count; ++k)
             {
-                choose(a + i * loops[3].a_step + j * loops[2].a_step + k * loops[1].a_step,
-                       b + i * loops[3].b_step + j * loops[2].b_step + k * loops[1].b_step, output, loops, larger);
+                choose_along(line_a, line_b, output, loops, larger);
+                line_a += loops[1].a_step;
+                line_b += loops[1].b_step;
                 output += loops[0].count;
             }
         }

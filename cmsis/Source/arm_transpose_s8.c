@@ -39,11 +39,27 @@ static void move(int8_t *output, const int8_t *input, const axis *along)
         return;
     }
 #endif
+    const int32_t input_step = along->input_step;
+    const int32_t output_step = along->output_step;
+    if (input_step == 1 && output_step == 1)
+    {
+        mcugen_memcpy(output, input, along->count);
+        return;
+    }
+    for (; i + 4 <= along->count; i += 4)
+    {
+        output[0] = input[0];
+        output[output_step] = input[input_step];
+        output[2 * output_step] = input[2 * input_step];
+        output[3 * output_step] = input[3 * input_step];
+        output += 4 * output_step;
+        input += 4 * input_step;
+    }
     for (; i < along->count; ++i)
     {
         *output = *input;
-        output += along->output_step;
-        input += along->input_step;
+        output += output_step;
+        input += input_step;
     }
 }
 
@@ -68,7 +84,8 @@ arm_cmsis_nn_status arm_transpose_s8(const int8_t *input_data,
         input_steps[i] = bytes;
         bytes *= sizes[i];
     }
-    /* The loops run over the output's axes, the missing ones first. */
+    /* The loops run over the output's axes, the missing ones first; those that are one in both tensors become one. */
+    axis *loop = &loops[MAX_AXES - 1];
     for (int32_t i = axes - 1, bytes = 1; i >= 0; --i)
     {
         const uint32_t source = transpose_params->permutations[i];
@@ -76,13 +93,24 @@ arm_cmsis_nn_status arm_transpose_s8(const int8_t *input_data,
         {
             return ARM_CMSIS_NN_ARG_ERROR;
         }
-        const axis loop = {sizes[source], input_steps[source], bytes};
-        loops[MAX_AXES - axes + i] = loop;
-        bytes *= loop.count;
+        const axis next = {sizes[source], input_steps[source], bytes};
+        bytes *= next.count;
+        if (loop->count == 1)
+        {
+            *loop = next;
+        }
+        else if (next.input_step == loop->count * loop->input_step)
+        {
+            loop->count *= next.count;
+        }
+        else if (next.count != 1)
+        {
+            *--loop = next;
+        }
     }
     /* Innermost the longer of the two axes along which one side is a line. */
     axis *const inner = &loops[MAX_AXES - 1];
-    for (axis *loop = loops; loop < inner; ++loop)
+    for (loop = loops; loop < inner; ++loop)
     {
         if (loop->input_step == 1 && loop->count > inner->count)
         {

@@ -169,6 +169,33 @@ static inline mcugen_acc4 mcugen_block_bias(const int32_t *bias, int32_t last)
 #if defined(MCUGEN_NN_MVE) && defined(__GNUC__)
 #define MCUGEN_NN_MVE_ASM 1
 
+/* memcpy and memset, which the C library may do byte by byte. */
+MCUGEN_INLINE void mcugen_memcpy(int8_t *to, const int8_t *from, int32_t bytes)
+{
+    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
+                     "1:\n"
+                     "vldrb.u8 q0, [%[from]], #16\n"
+                     "vstrb.8 q0, [%[to]], #16\n"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to), [from] "+r"(from)
+                     : [bytes] "r"(bytes)
+                     : "lr", "q0", "memory");
+}
+
+MCUGEN_INLINE void mcugen_memset(int8_t *to, int32_t value, int32_t bytes)
+{
+    __asm__ volatile("vdup.8 q0, %[value]\n"
+                     "wlstp.8 lr, %[bytes], 2f\n"
+                     "1:\n"
+                     "vstrb.8 q0, [%[to]], #16\n"
+                     "letp lr, 1b\n"
+                     "2:"
+                     : [to] "+r"(to)
+                     : [value] "r"(value), [bytes] "r"(bytes)
+                     : "lr", "q0", "memory");
+}
+
 /* One call of the function below, which finds the members by number. */
 typedef struct
 {
@@ -223,6 +250,16 @@ __attribute__((naked, noinline, unused)) static void mcugen_mac4_mve(mcugen_mac4
             "mla r6, lr, r3, r6\n"
             "stm r1, {r0, r2, r4, r6}\n"
             "pop {r4-r11, pc}\n");
+}
+#else
+static inline void mcugen_memcpy(int8_t *to, const int8_t *from, int32_t bytes)
+{
+    memcpy(to, from, (size_t)bytes);
+}
+
+static inline void mcugen_memset(int8_t *to, int32_t value, int32_t bytes)
+{
+    memset(to, value, (size_t)bytes);
 }
 #endif
 

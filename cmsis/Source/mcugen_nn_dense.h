@@ -56,20 +56,7 @@ MCUGEN_INLINE int8_t *mcugen_column_bytes(mcugen_columns *columns, int32_t which
     return columns->copy;
 }
 
-/* Few bytes, which a function of the C library may copy one by one. */
-static inline void mcugen_copy(int8_t *to, const int8_t *from, int32_t bytes)
-{
-    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
-                     "1:\n"
-                     "vldrb.u8 q0, [%[from]], #16\n"
-                     "vstrb.8 q0, [%[to]], #16\n"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : [to] "+r"(to), [from] "+r"(from)
-                     : [bytes] "r"(bytes)
-                     : "lr", "q0", "memory");
-}
-
+MCUGEN_INLINE void mcugen_copy(int8_t *to, const int8_t *from, int32_t bytes) { mcugen_memcpy(to, from, bytes); }
 
 static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, const int8_t *bytes, int32_t depth,
                                       int32_t offset)
