@@ -63,7 +63,10 @@ def markdown(table: dict[str, dict[str, tuple[int, int]]]) -> str:
     pairs = [pair for column in table.values() for pair in column.values()]
     slower = sum(ours > arms for ours, arms in pairs)
     lines = [HEAD, f"Arm's takes fewer in {slower} of {len(pairs)} cases, which are bold.", ""]
-    lines += [f"| call | {' | '.join(name.removeprefix('cortex-') for name in cores)} |", "|---|" + "---:|" * len(cores)]
+    lines += [
+        f"| call | {' | '.join(name.removeprefix('cortex-') for name in cores)} |",
+        "|---|" + "---:|" * len(cores),
+    ]
     for name in table[cores[0]]:
         cells = (table[on][name] for on in cores)
         text = (f"**{ours:,} / {arms:,}**" if ours > arms else f"{ours:,} / {arms:,}" for ours, arms in cells)

@@ -21,7 +21,7 @@ static const cmsis_nn_context ctx = {scratch, sizeof scratch};
 static const cmsis_nn_per_channel_quant_params quant = {multiplier, shift};
 static const cmsis_nn_activation clamp = {-128, 127};
 
-/* The multipliers suit sums of `depth` products. Even ones, so that few results saturate. */
+/* New data, and multipliers for sums of `depth` products that saturate few results. */
 static void prepare(int32_t depth)
 {
     int32_t down = -7;
@@ -137,15 +137,12 @@ static void convolve_transposed(const layer_t *l)
 static void connect(const char *name, int32_t batch, int32_t inputs, int32_t outputs, int per_channel)
 {
     const cmsis_nn_fc_params params = {5, 0, -3, clamp};
-    const cmsis_nn_per_tensor_quant_params shared = {multiplier[0], shift[0]};
     const cmsis_nn_dims from = {batch, 1, 1, inputs}, filter = {inputs, 1, 1, outputs}, to = {batch, 1, 1, outputs};
     const cmsis_nn_dims one = {1, 1, 1, outputs};
     const cmsis_nn_context with_sums = {sums, sizeof sums};
-    (void)shared;
+    state = 0;
     prepare(inputs);
     state = 0; /* the same data again, whose weights the sums are of */
-    prepare(inputs);
-    state = 0;
     arm_vector_sum_s8(sums, inputs, outputs, second, 5, 0, bias);
     begin(name, inputs);
     if (per_channel) {

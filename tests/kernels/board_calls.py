@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
+from cmsis_library import Scale
 from specialised_program import Case, multiplier_words, problem
 
 from mcugen import resources
@@ -17,10 +19,7 @@ from mcugen.target import core
 KERNELS, CMSIS = resources.templates() / "kernels", resources.cmsis()
 INCLUDES = [KERNELS, CMSIS / "Include", CMSIS / "exact"]
 WARNINGS = ["-Wall", "-Wextra", "-Wpedantic", "-Wconversion", "-Wcast-qual", "-Werror"]
-CMSIS_SOURCES = [
-    CMSIS / "Source" / f"{name}.c"
-    for name in ("arm_convolve_wrapper_s8", "arm_depthwise_conv_wrapper_s8", "arm_fully_connected_s8")
-]
+CMSIS_SOURCES = sorted((CMSIS / "Source").glob("*.c"))
 
 SAME = (1, 1, 1, 1)
 POINT = Case(channels=1, outputs=1, kernel=(1, 1))
@@ -76,7 +75,7 @@ def on_board(name: str, text: str, others: list[Path], optimize: str, folder: Pa
     includes = [*INCLUDES, CMSIS / "Source"]
     image = link_image(board, [source, *others], includes=includes, optimize=optimize, extra_flags=WARNINGS)
     done = run(board, image, workdir=folder, timeout_s=120, icount=False)
-    assert (done.exit_code, done.output) == (0, "")
+    assert (done.exit_code, done.output) == (0, ""), done
 
 
 class Calls:
@@ -110,14 +109,25 @@ class Calls:
         self.functions.append("\n".join(body))
 
     def program(self) -> str:
-        heads = ["<string.h>", '"board.h"', '"arm_nnfunctions.h"', '"mcugen_kernels.h"']
+        heads = ["<string.h>", '"board.h"', '"arm_nnfunctions.h"', '"mcugen_kernels.h"', '"mcugen_requant.h"']
         total = " + ".join(f"case_{number}()" for number in range(len(self.functions)))
         lines = [*(f"#include {head}" for head in heads), *self.functions]
         return "\n".join([*lines, "int main(void)", "{", "    board_init();", f"    return {total};", "}"]) + "\n"
 
 
 def table(name: str, values: np.ndarray) -> str:
-    return f"static const int32_t {name}[] = {{{', '.join(map(str, values.ravel().tolist()))}}};"
+    return listed(name, values.ravel().tolist())
+
+
+def listed(name: str, entries: Sequence[object]) -> str:
+    return f"static const int32_t {name}[] = {{{', '.join(map(str, entries))}}};"
+
+
+def multipliers(scales: np.ndarray) -> tuple[list[str], list[int]]:
+    """The tables of float32 scales, in C: each build makes of an entry what it takes."""
+    exact = Scale.of(np.atleast_1d(scales))
+    pairs = zip(exact.mantissa_q31.tolist(), exact.shift.tolist(), strict=True)
+    return [f"MCUGEN_MULTIPLIER({mantissa}, {shift})" for mantissa, shift in pairs], exact.shift.tolist()
 
 
 def dims(name: str, shape: tuple[int, ...]) -> str:

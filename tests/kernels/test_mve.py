@@ -6,7 +6,6 @@ The specialised ones also run their portable path on the host: a project for thi
 
 from __future__ import annotations
 
-import itertools
 import subprocess
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from board_calls import CMSIS, INCLUDES, KERNELS, LAYERS, WARNINGS, Calls, dims, on_board, table
-from cmsis_library import Addition, Scale, requantize_exact, softmax, transposed_sums
+from board_calls import INCLUDES, KERNELS, LAYERS, WARNINGS, Calls, on_board
+from cmsis_library import Scale, requantize_exact
 from specialised_program import Case, Problem, extreme, problem, program
 
 from mcugen.ops.specialised import call
@@ -187,47 +186,6 @@ def average_calls(calls: Calls) -> None:
         calls.add(f"{params} mcugen_global_average_pool_s8(&p, input, output, {pixels}, {channels});", average, input=x)
 
 
-def max_pool_calls(calls: Calls) -> None:
-    for channels, size, kernel, stride, pad in [
-        *((c, 5, 2, 2, 0) for c in COUNTS),
-        (5, 6, 3, 1, 1),
-        (33, 7, 3, 2, 1),
-    ]:
-        x = calls.bytes(size, size + 1, channels)
-        padded = np.pad(x.astype(np.int16), ((pad, pad), (pad, pad), (0, 0)), constant_values=-128)
-        windows = np.lib.stride_tricks.sliding_window_view(padded, (kernel, kernel), (0, 1))[::stride, ::stride]
-        pooled = np.clip(windows.max(axis=(3, 4)), -50, 100).astype(np.int8)
-        height, width, _ = pooled.shape
-        setup = (
-            f"static const cmsis_nn_pool_params p = {{{{{stride}, {stride}}}, {{{pad}, {pad}}}, {{-50, 100}}}};"
-            f" static const cmsis_nn_dims from = {{1, {size}, {size + 1}, {channels}}};"
-            f" static const cmsis_nn_dims filter = {{1, {kernel}, {kernel}, 1}};"
-            f" static const cmsis_nn_dims to = {{1, {height}, {width}, {channels}}};"
-        )
-        calls.add(f"{setup} arm_max_pool_s8(NULL, &p, &from, input, &filter, &to, output);", pooled, input=x)
-
-
-def transpose_calls(calls: Calls) -> None:
-    for shape, order in [
-        ((1, 3, 9, 11), (0, 2, 3, 1)),
-        ((2, 17, 3, 2), (0, 2, 3, 1)),
-        ((1, 5, 6, 18), (0, 3, 1, 2)),
-        ((1, 4, 5, 3), (0, 3, 1, 2)),
-        ((3, 4, 5, 6), (3, 1, 0, 2)),
-        ((2, 3, 4, 37), (0, 2, 1, 3)),
-        ((1, 1, 20, 40), (0, 1, 3, 2)),
-    ]:
-        x = calls.bytes(*shape)
-        turned = np.transpose(x, order)
-        dims = [f"{{{', '.join(map(str, sizes))}}}" for sizes in (shape, turned.shape)]
-        setup = (
-            f"static const uint32_t order[] = {{{', '.join(map(str, order))}}};"
-            " static const cmsis_nn_transpose_params p = {4, order};"
-            f" static const cmsis_nn_dims from = {dims[0]}, to = {dims[1]};"
-        )
-        calls.add(f"{setup} arm_transpose_s8(input, output, &from, &to, &p);", turned, input=x)
-
-
 def interleave_calls(calls: Calls) -> None:
     """Channels by pixels; some rows of a picture, whose planes are farther apart than they are long."""
     for channels, plane, pixels in [
@@ -241,122 +199,12 @@ def interleave_calls(calls: Calls) -> None:
         calls.add(f"mcugen_interleave_s8(input, output, {plane}, {pixels}, {channels});", turned, input=x)
 
 
-def arm_add_calls(calls: Calls) -> None:
-    for count in [*COUNTS, 400, 400, 400]:
-        a, b = calls.bytes(count), calls.bytes(count)
-        addition = Addition.random(calls.chance, (-128, 127) if count % 3 else (-90, 64))
-        arguments = ", ".join(map(str, addition.arguments("input", "other", "output", count)))
-        calls.add(f"arm_elementwise_add_s8({arguments});", addition.of(a, b), input=a, other=b)
-
-
-def arm_mul_calls(calls: Calls) -> None:
-    for count in [*COUNTS, 400]:
-        a, b = calls.bytes(count), calls.bytes(count)
-        offsets, zero = calls.chance.integers(-127, 129, 2).tolist(), int(calls.chance.integers(-128, 128))
-        scale = np.float32(calls.chance.uniform(0.002, 0.02))
-        real = ((a.astype(np.int32) + offsets[0]) * (b.astype(np.int32) + offsets[1])).astype(np.float32) * scale
-        product = np.clip(np.rint(real).astype(np.int64) + zero, -90, 127).astype(np.int8)
-        tail = f"{zero}, {scale.view(np.int32)}, 0, -90, 127, {count}"
-        calls.add(
-            f"arm_elementwise_mul_s8(input, other, {offsets[0]}, {offsets[1]}, output, {tail});",
-            product,
-            input=a,
-            other=b,
-        )
-
-
-def arm_extreme_calls(calls: Calls) -> None:
-    shapes = [((1, 1, 1, count), (1, 1, 1, count)) for count in COUNTS]
-    shapes += [((2, 3, 1, count), second) for count in (3, 33) for second in [(1, 1, 1, count), (2, 1, 1, 1)]]
-    for name, (one, two) in itertools.product(("minimum", "maximum"), shapes):
-        a, b = calls.bytes(*one), calls.bytes(*two)
-        dims = [f"{{{', '.join(map(str, sizes))}}}" for sizes in (one, two)]
-        calls.add(
-            f"static const cmsis_nn_dims one = {dims[0]}, two = {dims[1]};"
-            f" arm_{name}_s8(NULL, input, &one, other, &two, output, &one);",
-            getattr(np, name)(a, b),
-            input=a,
-            other=b,
-        )
-
-
-def softmax_calls(calls: Calls) -> None:
-    for rows, size in [(3, 1), (2, 5), (1, 64), (2, 37)]:
-        x = calls.bytes(rows, size)
-        mult, shift, least = int(calls.chance.integers(1 << 30, 1 << 31)), 22 + size % 3, -400 if size % 2 else -90
-        arguments = f"{rows}, {size}, {mult}, {shift}, {least}"
-        calls.add(f"arm_softmax_s8(input, {arguments}, output);", softmax(x, mult, shift, least), input=x)
-
-
-def matrix_calls(calls: Calls) -> None:
-    for (n, h), rows, columns, depth in [((1, 1), 3, 5, 21), ((2, 3), 2, 4, 64), ((2, 1), 1, 9, 7)]:
-        left, right = calls.bytes(n, h, rows, depth), calls.bytes(1, h, columns, depth)
-        offsets, zero = calls.chance.integers(-127, 129, 2).tolist(), int(calls.chance.integers(-128, 128))
-        acc = (left.astype(np.int64) + offsets[0]) @ (right.astype(np.int64) + offsets[1]).swapaxes(2, 3)
-        scale = np.float32(90 / np.abs(acc).max())
-        real = np.rint(acc.astype(np.float32) * scale).astype(np.int64) + zero
-        params = f"{{false, false, {{{offsets[0]}, {offsets[1]}, {zero}, {{-99, 99}}}}}}"
-        calls.add(
-            f"static const cmsis_nn_bmm_params p = {params};"
-            f" static const cmsis_nn_per_tensor_quant_params quant = {{{scale.view(np.int32)}, 0}};"
-            f" {dims('one', left.shape)} {dims('two', right.shape)} {dims('to', acc.shape)}"
-            " arm_batch_matmul_s8(NULL, &p, &quant, &one, input, &two, other, &to, output);",
-            np.clip(real, -99, 99).astype(np.int8),
-            input=left,
-            other=right,
-        )
-
-
-def transposed_calls(calls: Calls) -> None:
-    for channels, outputs, kernel, stride in [(5, 3, (3, 3), (2, 2)), (16, 8, (4, 2), (2, 3)), (33, 5, (1, 5), (3, 1))]:
-        x, weights = calls.bytes(1, 3, 4, channels), calls.bytes(outputs, *kernel, channels)
-        offset, zero = (int(value) for value in calls.chance.integers(-127, 128, 2))
-        before, size = [(k - 1) // 2 for k in kernel], (3 * stride[0], 4 * stride[1])
-        bias = calls.chance.integers(-3000, 3000, outputs).astype(np.int32)
-        acc = transposed_sums(x.astype(np.int64) + offset, weights, stride, before, size) + bias
-        scale = (calls.chance.uniform(90, 200, outputs) / np.abs(acc).max()).astype(np.float32)
-        real = np.rint(acc.astype(np.float32) * scale).astype(np.int64) + zero
-        tiles = ", ".join(f"{{{pair[1]}, {pair[0]}}}" for pair in (stride, before, (0, 0), (1, 1)))
-        calls.add(
-            f"static const cmsis_nn_transpose_conv_params p = {{{offset}, {zero}, {tiles}, {{-128, 120}}}};"
-            f" {table('bias', bias)} {table('multiplier', scale.view(np.int32))} {table('shift', 0 * bias)}"
-            " const cmsis_nn_per_channel_quant_params quant = {(int32_t *)(uintptr_t)multiplier,"
-            f" (int32_t *)(uintptr_t)shift}}; {dims('from', x.shape)} {dims('filter', weights.shape)}"
-            f" {dims('one', (1, 1, 1, outputs))} {dims('to', acc.shape)}"
-            " arm_transpose_conv_wrapper_s8(NULL, NULL, &p, &quant, &from, input, &filter, weights, &one, bias, &to,"
-            " output);",
-            np.clip(real, -128, 120).astype(np.int8),
-            input=x,
-            weights=weights,
-        )
-
-
 GROUPS: list[Callable[[Calls], None]] = [
     add_calls,
     mul_calls,
     lut_calls,
     average_calls,
-    max_pool_calls,
-    transpose_calls,
     interleave_calls,
-    arm_add_calls,
-    arm_mul_calls,
-    arm_extreme_calls,
-    softmax_calls,
-    matrix_calls,
-    transposed_calls,
-]
-
-
-CMSIS_NAMES = [
-    "arm_max_pool_s8",
-    "arm_transpose_s8",
-    "arm_elementwise_add_s8",
-    "arm_elementwise_mul_s8",
-    "arm_minimum_maximum_s8",
-    "arm_softmax_s8",
-    "arm_fully_connected_s8",
-    "arm_transpose_conv_s8",
 ]
 
 
@@ -368,5 +216,4 @@ def test_single_calls(name: str, tmp_path: Path) -> None:
     names = ["mcugen_add_s8", "mcugen_mul_s8", "mcugen_lut_s8", "mcugen_global_average_pool_s8"]
     names.append("mcugen_interleave_s8")
     sources = [KERNELS / f"{name}.c" for name in names]
-    sources += [CMSIS / "Source" / f"{name}.c" for name in CMSIS_NAMES]
     on_board(name, calls.program(), sources, "-O2", tmp_path)
