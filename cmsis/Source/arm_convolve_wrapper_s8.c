@@ -203,36 +203,42 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
 }
 
 #if defined(MCUGEN_NN_DENSE)
-/* Rows of weights, as many as one mcugen_dense holds, times the windows of all pixels; false if windows or groups
- * do not suit it. */
+/* Rows of weights times the windows of all pixels; false if windows, groups or rows do not suit it. */
 static int convolve_dense(const layer *conv, const cmsis_nn_dims *input_dims, const int8_t *input_data,
                           const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
                           const cmsis_nn_dims *output_dims, int8_t *output_data)
 {
-    const int32_t rows = conv->group_outputs;
-    const int32_t most = mcugen_min(rows, MCUGEN_DENSE_ROWS);
-    const int grouped = conv->groups > 1 && MCUGEN_DENSE_ROWS < INT32_MAX; /* too much to prepare for each group */
-    if (rows < 4 || mcugen_columns_at_once(conv->filter_step) == 0 || grouped)
+    const cmsis_nn_conv_params *const params = conv->params;
+    int32_t sums[MCUGEN_DENSE_SUMS];
+    mcugen_dense dense = {.weights = filter_data,
+                          .depth = conv->filter_step,
+                          .rows = output_dims->c,
+                          .channels = output_dims->c,
+                          .bias = conv->bias,
+                          .multiplier = conv->quant->multiplier,
+                          .shift = conv->quant->shift,
+                          .quant_step = 1,
+                          .output_offset = params->output_offset,
+                          .clamp = params->activation};
+    /* Every pixel once, in order: */
+    const int pointwise = conv->groups == 1 && filter_dims->h == 1 && filter_dims->w == 1 && params->stride.h == 1 &&
+                          params->stride.w == 1 && params->padding.h == 0 && params->padding.w == 0 &&
+                          output_dims->h == input_dims->h && output_dims->w == input_dims->w;
+
+    if (conv->group_outputs < 4 || mcugen_columns_at_once(dense.depth) == 0 || dense.rows > MCUGEN_DENSE_ROWS)
     {
         return 0;
     }
-    for (int32_t done = 0; done < rows; done += most)
+    mcugen_dense_prepare(&dense, params->input_offset, sums);
+    dense.rows = conv->group_outputs;
+    if (pointwise)
     {
-        const int32_t first = mcugen_min(done, rows - 4);
-        mcugen_dense dense = {.weights = filter_data + first * conv->filter_step,
-                              .depth = conv->filter_step,
-                              .rows = mcugen_min(most, rows - first),
-                              .channels = output_dims->c,
-                              .bias = conv->bias != NULL ? conv->bias + first : NULL,
-                              .multiplier = conv->quant->multiplier + first,
-                              .shift = conv->quant->shift + first,
-                              .quant_step = 1,
-                              .output_offset = conv->params->output_offset,
-                              .clamp = conv->params->activation};
-        int32_t sums[MCUGEN_DENSE_SUMS];
-        mcugen_dense_prepare(&dense, conv->params->input_offset, sums);
-        convolve_pixels(conv, &dense, input_dims, input_data, filter_dims, filter_data, output_dims,
-                        output_data + first);
+        mcugen_dense_vectors(&dense, input_data, output_dims->n * output_dims->h * output_dims->w,
+                             params->input_offset, 0, output_data);
+    }
+    else
+    {
+        convolve_pixels(conv, &dense, input_dims, input_data, filter_dims, filter_data, output_dims, output_data);
     }
     return 1;
 }

@@ -23,51 +23,100 @@ typedef struct
     int32_t input_ch;
 } layer;
 
-#if defined(MCUGEN_NN_DSP)
-/* Four channels of one tap, that read four inputs. */
-MCUGEN_INLINE void add_tap(mcugen_acc4 *acc, int16x2_t offsets, const int8_t *values, const int8_t *weights)
+#if defined(__GNUC__) && !defined(MCUGEN_NN_MVE) && (defined(MCUGEN_NN_DSP) || defined(MCUGEN_MAINLINE))
+#define WINDOW_ASM 1
+
+/* All taps of four channels that read four inputs. The function below finds the members by number. */
+typedef struct
 {
-    const uint32_t x = mcugen_load4(values);
-    const uint32_t w = mcugen_load4(weights);
-    const int32_t even = (int32_t)__sxtab16(offsets, (int8x4_t)x);
-    const int32_t odd = (int32_t)mcugen_odd_bytes_plus(offsets, x);
-    const int32_t even_weights = (int32_t)__sxtb16((int8x4_t)w);
-    const int32_t odd_weights = (int32_t)mcugen_odd_bytes(w);
-    acc->a = __smlabb(even, even_weights, acc->a);
-    acc->b = __smlabb(odd, odd_weights, acc->b);
-    acc->c = __smlatt(even, even_weights, acc->c);
-    acc->d = __smlatt(odd, odd_weights, acc->d);
+    mcugen_acc4 sums;           /*  0 */
+    const int8_t *input;        /* 16 */
+    const int8_t *filter;       /* 20 */
+    int32_t input_step;         /* 24: to the next column */
+    int32_t filter_step;        /* 28 */
+    uint32_t input_offset;      /* 32: with SMLAD in both halves */
+    int32_t columns;            /* 36: at least one */
+    int32_t rows;               /* 40: at least one */
+    int32_t input_row_step;     /* 44: from the start of a row of three columns, else from its end */
+    int32_t filter_row_step;    /* 48 */
+} window_sums;
+
+/* Sums in r4 to r7; the tap's inputs and weights at r0, r1; offset r8; r9 to r12 and lr for the values. */
+#if defined(MCUGEN_NN_DSP)
+#define TAP(input, filter)                                                                                       \
+    "ldr r10, [r0" input "\n"                                                                                    \
+    "ldr r11, [r1" filter "\n"                                                                                   \
+    "sxtab16 r12, r8, r10\n"                                                                                     \
+    "sxtab16 r10, r8, r10, ror #8\n"                                                                             \
+    "sxtb16 lr, r11\n"                                                                                           \
+    "sxtb16 r11, r11, ror #8\n"                                                                                  \
+    "smlabb r4, r12, lr, r4\n"                                                                                   \
+    "smlatt r6, r12, lr, r6\n"                                                                                   \
+    "smlabb r5, r10, r11, r5\n"                                                                                  \
+    "smlatt r7, r10, r11, r7\n"
+#define THREE_TAPS TAP("]", "]") TAP(", r2]", ", r3]") TAP(", r2, lsl #1]", ", r3, lsl #1]")
+#define NEXT_TAP "add r0, r2\nadd r1, r3\n"
+#else
+#define CHANNEL(number, sum)                                                                                     \
+    "ldrsb r10, [r0, #" number "]\n"                                                                             \
+    "ldrsb r11, [r1, #" number "]\n"                                                                             \
+    "add r10, r8\n"                                                                                              \
+    "mla " sum ", r10, r11, " sum "\n"
+#define TAP(input, filter) CHANNEL("0", "r4") CHANNEL("1", "r5") CHANNEL("2", "r6") CHANNEL("3", "r7")
+#define NEXT_TAP "add r0, r2\nadd r1, r3\n"
+#define THREE_TAPS TAP("]", "]") NEXT_TAP TAP("]", "]") NEXT_TAP TAP("]", "]") NEXT_TAP
+#endif
+
+__attribute__((naked, noinline)) static void add_window(window_sums *sums __attribute__((unused)))
+{
+    __asm__(".syntax unified\n"
+            "push {r0, r4-r11, lr}\n"
+            "ldr r9, [r0, #40]\n"
+            "ldrd r2, r3, [r0, #24]\n"
+            "ldr r8, [r0, #32]\n"
+            "ldm r0, {r4-r7}\n"
+            "ldrd r0, r1, [r0, #16]\n"
+            "1:\n"
+            "ldr r12, [sp]\n"
+            "ldr r10, [r12, #36]\n"
+            "cmp r10, #3\n"
+            "bne 3f\n" THREE_TAPS "2:\n"
+            "ldr r12, [sp]\n"
+            "ldrd r10, r11, [r12, #44]\n"
+            "add r0, r10\n"
+            "add r1, r11\n"
+            "subs r9, #1\n"
+            "bne 1b\n"
+            "stm r12, {r4-r7}\n"
+            "pop {r0, r4-r11, pc}\n"
+            "3:\n"
+            "push {r9, r10}\n"
+            "mov r9, r10\n"
+            "4:\n" TAP("]", "]") NEXT_TAP
+            "subs r9, #1\n"
+            "bne 4b\n"
+            "pop {r9, r10}\n"
+            "b 2b\n");
 }
 
-/* All taps. */
-MCUGEN_INLINE void add_window(mcugen_acc4 *acc, const window *taps, int32_t input_offset, const int8_t *input,
-                              const int8_t *filter)
+/* The window of a pixel, ready for its channels. */
+MCUGEN_INLINE void prepare(window_sums *sums, const window *taps, int32_t input_offset)
 {
-    const int16x2_t offsets = (int16x2_t)(((uint32_t)input_offset << 16) | ((uint32_t)input_offset & 0xFFFFu));
-    const int32_t step = taps->input_column_step;
-    const int32_t weight_step = taps->filter_column_step;
-    for (int32_t row = taps->rows; row > 0; --row)
-    {
-        const int8_t *values = input;
-        const int8_t *weights = filter;
-        int32_t left = taps->columns;
-        for (; left >= 3; left -= 3)
-        {
-            add_tap(acc, offsets, values, weights);
-            add_tap(acc, offsets, values + step, weights + weight_step);
-            add_tap(acc, offsets, values + 2 * step, weights + 2 * weight_step);
-            values += 3 * step;
-            weights += 3 * weight_step;
-        }
-        for (; left > 0; --left)
-        {
-            add_tap(acc, offsets, values, weights);
-            values += step;
-            weights += weight_step;
-        }
-        input += taps->input_row_step;
-        filter += taps->filter_row_step;
-    }
+#if defined(MCUGEN_NN_DSP)
+    const int from_start = taps->columns == 3;
+    const uint32_t offset = ((uint32_t)input_offset << 16) | ((uint32_t)input_offset & 0xFFFFu);
+#else
+    const int from_start = 0;
+    const uint32_t offset = (uint32_t)input_offset;
+#endif
+    const int32_t passed = from_start ? 0 : taps->columns;
+    sums->input_step = taps->input_column_step;
+    sums->filter_step = taps->filter_column_step;
+    sums->input_offset = offset;
+    sums->columns = taps->columns;
+    sums->rows = taps->rows;
+    sums->input_row_step = taps->input_row_step - passed * taps->input_column_step;
+    sums->filter_row_step = taps->filter_row_step - passed * taps->filter_column_step;
 }
 #endif
 
@@ -83,15 +132,6 @@ MCUGEN_INLINE void convolve_block(const layer *conv, const window *taps, int32_t
     mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, MCUGEN_NN_BLOCK - 1);
 #endif
 
-#if defined(MCUGEN_NN_DSP)
-    if (input_step != 0)
-    {
-        add_window(&acc, taps, input_offset, input, filter + ch);
-        mcugen_block_store(output + ch, &acc, MCUGEN_NN_BLOCK - 1, conv->quant->multiplier + ch,
-                           conv->quant->shift + ch, 1, conv->params->output_offset, &conv->params->activation);
-        return;
-    }
-#endif
     for (int32_t row = 0; row < taps->rows; ++row)
     {
         const int8_t *values = input + row * taps->input_row_step;
@@ -185,6 +225,23 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
     for (; conv->bias != NULL && ch + 8 <= conv->input_ch; ch += 8)
     {
         convolve_eight(conv, taps, ch, input + ch, filter, output);
+    }
+#endif
+#if defined(WINDOW_ASM)
+    const int32_t blocks_end = taps->rows > 0 ? conv->input_ch - MCUGEN_NN_BLOCK : -1;
+    const int32_t *const multiplier = conv->quant->multiplier;
+    const int32_t *const shift = conv->quant->shift;
+    const int32_t *const bias = conv->bias;
+    window_sums sums;
+    prepare(&sums, taps, conv->params->input_offset);
+    for (; ch <= blocks_end; ch += MCUGEN_NN_BLOCK)
+    {
+        sums.sums = mcugen_block_bias(bias != NULL ? bias + ch : NULL, MCUGEN_NN_BLOCK - 1);
+        sums.input = input + ch;
+        sums.filter = filter + ch;
+        add_window(&sums);
+        mcugen_block_store(output + ch, &sums.sums, MCUGEN_NN_BLOCK - 1, multiplier + ch, shift + ch, 1,
+                           conv->params->output_offset, &conv->params->activation);
     }
 #endif
     for (; ch + MCUGEN_NN_BLOCK <= conv->input_ch; ch += MCUGEN_NN_BLOCK)

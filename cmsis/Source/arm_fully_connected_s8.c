@@ -3,6 +3,8 @@
 #include "mcugen_nn.h"
 #include "mcugen_nn_dense.h"
 
+#define SUMS 64 /* that are made at a time, where outputs need more than their bias */
+
 /* quant_step: 1 = the quant tables have an entry per output channel, 0 = one for all. */
 typedef struct
 {
@@ -30,91 +32,74 @@ MCUGEN_OUT_OF_LINE static void multiply_block(const layer *fc, int32_t ch, int32
                        fc->quant_step, fc->params->output_offset, &fc->params->activation);
 }
 
-/* (x + a)(w + b) = (x + a) w + (x + a) b: the second sum is the same for every output. */
-static int32_t filter_offset_term(const layer *fc, const int8_t *input)
+/* All outputs of one vector. (x + a)(w + b) = (x + a) w + (x + a) b: the second sum is the same for all. */
+static void multiply_vector(const layer *fc, const int8_t *input, int8_t *output, int32_t rows)
 {
-    int32_t sum = 0;
-    if (fc->params->filter_offset == 0)
-    {
-        return 0;
-    }
-    for (int32_t i = 0; i < fc->columns; ++i)
-    {
-        sum += input[i] + fc->params->input_offset;
-    }
-    return sum * fc->params->filter_offset;
-}
-
+    int32_t row = 0;
+    const int32_t filter_offset = fc->params->filter_offset;
+    const int32_t extra =
+        filter_offset != 0 ? mcugen_vector_sum(input, fc->columns, fc->params->input_offset) * filter_offset : 0;
 #if defined(MCUGEN_NN_DENSE) && defined(MCUGEN_NN_MVE)
-/* As many outputs of one vector as make whole blocks of four; returns their number. */
-static int32_t multiply_blocks(const layer *fc, const int8_t *input, int32_t extra, int8_t *output, int32_t rows)
-{
     const int32_t same[4] = {*fc->multiplier, *fc->multiplier, *fc->multiplier, *fc->multiplier};
-    mcugen_vector dense = {.weights = fc->filter,
-                          .columns = fc->columns,
-                          .bias = fc->bias,
-                          .input = input,
-                          .input_offset = fc->params->input_offset,
-                          .multiplier = fc->quant_step != 0 ? fc->multiplier : same,
-                          .multiplier_bytes = 16 * fc->quant_step,
-                          .output_offset = fc->params->output_offset,
-                          .low = fc->params->activation.min,
-                          .high = fc->params->activation.max,
-                          .output = output,
-                          .blocks = rows / 4};
-    (void)extra;
-    if (fc->bias == NULL || fc->params->filter_offset != 0 || dense.blocks == 0)
+    while (row + 4 <= rows)
     {
-        return 0;
+        int32_t sums[SUMS];
+        int32_t count = (rows - row) & ~3;
+        const int32_t *bias = fc->bias + row;
+        if (fc->bias == NULL || extra != 0)
+        {
+            count = mcugen_min(count, SUMS);
+            for (int32_t i = 0; i < count; i += 4)
+            {
+                const int32x4_t own = fc->bias != NULL ? vldrwq_s32(bias + i) : vdupq_n_s32(0);
+                vstrwq_s32(sums + i, vaddq_n_s32(own, extra));
+            }
+            bias = sums;
+        }
+        mcugen_vector dense = {.weights = fc->filter + row * fc->columns,
+                              .columns = fc->columns,
+                              .bias = bias,
+                              .input = input,
+                              .input_offset = fc->params->input_offset,
+                              .multiplier = fc->quant_step != 0 ? fc->multiplier + row : same,
+                              .multiplier_bytes = 16 * fc->quant_step,
+                              .output_offset = fc->params->output_offset,
+                              .low = fc->params->activation.min,
+                              .high = fc->params->activation.max,
+                              .output = output + row,
+                              .blocks = count / 4};
+        mcugen_vector_mve(&dense);
+        row += count;
     }
-    mcugen_vector_mve(&dense);
-    return rows & ~3;
-}
-#elif defined(MCUGEN_NN_DENSE)
-/* All outputs of one vector, or none; returns their number. */
-static int32_t multiply_blocks(const layer *fc, const int8_t *input, int32_t extra, int8_t *output, int32_t rows)
-{
-    const mcugen_dense dense = {.weights = fc->filter,
-                                .depth = fc->columns,
-                                .rows = rows,
-                                .channels = rows,
-                                .bias = fc->bias,
-                                .extra = extra,
-                                .multiplier = fc->multiplier,
-                                .shift = fc->shift,
-                                .quant_step = fc->quant_step,
-                                .output_offset = fc->params->output_offset,
-                                .clamp = fc->params->activation};
-    mcugen_columns columns;
-    if (rows < 4 || mcugen_columns_at_once(fc->columns) == 0)
-    {
-        return 0;
-    }
-    mcugen_fill_column(&columns, 0, input, fc->columns, fc->params->input_offset);
-    mcugen_dense_outputs(&dense, &columns, 1, output);
-    return rows;
-}
-#else
-static int32_t multiply_blocks(const layer *fc, const int8_t *input, int32_t extra, int8_t *output, int32_t rows)
-{
-    (void)fc;
-    (void)input;
-    (void)extra;
-    (void)output;
-    (void)rows;
-    return 0;
-}
 #endif
+    for (; row < rows; row += MCUGEN_NN_BLOCK)
+    {
+        multiply_block(fc, row, mcugen_min(MCUGEN_NN_BLOCK, rows - row) - 1, input, extra, output);
+    }
+}
 
 static void multiply(const layer *fc, const int8_t *input, int32_t vectors, int8_t *output, int32_t rows)
 {
-    for (int32_t vector = 0; vector < vectors; ++vector)
+#if defined(MCUGEN_NN_DENSE) && !defined(MCUGEN_NN_MVE)
+    if (rows >= 4 && mcugen_columns_at_once(fc->columns) > 0)
     {
-        const int32_t extra = filter_offset_term(fc, input);
-        for (int32_t ch = multiply_blocks(fc, input, extra, output, rows); ch < rows; ch += MCUGEN_NN_BLOCK)
-        {
-            multiply_block(fc, ch, mcugen_min(MCUGEN_NN_BLOCK, rows - ch) - 1, input, extra, output);
-        }
+        mcugen_dense dense = {.weights = fc->filter,
+                                    .depth = fc->columns,
+                                    .rows = rows,
+                                    .channels = rows,
+                                    .bias = fc->bias,
+                                    .multiplier = fc->multiplier,
+                                    .shift = fc->shift,
+                                    .quant_step = fc->quant_step,
+                                    .output_offset = fc->params->output_offset,
+                                    .clamp = fc->params->activation};
+        mcugen_dense_vectors(&dense, input, vectors, fc->params->input_offset, fc->params->filter_offset, output);
+        return;
+    }
+#endif
+    for (; vectors > 0; --vectors)
+    {
+        multiply_vector(fc, input, output, rows);
         input += fc->columns;
         output += rows;
     }

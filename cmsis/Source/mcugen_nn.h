@@ -67,7 +67,11 @@ static inline int32_t mcugen_steps_below(int32_t distance, int32_t step)
 /* The taps k of `count` whose position origin + k * dilation lies in [0, size). */
 static inline mcugen_taps mcugen_valid_taps(int32_t origin, int32_t size, int32_t count, int32_t dilation)
 {
-    mcugen_taps taps;
+    mcugen_taps taps = {0, count};
+    if (origin >= 0 && origin + (count - 1) * dilation < size)
+    {
+        return taps; /* most windows */
+    }
     taps.begin = mcugen_min(count, mcugen_steps_below(-origin, dilation));
     taps.end = mcugen_max(taps.begin, mcugen_min(count, mcugen_steps_below(size - origin, dilation)));
     return taps;
@@ -76,6 +80,23 @@ static inline mcugen_taps mcugen_valid_taps(int32_t origin, int32_t size, int32_
 static inline int32_t mcugen_clamp(int32_t value, int32_t low, int32_t high)
 {
     return value < low ? low : (value > high ? high : value);
+}
+
+/* A clamp to all of int8 is one instruction, where there is one. */
+static inline int mcugen_is_narrow(const cmsis_nn_activation *clamp)
+{
+    return clamp->min != -128 || clamp->max != 127;
+}
+
+MCUGEN_INLINE int8_t mcugen_clamped(int32_t value, const cmsis_nn_activation *clamp, int narrow)
+{
+#if defined(__GNUC__) && defined(MCUGEN_MAINLINE)
+    __asm__("ssat %0, #8, %0" : "+r"(value) : : "cc");
+    return (int8_t)(narrow ? mcugen_clamp(value, clamp->min, clamp->max) : value);
+#else
+    (void)narrow;
+    return (int8_t)mcugen_clamp(value, clamp->min, clamp->max);
+#endif
 }
 
 #if defined(MCUGEN_NN_MVE)
@@ -144,6 +165,33 @@ static inline int32_t mcugen_dot4(int32_t acc, int16x2_t even, int16x2_t odd, co
     return __smlad(odd, mcugen_odd_bytes(word), __smlad(even, __sxtb16((int8x4_t)word), acc));
 }
 #endif
+
+/* The sum of `count` values, with the offset added to each. */
+static inline int32_t mcugen_vector_sum(const int8_t *values, int32_t count, int32_t offset)
+{
+    int32_t sum = count * offset;
+    int32_t i = 0;
+#if defined(MCUGEN_NN_MVE)
+    for (; i < count; i += 16)
+    {
+        sum = vaddvaq_s8(sum, vldrbq_z_s8(values + i, vctp8q((uint32_t)(count - i))));
+    }
+#else
+#if defined(MCUGEN_NN_DSP)
+    const int16x2_t ones = 0x00010001;
+    for (; i + 4 <= count; i += 4)
+    {
+        const uint32_t word = mcugen_load4(values + i);
+        sum = __smlad(mcugen_odd_bytes(word), ones, __smlad(__sxtb16((int8x4_t)word), ones, sum));
+    }
+#endif
+    for (; i < count; ++i)
+    {
+        sum += values[i];
+    }
+#endif
+    return sum;
+}
 
 /* A block may be partial: `last` < 3 is its last output, and the missing ones repeat that. */
 static inline mcugen_rows4 mcugen_block_rows(const int8_t *weights, int32_t step, int32_t last)
@@ -389,10 +437,10 @@ static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, in
         return;
     }
 #endif
+    const int narrow = mcugen_is_narrow(clamp);
     for (int32_t j = 0; j <= last; ++j)
     {
-        const int32_t value = mcugen_requantize(sums[j], *multiplier, *shift) + offset;
-        output[j] = (int8_t)mcugen_clamp(value, clamp->min, clamp->max);
+        output[j] = mcugen_clamped(mcugen_requantize(sums[j], *multiplier, *shift) + offset, clamp, narrow);
         multiplier += quant_step;
         shift += quant_step;
     }

@@ -19,7 +19,7 @@ typedef struct
     int32_t rows;
     int32_t channels;    /* of an output pixel */
     const int32_t *bias; /* or NULL; with MVE of mcugen_dense_prepare */
-    int32_t extra;       /* added to every bias */
+    int32_t extra[2];    /* added to every bias for the first column, for the second; without MVE */
     const int32_t *multiplier;
     const int32_t *shift;
     int32_t quant_step; /* 1, or 0: the first entry of both for all rows */
@@ -37,8 +37,8 @@ typedef struct
 #if defined(MCUGEN_NN_MVE_ASM) && defined(MCUGEN_REQUANT_MVE)
 #define MCUGEN_NN_DENSE 1
 
-/* The most rows of weights of one mcugen_dense. */
-#define MCUGEN_DENSE_ROWS 64
+/* The most rows of weights, whose sums lie on the stack. */
+#define MCUGEN_DENSE_ROWS 256
 #define MCUGEN_DENSE_SUMS MCUGEN_DENSE_ROWS /* that mcugen_dense_prepare makes */
 
 typedef struct
@@ -378,7 +378,7 @@ typedef struct
     const int8_t *weights; /*  4 */
     int32_t groups;        /*  8: of four values, at least one */
     int32_t step;          /* 12 */
-    int32_t sums[6];       /* 16 */
+    int32_t sums[7];       /* 16: the last one is never used */
 } mcugen_dot;
 
 #if defined(MCUGEN_PAIR_ROWS)
@@ -575,10 +575,9 @@ static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offse
     (void)sums;
 }
 
-/* The bias of row `row`, and what goes with it. */
 MCUGEN_INLINE int32_t mcugen_dense_bias(const mcugen_dense *dense, int32_t row)
 {
-    return dense->extra + (dense->bias != NULL ? dense->bias[row] : 0);
+    return dense->bias != NULL ? dense->bias[row] : 0;
 }
 
 /* All outputs of the first column. */
@@ -593,42 +592,51 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, co
         dot.weights = d.weights + row * d.depth;
         for (int32_t i = 0; i < 4; ++i)
         {
-            dot.sums[i] = mcugen_dense_bias(&d, row + i);
+            dot.sums[i] = mcugen_dense_bias(&d, row + i) + d.extra[0];
         }
         mcugen_dot_1x4(&dot, d.depth);
-        d.multiplier = dense->multiplier + row * d.quant_step;
-        d.shift = dense->shift + row * d.quant_step;
-        const mcugen_acc4 sums = {dot.sums[0], dot.sums[1], dot.sums[2], dot.sums[3]};
-        mcugen_block_store(output + row, &sums, 3, d.multiplier, d.shift, d.quant_step, d.output_offset, &d.clamp);
+#if defined(MCUGEN_NN_PACK)
+        const int32_t again = 0; /* four stores cost less than a few of four */
+#else
+        const int32_t again = next - row;
+#endif
+        const int32_t first = row + again;
+        const int32_t *const sums = dot.sums + again;
+        const mcugen_acc4 rest = {sums[0], sums[1], sums[2], sums[3]};
+        mcugen_block_store(output + first, &rest, 3 - again, dense->multiplier + first * d.quant_step,
+                           dense->shift + first * d.quant_step, d.quant_step, d.output_offset, &d.clamp);
     }
 }
 
 #if defined(MCUGEN_PAIR_ROWS)
-/* The outputs of MCUGEN_PAIR_ROWS rows and two columns. */
-MCUGEN_INLINE void mcugen_dense_store(const mcugen_dense *d, const int32_t *sums, int8_t *output)
+/* The outputs of MCUGEN_PAIR_ROWS rows and two columns; the first `again` rows are done, if that counts. */
+MCUGEN_INLINE void mcugen_dense_store(const mcugen_dense *d, int32_t row, int32_t again, const int32_t *sums,
+                                      int8_t *output)
 {
-#if defined(MCUGEN_NN_PACK)
-    const int32_t *const m = d->multiplier;
-    const int32_t *const s = d->shift;
     const int32_t step = d->quant_step;
-    const int32_t values[] = {mcugen_requantize(sums[0], m[0], s[0]), mcugen_requantize(sums[1], m[step], s[step]),
-                              mcugen_requantize(sums[2], m[0], s[0]), mcugen_requantize(sums[3], m[step], s[step])};
+    const int32_t *const multiplier = d->multiplier + row * step;
+    const int32_t *const shift = d->shift + row * step;
+#if defined(MCUGEN_NN_PACK)
+    (void)again;
+    const int32_t values[] = {mcugen_requantize(sums[0], multiplier[0], shift[0]),
+                              mcugen_requantize(sums[1], multiplier[step], shift[step]),
+                              mcugen_requantize(sums[2], multiplier[0], shift[0]),
+                              mcugen_requantize(sums[3], multiplier[step], shift[step])};
     const uint32_t word = mcugen_pack4(values, d->output_offset, &d->clamp);
     const uint16_t first = (uint16_t)word;
     const uint16_t second = (uint16_t)(word >> 16);
     memcpy(output, &first, sizeof first);
     memcpy(output + d->channels, &second, sizeof second);
 #else
-    for (int32_t i = 0; i < MCUGEN_PAIR_ROWS; ++i)
+    const int narrow = mcugen_is_narrow(&d->clamp);
+    int8_t *const output2 = output + d->channels;
+    for (int32_t i = again; i < MCUGEN_PAIR_ROWS; ++i)
     {
-        for (int32_t which = 0; which < 2; ++which)
-        {
-            const int32_t entry = i * d->quant_step;
-            const int32_t value =
-                mcugen_requantize(sums[which * MCUGEN_PAIR_ROWS + i], d->multiplier[entry], d->shift[entry]);
-            output[which * d->channels + i] =
-                (int8_t)mcugen_clamp(value + d->output_offset, d->clamp.min, d->clamp.max);
-        }
+        const int32_t m = multiplier[i * step];
+        const int32_t s = shift[i * step];
+        output[i] = mcugen_clamped(mcugen_requantize(sums[i], m, s) + d->output_offset, &d->clamp, narrow);
+        output2[i] =
+            mcugen_clamped(mcugen_requantize(sums[MCUGEN_PAIR_ROWS + i], m, s) + d->output_offset, &d->clamp, narrow);
     }
 #endif
 }
@@ -645,7 +653,9 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_pair(const mcugen_dense *dense, cons
         dot.weights = d.weights + row * d.depth;
         for (int32_t i = 0; i < MCUGEN_PAIR_ROWS; ++i)
         {
-            dot.sums[i] = dot.sums[MCUGEN_PAIR_ROWS + i] = mcugen_dense_bias(&d, row + i);
+            const int32_t bias = mcugen_dense_bias(&d, row + i);
+            dot.sums[i] = bias + d.extra[0];
+            dot.sums[MCUGEN_PAIR_ROWS + i] = bias + d.extra[1];
         }
         if (dot.groups > 0)
         {
@@ -659,9 +669,7 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_pair(const mcugen_dense *dense, cons
                 dot.sums[MCUGEN_PAIR_ROWS + i] += dot.column[MCUGEN_COLUMN_PAIR + k] * dot.weights[i * d.depth + k];
             }
         }
-        d.multiplier = dense->multiplier + row * d.quant_step;
-        d.shift = dense->shift + row * d.quant_step;
-        mcugen_dense_store(&d, dot.sums, output + row);
+        mcugen_dense_store(&d, row, next - row, dot.sums, output + row);
     }
 }
 #endif
@@ -681,5 +689,30 @@ static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_column
     mcugen_dense_column(dense, columns, output);
 }
 
+#endif
+
+#if defined(MCUGEN_NN_DENSE)
+/* The outputs of vectors of `depth` values each, one behind the other. filter_offset is added to the weights: to each
+ * sum it adds that of the vector's values times the offset. With MVE it is 0. */
+static inline void mcugen_dense_vectors(mcugen_dense *dense, const int8_t *input, int32_t vectors, int32_t input_offset,
+                                        int32_t filter_offset, int8_t *output)
+{
+    const int32_t at_once = mcugen_columns_at_once(dense->depth);
+    mcugen_columns columns;
+    while (vectors > 0)
+    {
+        const int32_t held = mcugen_min(at_once, vectors);
+        for (int32_t which = 0; which < held; ++which)
+        {
+            mcugen_fill_column(&columns, which, input, dense->depth, input_offset);
+            dense->extra[which] =
+                filter_offset != 0 ? mcugen_vector_sum(input, dense->depth, input_offset) * filter_offset : 0;
+            input += dense->depth;
+        }
+        mcugen_dense_outputs(dense, &columns, held, output);
+        output += held * dense->channels;
+        vectors -= held;
+    }
+}
 #endif
 #endif

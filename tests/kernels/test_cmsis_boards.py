@@ -33,7 +33,7 @@ CORES = ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m33", "cortex-m55", "cor
 COLUMNS = [  # around the lengths at which one column is made instead of two, or none; around the rows of one turn
     *(replace(POINT, channels=c, outputs=o, input_hw=(1, 3)) for c in (159, 160, 161, 163) for o in (4, 7)),
     *(replace(POINT, channels=c, outputs=o, input_hw=(2, 1)) for c in (319, 320, 321, 640, 641) for o in (5, 3)),
-    *(replace(POINT, channels=7, outputs=o, input_hw=(1, 3)) for o in (63, 64, 65, 66, 67, 129)),
+    *(replace(POINT, channels=7, outputs=o, input_hw=(1, 3)) for o in (63, 64, 65, 66, 67, 255, 256, 257)),
     Case(channels=32, outputs=6, pads=SAME, input_hw=(3, 3), misaligned=1),
     Case(channels=64, outputs=6, pads=SAME, input_hw=(3, 3), misaligned=3),
     Case(channels=72, outputs=4, pads=SAME, input_hw=(2, 3)),

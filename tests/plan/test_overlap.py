@@ -103,6 +103,17 @@ def test_overlapped_layers_on_an_emulated_core(core: str, kernels: str, tmp_path
     assert_exact(replace(compiled, plan=plan), samples=4, on=core)
 
 
+@pytest.mark.parametrize(("outputs", "kernel"), [(80, 3), (270, 1)])
+def test_overlapped_layer_of_many_outputs_on_helium(outputs: int, kernel: int, tmp_path: Path) -> None:
+    """More than a kernel holds the sums of."""
+    net = Net("int8", seed=2)
+    x = net.copy("Transpose", net.integer_input([1, 5, 5, 16]), perm=[0, 3, 1, 2])
+    x = net.conv(x, (outputs, 16, kernel, kernel), pads=[kernel // 2] * 4)
+    net.integer_output(net.copy("Transpose", x, perm=[0, 2, 3, 1]))
+    compiled = tight(compile_model(net.model(), tmp_path, core="cortex-m55", kernels="api"))
+    assert_exact(compiled, samples=1, on="cortex-m55")
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("kernels", KERNELS)
 @pytest.mark.parametrize("seed", range(6))
