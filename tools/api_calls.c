@@ -96,10 +96,10 @@ static const layer_t convolutions[] = {
 };
 
 static const layer_t transposed[] = {
-    {"transpose_conv_wrapper 3x3, 16 to 8 channels, stride 2", {1, 5, 5, 16}, {8, 3, 3, 16}, {1, 10, 10, 8}, 2, 0, 0, 1, 0},
-    {"transpose_conv_wrapper 4x4, 8 to 4 channels, stride 2", {1, 6, 6, 8}, {4, 4, 4, 8}, {1, 12, 12, 4}, 2, 1, 1, 1, 0},
-    {"transpose_conv_wrapper 2x2, 32 to 16 channels, stride 2", {1, 4, 4, 32}, {16, 2, 2, 32}, {1, 8, 8, 16}, 2, 0, 0, 1, 0},
-    {"transpose_conv_wrapper 3x3, 16 to 16 channels, stride 1", {1, 6, 6, 16}, {16, 3, 3, 16}, {1, 6, 6, 16}, 1, 1, 1, 1, 0},
+    {"transpose_conv 3x3, 16 to 8 channels", {1, 5, 5, 16}, {8, 3, 3, 16}, {1, 10, 10, 8}, 2, 0, 0, 1, 0},
+    {"transpose_conv 4x4, 8 to 4 channels", {1, 6, 6, 8}, {4, 4, 4, 8}, {1, 12, 12, 4}, 2, 1, 1, 1, 0},
+    {"transpose_conv 2x2, 32 to 16 channels", {1, 4, 4, 32}, {16, 2, 2, 32}, {1, 8, 8, 16}, 2, 0, 0, 1, 0},
+    {"transpose_conv 3x3, 16 to 16 channels, stride 1", {1, 6, 6, 16}, {16, 3, 3, 16}, {1, 6, 6, 16}, 1, 1, 1, 1, 0},
 };
 
 static void convolve(const layer_t *l)

@@ -179,20 +179,3 @@ arm_cmsis_nn_status arm_avgpool_s8(const cmsis_nn_context *ctx,
     }
     return ARM_CMSIS_NN_SUCCESS;
 }
-
-int32_t arm_avgpool_s8_get_buffer_size(const int dim_dst_width, const int ch_src)
-{
-    (void)dim_dst_width;
-    (void)ch_src;
-    return 0;
-}
-
-int32_t arm_avgpool_s8_get_buffer_size_dsp(const int dim_dst_width, const int ch_src)
-{
-    return arm_avgpool_s8_get_buffer_size(dim_dst_width, ch_src);
-}
-
-int32_t arm_avgpool_s8_get_buffer_size_mve(const int dim_dst_width, const int ch_src)
-{
-    return arm_avgpool_s8_get_buffer_size(dim_dst_width, ch_src);
-}

@@ -232,6 +232,11 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
     const int32_t *const multiplier = conv->quant->multiplier;
     const int32_t *const shift = conv->quant->shift;
     const int32_t *const bias = conv->bias;
+#if !defined(MCUGEN_NN_PACK)
+    const int narrow = mcugen_is_narrow(&conv->params->activation);
+#endif
+    const cmsis_nn_activation *const clamp = &conv->params->activation;
+    const int32_t offset = conv->params->output_offset;
     window_sums sums;
     prepare(&sums, taps, conv->params->input_offset);
     for (; ch <= blocks_end; ch += MCUGEN_NN_BLOCK)
@@ -240,8 +245,16 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
         sums.input = input + ch;
         sums.filter = filter + ch;
         add_window(&sums);
-        mcugen_block_store(output + ch, &sums.sums, MCUGEN_NN_BLOCK - 1, multiplier + ch, shift + ch, 1,
-                           conv->params->output_offset, &conv->params->activation);
+#if defined(MCUGEN_NN_PACK)
+        mcugen_block_store(output + ch, &sums.sums, MCUGEN_NN_BLOCK - 1, multiplier + ch, shift + ch, 1, offset, clamp);
+#else
+        const int32_t values[MCUGEN_NN_BLOCK] = {sums.sums.a, sums.sums.b, sums.sums.c, sums.sums.d};
+        for (int32_t i = 0; i < MCUGEN_NN_BLOCK; ++i)
+        {
+            output[ch + i] =
+                mcugen_clamped(mcugen_requantize(values[i], multiplier[ch + i], shift[ch + i]) + offset, clamp, narrow);
+        }
+#endif
     }
 #endif
     for (; ch + MCUGEN_NN_BLOCK <= conv->input_ch; ch += MCUGEN_NN_BLOCK)
@@ -336,32 +349,4 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(const cmsis_nn_context *ctx,
         input_data += input_dims->h * input_row;
     }
     return ARM_CMSIS_NN_SUCCESS;
-}
-
-int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size(const cmsis_nn_dw_conv_params *dw_conv_params,
-                                                      const cmsis_nn_dims *input_dims,
-                                                      const cmsis_nn_dims *filter_dims,
-                                                      const cmsis_nn_dims *output_dims)
-{
-    (void)dw_conv_params;
-    (void)input_dims;
-    (void)filter_dims;
-    (void)output_dims;
-    return 0;
-}
-
-int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_dsp(const cmsis_nn_dw_conv_params *dw_conv_params,
-                                                          const cmsis_nn_dims *input_dims,
-                                                          const cmsis_nn_dims *filter_dims,
-                                                          const cmsis_nn_dims *output_dims)
-{
-    return arm_depthwise_conv_wrapper_s8_get_buffer_size(dw_conv_params, input_dims, filter_dims, output_dims);
-}
-
-int32_t arm_depthwise_conv_wrapper_s8_get_buffer_size_mve(const cmsis_nn_dw_conv_params *dw_conv_params,
-                                                          const cmsis_nn_dims *input_dims,
-                                                          const cmsis_nn_dims *filter_dims,
-                                                          const cmsis_nn_dims *output_dims)
-{
-    return arm_depthwise_conv_wrapper_s8_get_buffer_size(dw_conv_params, input_dims, filter_dims, output_dims);
 }

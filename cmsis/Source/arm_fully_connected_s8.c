@@ -221,19 +221,3 @@ arm_cmsis_nn_status arm_batch_matmul_s8(const cmsis_nn_context *ctx,
     }
     return ARM_CMSIS_NN_SUCCESS;
 }
-
-int32_t arm_fully_connected_s8_get_buffer_size(const cmsis_nn_dims *filter_dims)
-{
-    (void)filter_dims;
-    return 0;
-}
-
-int32_t arm_fully_connected_s8_get_buffer_size_dsp(const cmsis_nn_dims *filter_dims)
-{
-    return arm_fully_connected_s8_get_buffer_size(filter_dims);
-}
-
-int32_t arm_fully_connected_s8_get_buffer_size_mve(const cmsis_nn_dims *filter_dims)
-{
-    return arm_fully_connected_s8_get_buffer_size(filter_dims);
-}

@@ -98,33 +98,3 @@ arm_cmsis_nn_status arm_transpose_conv_wrapper_s8(const cmsis_nn_context *ctx,
     return arm_transpose_conv_s8(ctx, output_ctx, transpose_conv_params, quant_params, input_dims, input_data,
                                  filter_dims, filter_data, bias_dims, bias_data, output_dims, output_data);
 }
-
-int32_t arm_transpose_conv_s8_get_buffer_size(const cmsis_nn_transpose_conv_params *transposed_conv_params,
-                                              const cmsis_nn_dims *input_dims,
-                                              const cmsis_nn_dims *filter_dims,
-                                              const cmsis_nn_dims *out_dims)
-{
-    (void)transposed_conv_params;
-    (void)input_dims;
-    (void)filter_dims;
-    (void)out_dims;
-    return 0;
-}
-
-int32_t arm_transpose_conv_s8_get_buffer_size_mve(const cmsis_nn_transpose_conv_params *transposed_conv_params,
-                                                  const cmsis_nn_dims *input_dims,
-                                                  const cmsis_nn_dims *filter_dims,
-                                                  const cmsis_nn_dims *out_dims)
-{
-    return arm_transpose_conv_s8_get_buffer_size(transposed_conv_params, input_dims, filter_dims, out_dims);
-}
-
-int32_t arm_transpose_conv_s8_get_reverse_conv_buffer_size(const cmsis_nn_transpose_conv_params *transposed_conv_params,
-                                                           const cmsis_nn_dims *input_dims,
-                                                           const cmsis_nn_dims *filter_dims)
-{
-    (void)transposed_conv_params;
-    (void)input_dims;
-    (void)filter_dims;
-    return 0;
-}

@@ -693,9 +693,10 @@ static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_column
 
 #if defined(MCUGEN_NN_DENSE)
 /* The outputs of vectors of `depth` values each, one behind the other. filter_offset is added to the weights: to each
- * sum it adds that of the vector's values times the offset. With MVE it is 0. */
-static inline void mcugen_dense_vectors(mcugen_dense *dense, const int8_t *input, int32_t vectors, int32_t input_offset,
-                                        int32_t filter_offset, int8_t *output)
+ * sum it adds that of the vector's values times the offset. With MVE it is 0. A function of its own, whose columns are
+ * not on the stack while windows are made into others. */
+MCUGEN_OUT_OF_LINE static void mcugen_dense_vectors(mcugen_dense *dense, const int8_t *input, int32_t vectors,
+                                                    int32_t input_offset, int32_t filter_offset, int8_t *output)
 {
     const int32_t at_once = mcugen_columns_at_once(dense->depth);
     mcugen_columns columns;

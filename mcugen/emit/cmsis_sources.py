@@ -14,16 +14,15 @@ from mcugen import resources
 from mcugen.errors import UserError
 
 
-def _with_sizes(function: str) -> tuple[str, ...]:
-    sizes = ("_get_buffer_size", "_get_buffer_size_dsp", "_get_buffer_size_mve")
-    return (function, *(function + size for size in sizes))
+def _sizes(function: str) -> tuple[str, ...]:
+    return tuple(function + size for size in ("_get_buffer_size", "_get_buffer_size_dsp", "_get_buffer_size_mve"))
 
 
 _DEFINES: dict[str, tuple[str, ...]] = {
-    "arm_convolve_wrapper_s8.c": _with_sizes("arm_convolve_wrapper_s8"),
-    "arm_depthwise_conv_wrapper_s8.c": _with_sizes("arm_depthwise_conv_wrapper_s8"),
+    "arm_convolve_wrapper_s8.c": ("arm_convolve_wrapper_s8",),
+    "arm_depthwise_conv_wrapper_s8.c": ("arm_depthwise_conv_wrapper_s8",),
     "arm_fully_connected_s8.c": (
-        *_with_sizes("arm_fully_connected_s8"),
+        "arm_fully_connected_s8",
         "arm_fully_connected_per_channel_s8",
         "arm_fully_connected_wrapper_s8",
         "arm_batch_matmul_s8",
@@ -31,6 +30,12 @@ _DEFINES: dict[str, tuple[str, ...]] = {
     "arm_transpose_conv_s8.c": (
         "arm_transpose_conv_s8",
         "arm_transpose_conv_wrapper_s8",
+    ),
+    "arm_get_buffer_sizes_s8.c": (
+        *_sizes("arm_convolve_wrapper_s8"),
+        *_sizes("arm_depthwise_conv_wrapper_s8"),
+        *_sizes("arm_fully_connected_s8"),
+        *_sizes("arm_avgpool_s8"),
         "arm_transpose_conv_s8_get_buffer_size",
         "arm_transpose_conv_s8_get_buffer_size_mve",
         "arm_transpose_conv_s8_get_reverse_conv_buffer_size",
@@ -38,7 +43,7 @@ _DEFINES: dict[str, tuple[str, ...]] = {
     "arm_softmax_s8.c": ("arm_softmax_s8",),
     "arm_vector_sum_s8.c": ("arm_vector_sum_s8",),
     "arm_max_pool_s8.c": ("arm_max_pool_s8",),
-    "arm_avgpool_s8.c": _with_sizes("arm_avgpool_s8"),
+    "arm_avgpool_s8.c": ("arm_avgpool_s8",),
     "arm_concatenation_s8.c": tuple(f"arm_concatenation_s8_{axis}" for axis in "xyzw"),
     "arm_pad_s8.c": ("arm_pad_s8",),
     "arm_transpose_s8.c": ("arm_transpose_s8",),
