@@ -7,6 +7,8 @@ does.
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..errors import UserError
@@ -17,7 +19,7 @@ from .base import Canonical, FloatUnit, Lowering, OpDef
 
 def _parts(lowering: Lowering, node: Node) -> dict[str, int]:
     shape, axis = lowering.type(node.inputs[0]).shape, node.attrs["axis"]
-    outer, inner = (int(np.prod(part, dtype=np.int64)) for part in (shape[:axis], shape[axis + 1 :]))
+    outer, inner = (math.prod(part) for part in (shape[:axis], shape[axis + 1 :]))
     return {"outer": outer, "size": shape[axis], "inner": inner}
 
 

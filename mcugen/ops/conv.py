@@ -81,18 +81,15 @@ def _canonical(c: Canonical, node: Node) -> None:
         inputs.append(c.constant(b, bias))
 
     def emit(output: str) -> None:
-        c.add(
-            "QLinearConv",
-            inputs,
-            f"{output}/nchw",
-            strides=node.attrs["strides"],
-            pads=node.attrs["pads"],
-            dilations=node.attrs["dilations"],
-            group=node.attrs["group"],
-        )
+        c.add("QLinearConv", inputs, f"{output}/nchw", **onnx_window(node))
         c.from_nchw(f"{output}/nchw", output)
 
     c.clamped(node, emit)
+
+
+def onnx_window(node: Node) -> dict[str, Any]:
+    """The attributes of an ONNX convolution that `window` and the groups came from."""
+    return {name: node.attrs[name] for name in ("strides", "pads", "dilations", "group")}
 
 
 def dims(shape: Sequence[int]) -> Struct:

@@ -15,6 +15,7 @@ import onnx
 from ..ir import Node
 from ..step import PROVED, Buffer, Step, Struct, Table
 from .base import Canonical, Lowering, OpDef
+from .conv import onnx_window
 from .layer import Layer, convolution, fully_connected
 from .one_dimension import with_height
 
@@ -47,15 +48,8 @@ def _canonical_conv(c: Canonical, node: Node) -> None:
     weights = c.graph.data(w)
     assert weights is not None
     c.constant(w, np.transpose(c.native(weights), (0, 3, 1, 2)))
-    sums = c.add(
-        "ConvInteger",
-        [c.nchw(x), w, *_zero_points(c, node)],
-        f"{node.output}/nchw",
-        strides=node.attrs["strides"],
-        pads=node.attrs["pads"],
-        dilations=node.attrs["dilations"],
-        group=node.attrs["group"],
-    )
+    inputs = [c.nchw(x), w, *_zero_points(c, node)]
+    sums = c.add("ConvInteger", inputs, f"{node.output}/nchw", **onnx_window(node))
     _scaled(c, node, c.from_nchw(sums, f"{node.output}/nhwc_sums"), 3, 4)
 
 

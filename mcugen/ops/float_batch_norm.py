@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from ..errors import UserError
@@ -47,9 +49,9 @@ def _lower(lowering: Lowering, node: Node) -> Step:
             ("offset", Table("offset", np.array(node.attrs["offset"], np.float32))),
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
-            ("outer", int(np.prod(shape[:axis], dtype=np.int64))),
+            ("outer", math.prod(shape[:axis])),
             ("channels", shape[axis]),
-            ("inner", int(np.prod(shape[axis + 1 :], dtype=np.int64))),
+            ("inner", math.prod(shape[axis + 1 :])),
         ),
         inputs=(x,),
         outputs=(node.output,),

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import numpy as np
-
 from ..errors import UserError
 from ..ir import Node, attrs
-from ..step import PROVED, Buffer, Step, Struct
+from ..step import PROVED, Step
 from .base import Canonical, FloatUnit, Lowering, OpDef
-from .broadcast import activations, equal_ranks, few_loops, walk
+from .broadcast import equal_ranks, few_loops
+from .float_elementwise import binary_step
 
 _EXCHANGED = {"Less": "Greater", "LessOrEqual": "GreaterOrEqual"}
 _OPERATORS = ("Equal", "Greater", "GreaterOrEqual", *_EXCHANGED)
@@ -32,22 +31,7 @@ def _canonical(c: Canonical, node: Node) -> None:
 
 
 def _lower(lowering: Lowering, node: Node) -> Step:
-    a, b = node.inputs
-    fields = walk(lowering, node) | {"low": np.float32(0), "high": np.float32(0)}
-    return Step(
-        name=lowering.name,
-        kernel=f"mcugen_f32_{node.attrs['operator'].lower()}",
-        args=(
-            ("params", Struct("mcugen_f32_binary_params", fields)),
-            ("a", Buffer(a)),
-            ("b", Buffer(b)),
-            ("output", Buffer(node.output)),
-        ),
-        inputs=activations(lowering, node),
-        outputs=(node.output,),
-        exactness=PROVED,
-        origin=node.origin,
-    )
+    return binary_step(lowering, node, node.attrs["operator"].lower(), clamp=(0.0, 0.0))
 
 
 FLOAT_COMPARE = OpDef(

@@ -14,7 +14,7 @@ from ..errors import UserError
 from ..ir import Node
 from ..step import FLOAT, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
-from .conv import window
+from .conv import onnx_window, window
 from .layer import Layer, convolution, fully_connected
 from .one_dimension import with_height
 
@@ -62,15 +62,7 @@ def _canonical_conv(c: Canonical, node: Node) -> None:
     bias = _bias_values(c, node, len(weights))
     if bias is not None:
         inputs.append(c.constant(f"{node.output}/bias", bias))
-    y = c.add(
-        "Conv",
-        inputs,
-        f"{node.output}/nchw",
-        strides=node.attrs["strides"],
-        pads=node.attrs["pads"],
-        dilations=node.attrs["dilations"],
-        group=node.attrs["group"],
-    )
+    y = c.add("Conv", inputs, f"{node.output}/nchw", **onnx_window(node))
     c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
 
 

@@ -5,6 +5,8 @@ x to the power of 2 is x * x, as in ORT; other powers are within TOLERANCE.
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
 from ..errors import UserError
@@ -37,14 +39,13 @@ def _canonical(c: Canonical, node: Node) -> None:
     c.bounded(node, c.add(node.attrs["operator"], [a, b], f"{node.output}/real"))
 
 
-def _lower(lowering: Lowering, node: Node) -> Step:
+def binary_step(lowering: Lowering, node: Node, kernel: str, clamp: tuple[float, float]) -> Step:
+    """A proved call of mcugen_f32_<kernel> on two operands."""
     a, b = node.inputs
-    low, high = node.attrs["clamp"]
-    fields = walk(lowering, node) | {"low": np.float32(low), "high": np.float32(high)}
-    size, operator = lowering.type(node.output).count, node.attrs["operator"]
+    fields = walk(lowering, node) | {"low": np.float32(clamp[0]), "high": np.float32(clamp[1])}
     return Step(
         name=lowering.name,
-        kernel=f"mcugen_f32_{_KERNELS.get(operator, operator.lower())}",
+        kernel=f"mcugen_f32_{kernel}",
         args=(
             ("params", Struct("mcugen_f32_binary_params", fields)),
             ("a", Buffer(a)),
@@ -53,11 +54,16 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         ),
         inputs=activations(lowering, node),
         outputs=(node.output,),
-        exactness=FLOAT if operator == "Pow" else PROVED,
-        tolerance=TOLERANCE if operator == "Pow" else 0.0,
+        exactness=PROVED,
         origin=node.origin,
-        in_place=tuple(name for name in (a, b) if lowering.type(name).count == size),
     )
+
+
+def _lower(lowering: Lowering, node: Node) -> Step:
+    operator, size = node.attrs["operator"], lowering.type(node.output).count
+    step = binary_step(lowering, node, _KERNELS.get(operator, operator.lower()), node.attrs["clamp"])
+    step = replace(step, in_place=tuple(name for name in node.inputs if lowering.type(name).count == size))
+    return replace(step, exactness=FLOAT, tolerance=TOLERANCE) if operator == "Pow" else step
 
 
 FLOAT_BINARY = OpDef(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from ..ir import Node
 from ..step import FLOAT, Buffer, Step
@@ -31,7 +31,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         args=(
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
-            ("rows", int(np.prod(shape[:-1], dtype=np.int64))),
+            ("rows", math.prod(shape[:-1])),
             ("size", shape[-1]),
             ("p", node.attrs["p"]),
         ),

@@ -5,6 +5,7 @@ x [...,size] or [N,C,...] -> y of the same shape; mean and variance in two passe
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -22,7 +23,7 @@ _COMPOSED = ("GroupNormalization", "RMSNormalization", "MeanVarianceNormalizatio
 def _rows(node: Node, shape: tuple[int, ...]) -> tuple[int, int]:
     """(rows, elements in each): what is normalized together."""
     axis = node.attrs["axis"] if node.attrs["operator"] == "LayerNormalization" else 2
-    return int(np.prod(shape[:axis], dtype=np.int64)), int(np.prod(shape[axis:], dtype=np.int64))
+    return math.prod(shape[:axis]), math.prod(shape[axis:])
 
 
 def _from_float(unit: FloatUnit) -> Node:

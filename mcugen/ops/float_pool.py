@@ -13,9 +13,9 @@ import numpy as np
 from ..ir import Node
 from ..step import COPY, REPLICATED, Buffer, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
-from .conv import dims, tile
+from .conv import tile
 from .one_dimension import with_height
-from .pool import average_attrs, max_pool_attrs, max_pool_window, onnx_average
+from .pool import average_attrs, max_pool_attrs, max_pool_window, onnx_average, window_args
 
 _LANES = 16  # floats in a vector of ORT's channel layout, on CPUs with AVX-512
 
@@ -68,11 +68,7 @@ def _window_step(lowering: Lowering, node: Node, kernel: str, exactness: str, ex
         kernel=kernel,
         args=(
             ("params", Struct("mcugen_f32_pool_params", fields)),
-            ("input_dims", dims(lowering.type(x).shape)),
-            ("input", Buffer(x)),
-            ("filter_dims", dims((1, *node.attrs["kernel"], 1))),
-            ("output_dims", dims(lowering.type(node.output).shape)),
-            ("output", Buffer(node.output)),
+            *window_args(lowering, node, node.attrs["kernel"]),
         ),
         inputs=(x,),
         outputs=(node.output,),

@@ -6,7 +6,7 @@ to 16 classes, CPUs without AVX-512 add in the same order. The logarithm is our 
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from ..ir import Node
 from ..step import FLOAT, REPLICATED, Buffer, Step
@@ -36,7 +36,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         args=(
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
-            ("rows", int(np.prod(shape[:-1], dtype=np.int64))),
+            ("rows", math.prod(shape[:-1])),
             ("classes", shape[-1]),
         ),
         inputs=(x,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,7 @@ def _recognise(unit: Unit) -> Node:
 
 
 def _rows(shape: tuple[int, ...]) -> tuple[int, int]:
-    return int(np.prod(shape[:-1], dtype=np.int64)), shape[-1]
+    return math.prod(shape[:-1]), shape[-1]
 
 
 def _canonical(c: Canonical, node: Node) -> None:

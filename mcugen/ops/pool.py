@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +12,7 @@ import onnx
 from .. import requant
 from ..errors import UserError
 from ..ir import Graph, Node
-from ..step import COPY, PROVED, REPLICATED, SUM, Buffer, Requant, Scratch, Step, Struct
+from ..step import COPY, PROVED, REPLICATED, SUM, Arg, Buffer, Requant, Scratch, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, activation, members
 from .conv import dims, tile, window
 from .one_dimension import with_height
@@ -124,6 +125,18 @@ def _geometry(node: Node) -> dict[str, Any]:
     return {"stride": tile(node.attrs["strides"]), "padding": tile(node.attrs["pads"][:2])}
 
 
+def window_args(lowering: Lowering, node: Node, kernel: Sequence[int]) -> tuple[tuple[str, Arg], ...]:
+    """Dimensions and pointers of a pool over windows (h, w), in the order in which the kernels take them."""
+    x = node.inputs[0]
+    return (
+        ("input_dims", dims(lowering.type(x).shape)),
+        ("input", Buffer(x)),
+        ("filter_dims", dims((1, *kernel, 1))),
+        ("output_dims", dims(lowering.type(node.output).shape)),
+        ("output", Buffer(node.output)),
+    )
+
+
 def _lower_max(lowering: Lowering, node: Node) -> Step:
     x, dilations = node.inputs[0], node.attrs["dilations"]
     context: tuple[tuple[str, Any], ...] = (("context", Scratch()),)
@@ -139,11 +152,7 @@ def _lower_max(lowering: Lowering, node: Node) -> Step:
         args=(
             *context,
             ("params", Struct(params, _geometry(node) | fields)),
-            ("input_dims", dims(lowering.type(x).shape)),
-            ("input", Buffer(x)),
-            ("filter_dims", dims((1, *node.attrs["kernel"], 1))),
-            ("output_dims", dims(lowering.type(node.output).shape)),
-            ("output", Buffer(node.output)),
+            *window_args(lowering, node, node.attrs["kernel"]),
         ),
         inputs=(x,),
         outputs=(node.output,),
@@ -172,11 +181,7 @@ def _lower_average(lowering: Lowering, node: Node) -> Step:
         kernel="mcugen_average_pool_s8",
         args=(
             ("params", Struct("mcugen_average_pool_params", fields)),
-            ("input_dims", dims(lowering.type(x).shape)),
-            ("input", Buffer(x)),
-            ("filter_dims", dims((1, *node.attrs["kernel"], 1))),
-            ("output_dims", dims(lowering.type(node.output).shape)),
-            ("output", Buffer(node.output)),
+            *window_args(lowering, node, node.attrs["kernel"]),
         ),
         inputs=(x,),
         outputs=(node.output,),

@@ -12,10 +12,10 @@ import numpy as np
 
 from .. import requant
 from ..ir import Graph, Node
-from ..step import REPLICATED, Buffer, Step, Struct
+from ..step import REPLICATED, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, members
-from .conv import dims, tile
-from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, onnx_average, quantized_average_attrs
+from .conv import tile
+from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, onnx_average, quantized_average_attrs, window_args
 
 
 def _recognise_average(unit: Unit) -> Node:
@@ -65,11 +65,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         kernel="mcugen_average_pool_s16",
         args=(
             ("params", Struct("mcugen_average_pool_s16_params", fields | members(params))),
-            ("input_dims", dims(lowering.type(x).shape)),
-            ("input", Buffer(x)),
-            ("filter_dims", dims((1, *window, 1))),
-            ("output_dims", dims(lowering.type(node.output).shape)),
-            ("output", Buffer(node.output)),
+            *window_args(lowering, node, window),
         ),
         inputs=(x,),
         outputs=(node.output,),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import numpy as np
@@ -25,7 +26,7 @@ def axis_last(fit: Fitter, node: Node) -> bool:
     if axis == last:
         return False
     if node.attrs.get("coerced"):
-        flat = (int(np.prod(shape[:axis], dtype=np.int64)), int(np.prod(shape[axis:], dtype=np.int64)))
+        flat = (math.prod(shape[:axis]), math.prod(shape[axis:]))
         output = fit.inner(flat)
         fit.add(replace(node, inputs=(fit.view(x, flat),), outputs=(output,), attrs=attrs(**{**node.attrs, "axis": 1})))
         fit.finish(output)
@@ -70,7 +71,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
             ("output_zero_point", y_zero),
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
-            ("rows", int(np.prod(shape[:-1], dtype=np.int64))),
+            ("rows", math.prod(shape[:-1])),
             ("classes", shape[-1]),
         ),
         inputs=(x,),
@@ -99,7 +100,7 @@ def _lower_16(lowering: Lowering, node: Node) -> Step:
             ("params", Struct("mcugen_softmax_s16_params", fields)),
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
-            ("rows", int(np.prod(shape[:-1], dtype=np.int64))),
+            ("rows", math.prod(shape[:-1])),
             ("classes", shape[-1]),
         ),
         inputs=(x,),

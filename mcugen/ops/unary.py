@@ -7,6 +7,8 @@ channel_lut      y = table[c][x]        one function a channel (BatchNormalizati
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import onnx
 
@@ -103,9 +105,9 @@ def _lower_channels(lowering: Lowering, node: Node) -> Step:
             ("table", Table("tables", data)),
             ("input", Buffer(x)),
             ("output", Buffer(node.output)),
-            ("outer", int(np.prod(shape[:axis], dtype=np.int64))),
+            ("outer", math.prod(shape[:axis])),
             ("channels", shape[axis]),
-            ("inner", int(np.prod(shape[axis + 1 :], dtype=np.int64))),
+            ("inner", math.prod(shape[axis + 1 :])),
         ),
         inputs=(x,),
         outputs=(node.output,),
