@@ -17,6 +17,7 @@ test-slow: $(READY) ## Run the tests that take minutes
 
 lint: $(READY) ## Check style and types
 	.venv/bin/ruff check .
+	.venv/bin/ruff format --check .
 	.venv/bin/mypy
 
 bench: $(READY) ## Measure instructions, flash and RAM on emulated cores; writes docs/benchmarks.*

@@ -13,11 +13,12 @@ import numpy as np
 from . import oracle, resources
 from .emit.artefact import Compiled
 from .emit.canonical import canonical_model, to_native
-from .emit.codegen import c_sources, environment, project_view, sections_script, vector_view
+from .emit.codegen import c_sources, project_view, sections_script, vector_view
 from .emit.html import report_html
 from .emit.memory import arena_bytes, link_script, toolchain_file
 from .emit.report import contents, report
 from .emit.sources import parts
+from .emit.templating import environment
 from .errors import CheckFailed
 from .folder import refuse_foreign, staged
 from .prove.profile import Footprint, footprint

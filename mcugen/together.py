@@ -10,8 +10,9 @@ from typing import Any
 
 from . import __version__
 from .emit.artefact import Compiled, project_name
-from .emit.codegen import environment, library_view, memory_usage, share
+from .emit.codegen import library_view, memory_usage, share
 from .emit.memory import arena_bytes, ram_section
+from .emit.templating import environment
 from .errors import CheckFailed, UserError
 from .folder import refuse_foreign
 from .project import (

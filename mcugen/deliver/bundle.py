@@ -18,7 +18,7 @@ import onnx
 import onnxruntime
 
 from .. import __version__
-from ..emit.codegen import environment
+from ..emit.templating import environment
 from ..prove.progress import Progress
 from .calibration import Images, inputs_of
 from .gate import Gated

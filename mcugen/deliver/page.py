@@ -7,9 +7,8 @@ import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-import jinja2
-
-from .. import __version__, resources
+from .. import __version__
+from ..emit.templating import environment
 from .compare import Comparison, Row
 
 # Okabe and Ito's palette: distinct for colour-blind readers. Grey is the float model.
@@ -75,23 +74,20 @@ def page(comparison: Comparison) -> str:
         _bars(f"RAM, {board}", "kB", rows, colours, _ram, "{:,.1f} kB"),
         _bars(f"Work, {board}", "million instructions", rows, colours, _work, "{:,.2f} M"),
     ]
-    environment = jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.templates()),
-        undefined=jinja2.StrictUndefined,
-        autoescape=True,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("compare.html.j2").render(
-        c=comparison,
-        version=__version__,
-        rows=list(zip(rows, colours, strict=True)),
-        plots=[plot for plot in plots if len(plot.bars) > 0],
-        layers=_layers(rows, colours),
-        by_label=by_label,
-        by_class=any(row.score is not None and row.score.agreement is not None for row in rows),
-        board=board,
-        finite=math.isfinite,
+    return (
+        environment(html=True)
+        .get_template("compare.html.j2")
+        .render(
+            c=comparison,
+            version=__version__,
+            rows=list(zip(rows, colours, strict=True)),
+            plots=[plot for plot in plots if len(plot.bars) > 0],
+            layers=_layers(rows, colours),
+            by_label=by_label,
+            by_class=any(row.score is not None and row.score.agreement is not None for row in rows),
+            board=board,
+            finite=math.isfinite,
+        )
     )
 
 

@@ -1,11 +1,7 @@
-"""Compiled -> the C sources of a project, as text. Python decides here; the templates spell.
-
-ONNX names are untrusted: they become C only through `identifier` and, in comments, through `comment`.
-"""
+"""Compiled -> the C sources of a project, as text. Python decides here; the templates and spelling.py spell."""
 
 from __future__ import annotations
 
-import re
 import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
@@ -13,58 +9,17 @@ from dataclasses import dataclass, replace
 from pathlib import PurePath
 from typing import Any
 
-import jinja2
 import numpy as np
 
-from .. import __version__, resources
-from ..ir import TensorType
+from .. import __version__
 from ..ops.float_unary import LIBRARY_KERNELS
 from ..step import FEED, MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
 from .artefact import Compiled, Port, Shared
 from .loops import Call, loops
 from .memory import arena_bytes, ram_section, stage, table_section, usage
 from .sources import has_header, header_of
-
-_CTYPES = {
-    "int8": "int8_t",
-    "uint8": "uint8_t",
-    "bool": "int8_t",  # 0 or 1; what moves int8 moves it too
-    "int16": "int16_t",
-    "uint16": "uint16_t",
-    "int32": "int32_t",
-    "int64": "int64_t",
-    "float32": "float",
-}
-
-
-def environment() -> jinja2.Environment:
-    return jinja2.Environment(
-        loader=jinja2.FileSystemLoader(resources.templates()),
-        undefined=jinja2.StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-        autoescape=False,
-    )
-
-
-def comment(text: str) -> str:
-    """Untrusted text inside a C comment: printable ASCII, no way out of it, no line break, no trigraph."""
-    plain = re.sub(r"[^\x20-\x7e]", "?", text)
-    plain = plain.replace("*/", "* /").replace("/*", "/ *").replace("\\", "/").replace("??", "? ?")
-    return plain if len(plain) <= 96 else plain[:93] + "..."
-
-
-def float_literal(value: Any) -> str:
-    """A float32 as a C literal that reads back as the same bits."""
-    if not np.isfinite(value):
-        return "NAN" if np.isnan(value) else "INFINITY" if value > 0 else "-INFINITY"
-    text = f"{float(np.float32(value)):.9g}"
-    return f"{text}f" if any(c in text for c in ".e") else f"{text}.0f"
-
-
-def int_literal(value: int) -> str:
-    return "INT32_MIN" if value == -(2**31) else str(value)
+from .spelling import CTYPES, WIDTH, comment, declaration, describe, elements, float_literal, int_literal, kernel_call
+from .templating import environment
 
 
 def c_sources(compiled: Compiled) -> dict[str, str]:
@@ -157,10 +112,10 @@ def vector_view(
         {
             "kind": shown["kind"],
             "name": f"{compiled.name}_test_{port.c_name}",
-            "ctype": _CTYPES[port.type.dtype],
+            "ctype": CTYPES[port.type.dtype],
             "pointer": shown["pointer"],
             "macro": shown["macro"],
-            "samples": [_lines(sample) for sample in array],
+            "samples": [elements(sample) for sample in array],
             "allowed": f"{allowed[port.name]:.9g}" if allowed.get(port.name) else None,
         }
         for shown, (port, array) in zip(view["ports"], arrays, strict=True)
@@ -375,7 +330,7 @@ class _Context:
         type, q = port.type, port.type.quant
         const = "const " if kind == "output" else ""
         accessor = f"{self.prefix}_{port.c_name}"
-        ctype = _CTYPES[type.dtype]
+        ctype = CTYPES[type.dtype]
         offset = self.compiled.plan.addresses.get(port.name)
         caller = port.name in self.compiled.plan.callers
         return {
@@ -406,7 +361,7 @@ class _Context:
         data = self.compiled.graph.data(value)
         if data is not None:
             name = self._table(Table(f"constant_{len(self.tables)}", data), value, "constant", shared=True)
-            return name if ctype == _CTYPES[data.dtype.name] else f"(const {ctype} *)(const void *){name}"
+            return name if ctype == CTYPES[data.dtype.name] else f"(const {ctype} *)(const void *){name}"
         offset = at or str(self.compiled.plan.addresses[value])
         through_void = "" if ctype == "int8_t" else f"({const}void *)"  # the plan aligns what bytes need not be
         return f"({const}{ctype} *){through_void}({base} + {offset})"
@@ -437,7 +392,7 @@ class _Context:
             if isinstance(arg, Buffer):
                 const = "" if arg.value in step.outputs else "const "
                 as_bytes = arg.as_bytes or step.kernel == MOVE
-                ctype = "int8_t" if as_bytes else _CTYPES[graph.type(arg.value).dtype]
+                ctype = "int8_t" if as_bytes else CTYPES[graph.type(arg.value).dtype]
                 at = f"{role}_at" if self.repeated[name] > 1 and arg.value in plan.addresses else None
                 if at is not None:
                     places[at] = plan.addresses[arg.value]
@@ -458,7 +413,7 @@ class _Context:
                     for key, value in arg.fields.items()
                 ]
                 static = "" if any(key.startswith(f"{role}_") for key in rows) else "static "
-                structs.append(_declaration(f"{static}const {arg.ctype} {role}", fields))
+                structs.append(declaration(f"{static}const {arg.ctype} {role}", fields))
                 arguments.append(f"&{role}")
             elif isinstance(arg, Scratch):
                 slot = plan.scratch.get(index)
@@ -470,12 +425,12 @@ class _Context:
                     places[f"{role}_at"] = slot.offset_bytes
                     buffer = f"{base.name} + {role}_at"
                 fields = [f".buf = {buffer}", f".size = {0 if slot is None else slot.size_bytes}"]
-                structs.append(_declaration(f"const cmsis_nn_context {role}", fields))
+                structs.append(declaration(f"const cmsis_nn_context {role}", fields))
                 arguments.append(f"&{role}")
             elif isinstance(arg, KernelSums):
                 table = self._table(arg.table, name, step.origin, sums=True)
                 fields = [f".buf = {self.prefix.upper()}_SUMS({table})", f".size = {arg.table.data.nbytes}"]
-                structs.append(_declaration(f"const cmsis_nn_context {role}", fields))
+                structs.append(declaration(f"const cmsis_nn_context {role}", fields))
                 arguments.append(f"&{role}")
             elif isinstance(arg, np.float32):
                 arguments.append(float_literal(arg))
@@ -493,7 +448,7 @@ class _Context:
             "declarations": structs,
             "kernel": step.kernel,
             "arguments": arguments,
-            "call": _call(step.kernel, arguments, step.returns_status),
+            "call": kernel_call(step.kernel, arguments, step.returns_status),
             "result": "arm_cmsis_nn_status" if step.returns_status else "void",
             "places": places,
             "rows": rows,
@@ -534,7 +489,7 @@ class _Context:
             )
             for user in users:
                 user["declarations"] = [text for text in user["declarations"] if text not in own]
-                user["call"] = _call(name, [text for text in user["arguments"] if text not in moved], False)
+                user["call"] = kernel_call(name, [text for text in user["arguments"] if text not in moved], False)
         return found
 
     def _field(
@@ -574,11 +529,11 @@ class _Context:
                 "name": name,
                 "table": table,
                 "value": step if shared else None,
-                "ctype": _CTYPES[data.dtype.name],
+                "ctype": CTYPES[data.dtype.name],
                 "count": data.size,
                 "bytes": data.nbytes,
                 "comment": f"{table.role} {list(data.shape)} of {comment(text)}",
-                "lines": _lines(data, table.requant_shift, table.shared_shift),
+                "lines": elements(data, table.requant_shift, table.shared_shift),
                 "sums": sums,
                 "multipliers": table.requant_shift is not None,
                 "reads": 0,
@@ -669,7 +624,7 @@ def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
             parameters = [base.parameter for base in step["bases"]] + [f"uint32_t {place}" for place in step["places"]]
             parameters += [f"int32_t {row}" for row in step["rows"]]
             head = len(f"static {step['result']} step_{name}(")
-            lines = textwrap.wrap(", ".join(parameters), _WIDTH - head, break_long_words=False)
+            lines = textwrap.wrap(", ".join(parameters), WIDTH - head, break_long_words=False)
             made[key] = step | {"function": name, "parameters": ("\n" + " " * head).join(lines)}
         step["function"] = made[key]["function"]
         step["invocation"] = _invocation(step, [f"{offset}u" for offset in step["places"].values()])
@@ -712,41 +667,3 @@ def _loops(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
 def _grown(number: str, by: int) -> str:
     """The number in turn `turn`."""
     return number if by == 0 else f"{number} {'-' if by < 0 else '+'} {abs(by)}u * turn"
-
-
-_WIDTH = 110
-
-
-def _declaration(head: str, fields: list[str]) -> str:
-    """A struct with designated initializers, on one line if it fits."""
-    line = f"{head} = {{{', '.join(fields)}}};"
-    if len(line) <= _WIDTH - 4:
-        return line
-    return "\n".join([f"{head} = {{", *(f"        {field}," for field in fields), "    };"])
-
-
-def _call(kernel: str, arguments: list[str], returns_status: bool) -> str:
-    start = f"return {kernel}(" if returns_status else f"{kernel}("
-    lines = textwrap.wrap(", ".join(arguments) + ");", _WIDTH - 8 - len(start), break_long_words=False)
-    return start + ("\n" + " " * (4 + len(start))).join(lines)
-
-
-def describe(type: TensorType) -> str:
-    return f"{type.dtype}[{','.join(map(str, type.shape))}]"
-
-
-def _lines(data: np.ndarray, shift: np.ndarray | None = None, shared: int | None = None) -> list[str]:
-    """The elements of a table as C, a readable number to the line."""
-    flat = data.reshape(-1)
-    if shift is not None:
-        pairs = zip(flat.tolist(), shift.reshape(-1).tolist(), strict=True)
-        words = [
-            f"MCUGEN_MULTIPLIER({m}, {s})" if shared is None else f"MCUGEN_MULTIPLIER_AT({m}, {s}, {shared})"
-            for m, s in pairs
-        ]
-        width = 3 if shared is None else 2
-    elif data.dtype == np.float32:
-        words, width = [float_literal(x) for x in flat], 6
-    else:
-        words, width = [int_literal(int(x)) for x in flat.tolist()], 24 if data.dtype.itemsize == 1 else 10
-    return [", ".join(words[i : i + width]) + "," for i in range(0, len(words), width)]

@@ -8,8 +8,9 @@ from typing import Any
 from ..plan import Plan
 from ..step import Step
 from .artefact import Compiled
-from .codegen import describe, environment
 from .report import contents
+from .spelling import describe
+from .templating import environment
 
 # The picture's own units; the browser scales it to the screen.
 _WIDTH, _HEIGHT = 960.0, 420.0
@@ -28,7 +29,7 @@ def report_html(compiled: Compiled, data: Mapping[str, Any]) -> str:
         "peak": _peak(compiled),
         "layers": _layers(compiled),
     }
-    page = environment().overlay(autoescape=True).get_template("report.html.j2")
+    page = environment(html=True).get_template("report.html.j2")
     return page.render(**view)
 
 
