@@ -85,7 +85,7 @@ def progress(label: str, total: int) -> Iterator[Advance]:
 
 
 def parse_shape(text: str) -> tuple[str, tuple[int, ...]]:
-    """name=1,3,224,224"""
+    """(name, dimensions) of NAME=1,3,224,224; UserError for anything else."""
     name, separator, dims = text.rpartition("=")
     try:
         sizes = tuple(int(d) for d in dims.split(","))

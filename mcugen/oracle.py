@@ -54,8 +54,10 @@ def _in_four_bits(model: onnx.ModelProto) -> bool:
 
 
 def session_options(model: onnx.ModelProto) -> dict[str, str]:
-    """The pinned session as text, for reports. int8 models and uint8 models need different options, and
-    a session with both refuses int8 models."""
+    """The pinned session as text, for reports.
+
+    int8 models and uint8 models need different options, and a session with both refuses int8 models.
+    """
     key, value = _SIGNED if signed_activations(model) else _UNSIGNED
     return {
         "provider": "CPUExecutionProvider",

@@ -222,7 +222,7 @@ _TAKEN = ("arena", "input", "output", "bytes", "rows", "vectors", "code", "data"
 
 
 def parse_memories(text: str) -> tuple[Memory, ...]:
-    """ "dtcm=64K,sram=256K,flash=1M" in the order of preference; UserError if it is anything else."""
+    """Regions in the order of preference, from dtcm=64K,sram=256K,flash=1M; UserError for anything else."""
     found: list[Memory] = []
     hint = "Write name=size, fastest first: dtcm=64K,sram=256K,flash=1M."
     for item in text.split(","):

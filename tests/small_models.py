@@ -145,8 +145,10 @@ class Net:
         zero_point: int = 0,
         dtype: Any = np.int8,
     ) -> tuple[str, np.ndarray]:
-        """(float name behind a DequantizeLinear, scales); axis None = per tensor. An array of scales is taken as
-        it is, a single one is the largest of random ones."""
+        """(float name behind a DequantizeLinear, scales); axis None = per tensor.
+
+        An array of scales is taken as it is, a single one is the largest of random ones.
+        """
         info = ml_dtypes.iinfo(dtype)  # NumPy knows none of 4 bits
         data = self.rng.integers(max(info.min, -127), info.max, shape, endpoint=True).astype(dtype)
         count = 1 if axis is None else shape[axis]

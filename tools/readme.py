@@ -1,5 +1,7 @@
-"""Renews what README.md and those of the examples show of the program itself: runs their console blocks again, each in
-its own folder, and prints the operator table. Latencies stay as they are while the rest of their table does.
+"""Renews what README.md and those of the examples show of the program itself.
+
+Runs their console blocks again, each in its own folder, and prints the operator table. Latencies stay as they are while
+the rest of their table does.
 
 python tools/readme.py            rewrite them
 python tools/readme.py --check    exit 1 if the operator table is not what the code says

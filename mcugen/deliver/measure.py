@@ -191,8 +191,7 @@ def _comparable(match: Mapping[str, Sequence[np.ndarray]]) -> bool:
 
 
 def layer_sqnr(float_model: Path, qdq_model: Path, data: Data, *, own: bool = False) -> dict[str, float]:
-    """SQNR in dB of every quantized activation the two models share by name and shape, in the float model's
-    order.
+    """SQNR in dB of every quantized activation that both models have, by name and shape, in the float model's order.
 
     own: only the noise of the tensor's own quantization, without that of the layers before it.
     Unoptimized sessions: fused kernels have no values between their operators.

@@ -1,5 +1,7 @@
-"""The comparison as one HTML file: no scripts, no downloads, plots as plain boxes. Geometry is computed here,
-in percent, so that a page is as readable on a phone."""
+"""The comparison as one HTML file: no scripts, no downloads, plots as plain boxes.
+
+Geometry is computed here, in percent, so that a page is as readable on a phone.
+"""
 
 from __future__ import annotations
 

@@ -1,5 +1,7 @@
-"""QDQ models as converters from TensorFlow Lite write them, in the form that delegates look for: every operator
-between a DequantizeLinear of each operand and a QuantizeLinear of its result. The values stay the same.
+"""QDQ models as converters from TensorFlow Lite write them, in the form that delegates look for.
+
+Every operator stands between a DequantizeLinear of each operand and a QuantizeLinear of its result; the values stay the
+same.
 """
 
 from __future__ import annotations

@@ -1,5 +1,8 @@
-"""Qualcomm's Hexagon NPU by ONNX Runtime's QNN provider: a QDQ model, compiled and run on the HTP simulator if it is
-installed (`pip install mcugen[qnn]`); without it the bundle says that it is neither compiled nor verified."""
+"""Qualcomm's Hexagon NPU by ONNX Runtime's QNN provider: a QDQ model for the HTP.
+
+It is compiled and run on the HTP simulator if that is installed (`pip install mcugen[qnn]`); without it the bundle says
+that it is neither compiled nor verified.
+"""
 
 from __future__ import annotations
 

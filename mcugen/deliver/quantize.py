@@ -172,8 +172,9 @@ class _Judge:
 
 
 def _worst_first(float_model: Path, qdq_model: Path, data: Data) -> list[str]:
-    """Quantized activations, the noisiest first: by their own noise, which is where a loss starts. Noise from before
-    would put the last layers first, whatever they do.
+    """Quantized activations, the noisiest first: by their own noise, which is where a loss starts.
+
+    Noise from before would put the last layers first, whatever they do.
     """
     ratios = layer_sqnr(float_model, qdq_model, data.first(_RANKING_SAMPLES), own=True)
     return sorted(ratios, key=lambda name: (ratios[name], name))

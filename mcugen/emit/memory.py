@@ -1,6 +1,4 @@
-"""What lies in which memory region: parts of the arena, tables and code worth a faster memory than flash, the rest in
-flash.
-"""
+"""What lies in which memory region: parts of the arena, tables and code worth a faster one; the rest is in flash."""
 
 from __future__ import annotations
 

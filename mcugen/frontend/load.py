@@ -169,8 +169,10 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
 
 
 def _checkable(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The model as ONNX's checker can read it: without the name of ONNX for what is ONNX Runtime's, every output with
-    a shape (of any kind: inference finds it)."""
+    """The model as ONNX's checker can read it.
+
+    What is ONNX Runtime's does not bear ONNX's name; every output has a shape (of any kind: inference finds it).
+    """
     adopted = [index for index, node in enumerate(model.graph.node) if node.op_type in ADOPTED and not node.domain]
     shapeless = [index for index, output in enumerate(model.graph.output) if _is_shapeless(output)]
     if not adopted and not shapeless:

@@ -33,8 +33,9 @@ def repeats_inside(a: Sequence[int], b: Sequence[int]) -> bool:
 
 
 def loops(*shapes: Sequence[int]) -> list[tuple[int, ...]]:
-    """(count, step in the first operand, in the second, ...) of each loop over the output, in elements, the innermost
-    first; neighbours are merged, and loops of one turn left out.
+    """(count, step in the first operand, in the second, ...) of each loop over the output, in elements.
+
+    The innermost comes first; neighbours are merged, and loops of one turn left out.
 
     shapes: of one rank, each dimension equal or 1.
     """

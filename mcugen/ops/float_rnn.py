@@ -1,5 +1,6 @@
-"""RNN, LSTM and GRU in every form that ONNX Runtime runs, in float32; and DynamicQuantizeLSTM, whose weights are 8-bit
-and whose input and state are quantized at run time.
+"""RNN, LSTM and GRU in every form that ONNX Runtime runs, in float32; and DynamicQuantizeLSTM.
+
+That one has 8-bit weights, and quantizes its input and state at run time.
 
 x [steps, batch, inputs] -> Y [steps, directions, batch, hidden], last states Y_h (and Y_c) [directions, batch, hidden].
 Gates of functions without bounds (Affine, Elu, Softplus) amplify rounding from step to step: `verify` then may fail.

@@ -47,8 +47,10 @@ def given_samples(compiled: Compiled, arrays: Mapping[str, np.ndarray], source: 
 
 
 def random_samples(compiled: Compiled, count: int, seed: int) -> Samples:
-    """Integers over the whole range, indices over that of their axis, or reals that reach a little beyond what the
-    input's quantization holds."""
+    """Random values of every input: integers over the whole range, indices over that of their axis.
+
+    Reals reach a little beyond what the input's quantization holds.
+    """
     chance = np.random.default_rng(seed)
     dtypes, allowed = model_dtypes(compiled), index_ranges(compiled.graph)
     feeds: dict[str, np.ndarray] = {}

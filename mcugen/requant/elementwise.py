@@ -142,14 +142,13 @@ class SubParams:
 def sub_params(
     sa: Real, za: int, sb: Real, zb: int, sc: Real, zc: int, *, activation: tuple[int, int] = (-128, 127)
 ) -> SubParams:
-    """Parameters of Sub between DequantizeLinear and QuantizeLinear; the integer path and its tie band as in
-    `add_params`. The zero point is added behind the rounding, so uint8 tensors are no case of their own.
+    """Parameters of Sub between DequantizeLinear and QuantizeLinear.
+
+    The integer path and its tie band are as in `add_params`. The zero point is added behind the rounding, so uint8
+    tensors are no case of their own.
     """
-    a_scale, b_scale, out = (
-        valid_scale("scale of a", sa),
-        valid_scale("scale of b", sb),
-        valid_scale("output scale", sc),
-    )
+    a_scale, b_scale = valid_scale("scale of a", sa), valid_scale("scale of b", sb)
+    out = valid_scale("output scale", sc)
     ra, rb = (float(s) / float(out) for s in (a_scale, b_scale))
     constant = zc - za * ra + zb * rb
     bits = _fraction_bits(128 * (ra + rb) + abs(constant))

@@ -153,8 +153,9 @@ def wide_product_params(
 def wide_reduce_params(
     sx: Real, zx: int, sy: Real, zy: int, count: int, *, mean: bool, activation: tuple[int, int]
 ) -> ReduceParams:
-    """Parameters of 16-bit ReduceMean and ReduceSum of `count` values; the floats' error as in `reduce_params`, the
-    band around ties as in `wide_sum_params`.
+    """Parameters of 16-bit ReduceMean and ReduceSum of `count` values.
+
+    The floats' error is as in `reduce_params`, the band around ties as in `wide_sum_params`.
     """
     scales = [valid_scale("input scale", sx), valid_scale("output scale", sy)]
     divisor = count if mean else 1

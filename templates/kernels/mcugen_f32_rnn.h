@@ -84,8 +84,8 @@ static inline float mcugen_f32_gate(const mcugen_f32_rnn_form *form, float x)
                         : mcugen_f32_activated(&form->activations[0], mcugen_f32_clipped(x, form->clip));
 }
 
-/* The function g of what is new in the state, behind the clip. */
-static inline float mcugen_f32_news(const mcugen_f32_rnn_form *form, float x)
+/* The function g of the candidate state, behind the clip. */
+static inline float mcugen_f32_candidate(const mcugen_f32_rnn_form *form, float x)
 {
     return form == NULL ? mcugen_real_tanh(x)
                         : mcugen_f32_activated(&form->activations[1], mcugen_f32_clipped(x, form->clip));
@@ -107,7 +107,7 @@ static inline void mcugen_f32_lstm_step(const mcugen_f32_rnn_form *form,
         const float forget = form != NULL && form->input_forget
                                  ? 1.0f - in
                                  : mcugen_f32_gate(form, gates[k + 2 * hidden] + see_forget);
-        c[k] = forget * c[k] + in * mcugen_f32_news(form, gates[k + 3 * hidden]);
+        c[k] = forget * c[k] + in * mcugen_f32_candidate(form, gates[k + 3 * hidden]);
         const float see_out = peepholes != NULL ? peepholes[k + hidden] * c[k] : 0.0f;
         const float out = mcugen_f32_gate(form, gates[k + hidden] + see_out);
         h[k] = out * (form == NULL ? mcugen_real_tanh(c[k]) : mcugen_f32_activated(&form->activations[2], c[k]));
@@ -179,10 +179,10 @@ static inline void mcugen_f32_gru_layer(const cmsis_nn_context *context,
                 part[k] = params->linear_before_reset ? h[k] : gates[k + hidden] * h[k];
             }
             for (int32_t k = 2 * hidden; k < 3 * hidden; k++) {
-                const float before = mcugen_f32_dot(recurrent + k * hidden, part, hidden) + bias[k + 3 * hidden];
-                gates[k] = mcugen_f32_news(form, mcugen_f32_dot(weights + k * inputs, x, inputs) + bias[k] +
-                                                     (params->linear_before_reset ? gates[k - hidden] * before
-                                                                                  : before));
+                const float from_x = mcugen_f32_dot(weights + k * inputs, x, inputs) + bias[k];
+                const float from_h = mcugen_f32_dot(recurrent + k * hidden, part, hidden) + bias[k + 3 * hidden];
+                const float reset_h = params->linear_before_reset ? gates[k - hidden] * from_h : from_h;
+                gates[k] = mcugen_f32_candidate(form, from_x + reset_h);
             }
             for (int32_t k = 0; k < hidden; k++) {
                 h[k] = (1.0f - gates[k]) * gates[k + 2 * hidden] + gates[k] * h[k];

@@ -359,9 +359,9 @@ typedef struct {
     float alpha, beta;
 } mcugen_f32_activation;
 
-/* What may be unlike the default: activations f, g and h of the gates, the news and an LSTM's cell; clip bounds the
- * sums before f and g (INFINITY: it does not); peepholes float[3][hidden] of the gates input, output, forget (NULL:
- * none); input_forget: the forget gate is 1 less the input gate; lengths int32[batch], 0..steps (NULL: all full). */
+/* What may be unlike the default: activations f, g and h of the gates, the candidate state and an LSTM's cell; clip
+ * bounds the sums before f and g (INFINITY: it does not); peepholes float[3][hidden] of the gates input, output, forget
+ * (NULL: none); input_forget: the forget gate is 1 less the input gate; lengths int32[batch], 0..steps (NULL: all full). */
 typedef struct {
     mcugen_f32_activation activations[3];
     float clip;

@@ -19,9 +19,7 @@ DTYPES = (np.int8, np.uint8)
 def run_node(
     op: str, inputs: Mapping[str, Any], output: Any, *, domain: str = "com.microsoft", **attributes: Any
 ) -> Any:
-    """The node's output. 0-d and 1-d inputs other than x, a and b are constants; `output` is the result's
-    dtype.
-    """
+    """The node's output, of dtype `output`. 0-d and 1-d inputs other than x, a and b are constants."""
     feeds = {name: value for name, value in inputs.items() if name in ("x", "a", "b")}
     constants = [
         helper.make_tensor(name, helper.np_dtype_to_tensor_dtype(value.dtype), value.shape, value.ravel())

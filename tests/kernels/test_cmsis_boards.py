@@ -1,5 +1,6 @@
-"""The bundled kernels behind CMSIS-NN's calls on emulated cores against their definition in NumPy: each has paths made
-for its instruction set. Same bytes, nothing written beside.
+"""The bundled kernels behind CMSIS-NN's calls on emulated cores: each has paths made for its instruction set.
+
+Same bytes as their definition in NumPy, nothing written beside.
 """
 
 from __future__ import annotations

@@ -338,11 +338,9 @@ def test_average_pool(library: Library, pool: str, scales: str, dtype: Any) -> N
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize(("side", "sx"), [(2, 0.1), (2, 0.5), (3, 0.45), (5, 0.75431103)])
 def test_average_pool_near_ties(library: Library, side: int, sx: float, dtype: Any) -> None:
-    """Many sums are ties; under the last scale some are so near to one that the errors of the float sums
-    decide.
+    """Many sums are ties; under the last scale some are so near to one that the errors of the float sums decide.
 
-    Those errors are large where the values of a window descend: the partial sums then grow before they
-    shrink.
+    Those errors are large where the values of a window descend: the partial sums then grow before they shrink.
     """
     rng = np.random.default_rng(24)
     x = rng.integers(-128, 128, (2, side**2, 20000))

@@ -1,5 +1,6 @@
-"""The Helium kernels on an emulated Cortex-M55 against their definition in NumPy: same bytes, nothing written beside;
-those that also have a path for SMLAD cores on a Cortex-M4 too.
+"""The Helium kernels on an emulated Cortex-M55; those that have a path for SMLAD cores on a Cortex-M4 too.
+
+Same bytes as their definition in NumPy, nothing written beside.
 
 The specialised ones also run their portable path on the host: a project for this core is built for others too.
 """

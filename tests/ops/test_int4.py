@@ -1,5 +1,8 @@
-"""Weights of 4 bits. With quantized activations ONNX Runtime computes such layers in float32: they are held against the
-canonical integer graph in every byte, and against the session. Weights in blocks stay in float."""
+"""Weights of 4 bits.
+
+With quantized activations ONNX Runtime computes such layers in float32: they are held against the canonical integer
+graph in every byte, and against the session. Weights in blocks stay in float.
+"""
 
 from __future__ import annotations
 
