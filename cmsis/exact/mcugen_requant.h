@@ -10,7 +10,7 @@
  * Three builds, chosen by two macros that must be equal in every file of a program:
  *     MCUGEN_REQUANT_STOCK=1   CMSIS-NN's own rounding, not exact: for a prebuilt stock library
  *     MCUGEN_REQUANT_FPU=1     float32 hardware; the default where the compiler reports it
- *     MCUGEN_REQUANT_FPU=0     integers only; the default for Helium without float, which is faster than an FPU beside it
+ *     MCUGEN_REQUANT_FPU=0     integers only; the default for Helium without float: faster than an FPU beside it
  *
  * The FPU build needs the reset state of the rounding mode (to nearest, ties to even), no extended
  * precision, and -ffp-contract=off. Right shifts of negative numbers are arithmetic on every

@@ -1,7 +1,7 @@
 """Convolution and fully connected in float32.
 
 x float32[N,H,W,C] (or [...,K]), w float32[O,KH,KW,C/groups] (OHWI after to_nhwc; or [O,K]), b float32[O] -> y float32.
-Sums run over the taps and then over the channels, from the bias on; ORT's order depends on the CPU.
+Sums run over the taps and then over the channels, the bias last; ORT's order depends on the CPU.
 """
 
 from __future__ import annotations

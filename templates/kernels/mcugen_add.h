@@ -15,9 +15,10 @@ static inline int32_t mcugen_add_float(const mcugen_add_params *p, int32_t a, in
 #if defined(MCUGEN_REQUANT_MVE) && defined(__GNUC__)
 #define MCUGEN_ADD_LANES 1
 
-/* mcugen_add_float in four lanes. What exceeds int32 converts to INT32_MAX and wraps to the lowest value when 1 is added; the
- * subtraction saturates there. Loads that widen take addresses in low registers. */
-MCUGEN_INLINED void mcugen_add_lanes(const mcugen_add_params *p, const int8_t *a, const int8_t *b, int8_t *output, int32_t count)
+/* mcugen_add_float in four lanes. What exceeds int32 converts to INT32_MAX and wraps to the lowest value when 1 is
+ * added; the subtraction saturates there. Loads that widen take addresses in low registers. */
+MCUGEN_INLINED void mcugen_add_lanes(const mcugen_add_params *p, const int8_t *a, const int8_t *b, int8_t *output,
+                                     int32_t count)
 {
     const float32x4_t b_ratio = vdupq_n_f32(p->b_ratio);
     const int32x4_t low = vdupq_n_s32(p->activation.min);

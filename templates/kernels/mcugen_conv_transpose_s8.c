@@ -76,8 +76,8 @@ void mcugen_conv_transpose_s8(const mcugen_conv_transpose_params *params,
                         const int8_t *const tap = filter + c * filter_size + ky * filter_row;
                         uint32_t x = at;
                         for (int32_t kx = columns.first; kx < columns.last; kx += step.w, x -= back_w) {
-                            add_tap(&p, input + (int32_t)x, tap + kx * group_inputs, group_inputs, filter_size, zero_points,
-                                    count, acc);
+                            add_tap(&p, input + (int32_t)x, tap + kx * group_inputs, group_inputs, filter_size,
+                                    zero_points, count, acc);
                         }
                     }
                     for (int32_t j = 0; j < count; j++) {

@@ -2,23 +2,7 @@
 /* Order: output pixel by output pixel, in raster order. */
 #include "mcugen_arithmetic.h"
 #include "mcugen_kernels.h"
-
-/* The kernel taps first..last-1 of `size` that meet the input when the first tap lies at `start`. */
-typedef struct {
-    int32_t first, last;
-} taps;
-
-static taps taps_inside(int32_t start, int32_t size, int32_t dilation, int32_t extent)
-{
-    taps t = {0, size};
-    while (t.first < t.last && start + t.first * dilation < 0) {
-        t.first++;
-    }
-    while (t.first < t.last && start + (t.last - 1) * dilation >= extent) {
-        t.last--;
-    }
-    return t;
-}
+#include "mcugen_window.h"
 
 void mcugen_convolve_direct_s8(const mcugen_direct_params *params,
                                const cmsis_nn_dims *input_dims,
@@ -36,10 +20,10 @@ void mcugen_convolve_direct_s8(const mcugen_direct_params *params,
     for (int32_t n = 0; n < input_dims->n; n++, input += input_dims->h * input_row) {
         for (int32_t oy = 0; oy < output_dims->h; oy++) {
             const int32_t top = oy * params->stride.h - params->padding.h;
-            const taps rows = taps_inside(top, filter_dims->h, params->dilation.h, input_dims->h);
+            const mcugen_taps rows = mcugen_taps_inside(top, filter_dims->h, params->dilation.h, input_dims->h);
             for (int32_t ox = 0; ox < output_dims->w; ox++) {
                 const int32_t left = ox * params->stride.w - params->padding.w;
-                const taps columns = taps_inside(left, filter_dims->w, params->dilation.w, input_dims->w);
+                const mcugen_taps columns = mcugen_taps_inside(left, filter_dims->w, params->dilation.w, input_dims->w);
                 for (int32_t c = 0; c < output_dims->c; c++) {
                     const int32_t zero_point = params->filter_zero_point ? params->filter_zero_point[c] : 0;
                     const int8_t *group = input + c / group_outputs * group_inputs;

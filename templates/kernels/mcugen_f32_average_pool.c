@@ -22,15 +22,15 @@ void mcugen_f32_average_pool(const mcugen_f32_pool_params *params,
         for (int32_t oy = 0; oy < output_dims->h; oy++) {
             const int32_t top = oy * params->stride.h - params->padding.h;
             const mcugen_taps rows = mcugen_taps_inside(top, filter_dims->h, dilation.h, input_dims->h);
-            const int32_t height = params->count_include_pad
-                                       ? within(top, filter_dims->h, dilation.h, input_dims->h + params->padding_end.h)
-                                       : rows.last - rows.first;
+            const int32_t bottom = input_dims->h + params->padding_end.h;
+            const int32_t height = params->count_include_pad ? within(top, filter_dims->h, dilation.h, bottom)
+                                                             : rows.last - rows.first;
             for (int32_t ox = 0; ox < output_dims->w; ox++, output += channels) {
                 const int32_t left = ox * params->stride.w - params->padding.w;
                 const mcugen_taps columns = mcugen_taps_inside(left, filter_dims->w, dilation.w, input_dims->w);
-                const int32_t width = params->count_include_pad
-                                          ? within(left, filter_dims->w, dilation.w, input_dims->w + params->padding_end.w)
-                                          : columns.last - columns.first;
+                const int32_t right = input_dims->w + params->padding_end.w;
+                const int32_t width = params->count_include_pad ? within(left, filter_dims->w, dilation.w, right)
+                                                                : columns.last - columns.first;
                 const float count = (float)(height * width);
                 for (int32_t c = 0; c < channels; c++) {
                     float sum = 0.0f;

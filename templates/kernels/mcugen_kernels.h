@@ -3,8 +3,8 @@
  *
  * They compute ONNX Runtime's bytes, so every float32 operation is rounded on its own: compile with
  * -ffp-contract=off, without -ffast-math, with the FPU rounding to nearest even and keeping subnormals (its reset
- * state). With MCUGEN_REQUANT_FPU = 1 floats run in hardware; with 0, and where it is faster, an integer path decides all
- * values that are not close to a rounding tie, and floats decide those.
+ * state). With MCUGEN_REQUANT_FPU = 1 floats run in hardware; with 0, and where it is faster, an integer path decides
+ * all values that are not close to a rounding tie, and floats decide those.
  *
  * A uint8 tensor of the model is stored shifted down by 128. `origin` (128 for such tensors, else 0) undoes that
  * where rounding depends on it. Activation bounds are in int8 terms. */
@@ -145,7 +145,8 @@ void mcugen_softmax_s8(const float *table,
                        int32_t classes);
 
 /* Padding is that of the top and left, and smaller than the window, so that every window meets the input, to which it
- * is clipped. With count_include_pad the divisor is the whole window. Integer path: 16.16 fixed point, sum * (multiplier / count) >> shift; tie counts 2^-16. */
+ * is clipped. With count_include_pad the divisor is the whole window. Integer path: 16.16 fixed point, sum *
+ * (multiplier / count) >> shift; tie counts 2^-16. */
 typedef struct {
     cmsis_nn_tile stride, padding;
     float input_scale, output_scale;

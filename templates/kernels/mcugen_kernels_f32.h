@@ -361,7 +361,8 @@ typedef struct {
 
 /* What may be unlike the default: activations f, g and h of the gates, the candidate state and an LSTM's cell; clip
  * bounds the sums before f and g (INFINITY: it does not); peepholes float[3][hidden] of the gates input, output, forget
- * (NULL: none); input_forget: the forget gate is 1 less the input gate; lengths int32[batch], 0..steps (NULL: all full). */
+ * (NULL: none); input_forget: the forget gate is 1 less the input gate; lengths int32[batch], 0..steps (NULL: all
+ * full). */
 typedef struct {
     mcugen_f32_activation activations[3];
     float clip;
