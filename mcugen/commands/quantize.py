@@ -9,19 +9,20 @@ from pathlib import Path
 import click
 from rich.table import Column, Table
 
-from ..console import cmsis_nn_option, guarded, out, parse_shape, progress
+from ..deliver.calibration import Images, check_images, check_values, inputs_of, load_data, load_labels
+from ..deliver.compare import Comparison
+from ..deliver.compare import compare as run_compare
+from ..deliver.page import page
+from ..deliver.quantize import Quantized, read_float
+from ..deliver.quantize import quantize as run_quantize
+from ..deliver.quantize_options import FORMATS, METHODS, MODES, TARGETS, TYPES, Options
 from ..errors import CheckFailed, UserError
 from ..folder import refuse_unwritable, with_folder
 from ..prove.program import library_of, where
 from ..target import core
-from .calibration import Images, check_images, check_values, inputs_of, load_data, load_labels
-from .compare import Comparison
-from .compare import compare as run_compare
-from .image_options import image_options
-from .page import page
-from .quantize import Quantized, read_float
-from .quantize import quantize as run_quantize
-from .quantize_options import FORMATS, METHODS, MODES, TARGETS, TYPES, Options
+from .console import guarded, out, parse_shape, progress
+from .images import image_options
+from .options import cmsis_nn_option
 
 
 def _override(text: str) -> tuple[str, str]:

@@ -1,4 +1,4 @@
-"""The commands `export` and `pipeline`: flags in, messages out."""
+"""`mcugen export` and `mcugen pipeline`: flags in, messages out."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Any
 import click
 from rich.table import Table
 
-from ..console import cmsis_nn_option, guarded, out, parse_shape, progress
+from ..deliver.bundle import OWN, Options
+from ..deliver.calibration import Images, check_images
+from ..deliver.deploy import REPORT, run_deployment
+from ..deliver.deployment import load_deployment
+from ..deliver.export import TARGETS
+from ..deliver.export import export as run_export
 from ..errors import CheckFailed, UserError
 from ..prove.program import where
-from .bundle import OWN, Options
-from .calibration import Images, check_images
-from .deploy import REPORT, run_deployment
-from .deployment import load_deployment
-from .export import TARGETS
-from .export import export as run_export
-from .image_options import image_options
+from .console import guarded, out, parse_shape, progress
+from .images import image_options
+from .options import cmsis_nn_option
 
 
 def _profile(text: str) -> tuple[str, tuple[tuple[int, ...], ...]]:

@@ -7,9 +7,9 @@ from functools import wraps
 
 import click
 
-from ..console import guarded
+from ..deliver.calibration import LAYOUTS, Images
 from ..errors import UserError
-from .calibration import LAYOUTS, Images
+from .console import guarded
 
 
 def _numbers(text: str, option: str) -> tuple[float, ...]:

@@ -10,17 +10,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import wraps
-from pathlib import Path
 from typing import Any, NoReturn
 
-import click
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.progress import Progress as Bars
 
-from .errors import CheckFailed, UserError
-from .prove.emulator import EmulatorError
-from .prove.progress import Advance
+from ..errors import CheckFailed, UserError
+from ..prove.emulator import EmulatorError
+from ..prove.progress import Advance
 
 # Columns of a table on stdout; None: the terminal's. In a pipe or a file nothing is cut or wrapped.
 WIDTH = None if sys.stdout.isatty() or "COLUMNS" in os.environ else 1000
@@ -57,16 +55,6 @@ def guarded(command: Callable[..., None]) -> Callable[..., None]:
             fail("interrupted", 130)
 
     return run
-
-
-cmsis_nn_option = click.option(
-    "--cmsis-nn",
-    envvar="CMSIS_NN_ROOT",
-    type=click.Path(path_type=Path),
-    metavar="PATH",
-    help="Link this checkout of Arm's CMSIS-NN [env: CMSIS_NN_ROOT; default: bundled kernels].",
-)
-"""The one place that says which kernels are linked, for every command that runs or measures the C."""
 
 
 @contextmanager
