@@ -321,6 +321,14 @@ def test_verify_needs_what_it_can_have(tmp_path: Path) -> None:
     assert run("verify", path, "--seed", -1).exit_code == 2
 
 
+def test_a_missing_folder_of_an_output_is_made(tmp_path: Path) -> None:
+    path = save(plain().model(), tmp_path)
+    canonical, outputs = tmp_path / "a" / "b" / "c.onnx", tmp_path / "d" / "y.npz"
+    assert run("build", path, "-o", tmp_path / "out", "--emit-canonical", canonical).exit_code == 0
+    assert run("verify", path, "--samples", 1, "--outputs", outputs).exit_code == 0
+    assert canonical.is_file() and outputs.is_file()
+
+
 @pytest.mark.parametrize("command, code", [("verify", 1), ("profile", 1)])
 def test_budget_of_the_other_commands(command: str, code: int, tmp_path: Path) -> None:
     path = save(plain().model(), tmp_path)
