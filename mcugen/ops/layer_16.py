@@ -3,7 +3,7 @@
 x int16[N,H,W,C] (or [...,K]), w int8[O,KH,KW,C/groups] (OHWI after to_nhwc; or [O,K]), bias int64[O] -> y int16.
 
 ONNX Runtime has no integer kernel for these types: it dequantizes, computes in float32 and quantizes. The integer form
-is defined here: y = clamp(rne(sum * factor) + zero point), the sum exact in int64, the factor as
+is defined here: y = clamp(rne(sum * factor) + zero point), the sum exact, the factor as
 `requant.wide_multiplier` has it. Both round the same real number; a float32 sum is off by a few 2^-24 of its largest
 terms, so that the results differ where the real number lies that near to a tie.
 """
@@ -24,7 +24,6 @@ from .conv import CONV, dims, tile
 from .fully_connected import FULLY_CONNECTED
 from .packed import fits, pack
 
-_DEPTHWISE_ROW = 504  # taps of a filter's row whose products int32 holds
 _OFFSET = 2**62  # makes a product positive: ORT shifts unsigned integers only
 
 
@@ -41,16 +40,22 @@ def _bias(graph: Graph, node: Node, outputs: int) -> np.ndarray:
     return np.zeros(outputs, np.int64) if data is None else np.asarray(data, np.int64).reshape(-1)
 
 
+def _reach(graph: Graph, node: Node) -> np.ndarray:
+    """int64[O]: what sums reach at most, those of a part of the products too, with or without zero points."""
+    x = graph.type(node.inputs[0]).quant
+    assert x is not None
+    weights = _weights(graph, node)
+    outputs, x_zero = len(weights), x.per_tensor[1]
+    largest = max(abs(-32768 - x_zero), abs(32767 - x_zero))
+    total = np.abs(weights.astype(np.int64)).reshape(outputs, -1).sum(axis=1)
+    return np.asarray(largest * total + np.abs(_bias(graph, node, outputs)))
+
+
 def _factors(graph: Graph, node: Node) -> requant.WideMultiplier:
     x, w, y = (graph.type(name).quant for name in (*node.inputs[:2], node.output))
     assert x is not None and w is not None and y is not None
-    weights = _weights(graph, node)
-    outputs = len(weights)
-    (x_scale, x_zero), (y_scale, _) = x.per_tensor, y.per_tensor
-    largest = max(abs(-32768 - x_zero), abs(32767 - x_zero))
-    total = np.abs(weights.astype(np.int64)).reshape(outputs, -1).sum(axis=1)
-    reach = largest * total + np.abs(_bias(graph, node, outputs))
-    return requant.wide_multiplier(x_scale, np.broadcast_to(w.scale, (outputs,)), y_scale, reach)
+    reach = _reach(graph, node)
+    return requant.wide_multiplier(x.per_tensor[0], np.broadcast_to(w.scale, reach.shape), y.per_tensor[0], reach)
 
 
 # Meaning
@@ -151,7 +156,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     x_shape, y_shape = lowering.type(x).shape, lowering.type(node.output).shape
     if node.op == "fully_connected_16":
         rows = int(np.prod(x_shape[:-1], dtype=np.int64))
-        x_shape, y_shape = (rows, 1, 1, depth), (rows, 1, 1, outputs)
+        x_shape, y_shape = (1, 1, rows, depth), (1, 1, rows, outputs)
     x_zero, y_zero = lowering.quant(x)[1], lowering.quant(node.output)[1]
     factors = _factors(graph, node)
     groups = node.attrs.get("group", 1)
@@ -169,15 +174,18 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         "offset": Table("offset", offset),
     }
     filters = weights.astype(np.int8)
-    depthwise = depth == 1 and groups == x_shape[3] > 1 and weights.shape[2] <= _DEPTHWISE_ROW
+    narrow = bool(_reach(graph, node).max() < 2**31 and factors.shift.min() > 32)
+    depthwise = depth == 1 and groups == x_shape[3] > 1 and narrow
     packed = node.attrs.get("weight_bits") == 4 and not depthwise and fits(filters)
-    kernel_name = "mcugen_depthwise_s16" if depthwise else "mcugen_convolve_s16_s4" if packed else "mcugen_convolve_s16"
+    whole = "mcugen_convolve_s16" if narrow else "mcugen_convolve_wide_s16"
+    kernel_name = "mcugen_depthwise_s16" if depthwise else "mcugen_convolve_s16_s4" if packed else whole
     stored = np.transpose(filters, (3, 1, 2, 0)) if depthwise else filters
+    columns = min(y_shape[1] * y_shape[2], 2) * filters[0].size * np.dtype(np.int16).itemsize
     return Step(
         name=lowering.name,
         kernel=kernel_name,
         args=(
-            *((("context", Scratch()),) if packed else ()),
+            *(() if depthwise else (("context", Scratch()),)),
             ("params", Struct("mcugen_conv_s16_params", fields)),
             ("input_dims", dims(x_shape)),
             ("input", Buffer(x)),
@@ -191,7 +199,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         exactness=INTEGER,
         codes=1,
         origin=node.origin,
-        scratch_bytes=filters[0].size if packed else 0,
+        scratch_bytes=0 if depthwise else filters[0].size if packed else columns,
         macs=int(np.prod(y_shape)) * filters[0].size,
     )
 

@@ -33,32 +33,25 @@ static inline int64_t mcugen_weights_sum(const int8_t *w, int32_t count)
     return sum;
 }
 
-/* The sums of value times weight over `filters` filters, 1 or 4, one after the other; a tap outside the input counts as
- * the zero point. `image` begins at the first channel of the group. */
-static inline void mcugen_convolve_at_s16(const mcugen_conv_s16_params *p, const cmsis_nn_dims *input_dims,
-                                          const int16_t *image, const cmsis_nn_dims *filter_dims,
-                                          const int8_t *filter, const mcugen_window_s16 *at, int32_t filters,
-                                          int64_t *sums)
+/* The sum of value times weight over a filter; a tap outside the input counts as the zero point. `image` begins at the
+ * first channel of the group. */
+static inline int64_t mcugen_convolve_at_s16(const mcugen_conv_s16_params *p, const cmsis_nn_dims *input_dims,
+                                             const int16_t *image, const cmsis_nn_dims *filter_dims,
+                                             const int8_t *filter, const mcugen_window_s16 *at)
 {
     const int32_t depth = filter_dims->c, channels = input_dims->c, filter_row = filter_dims->w * depth;
-    const int32_t size = filter_dims->h * filter_row;
     const int32_t taps = at->columns.last - at->columns.first, before = at->columns.first * depth;
     const int32_t behind = at->columns.last * depth;
     const int joined = depth == channels && p->dilation.w == 1; /* the taps of a row lie together */
     const int32_t runs = joined ? 1 : taps, run = joined ? taps * depth : depth;
-    for (int32_t i = 0; i < filters; i++) {
-        sums[i] = 0;
-    }
+    int64_t sum = 0;
     for (int32_t ky = 0; ky < filter_dims->h; ky++, filter += filter_row) {
         const int inside = ky >= at->rows.first && ky < at->rows.last && taps > 0;
         if (p->input_zero_point && !(inside && taps == filter_dims->w)) {
-            for (int32_t i = 0; i < filters; i++) {
-                const int8_t *w = filter + i * size;
-                const int64_t outside = inside ? mcugen_weights_sum(w, before) +
-                                                     mcugen_weights_sum(w + behind, filter_row - behind)
-                                               : mcugen_weights_sum(w, filter_row);
-                sums[i] += p->input_zero_point * outside;
-            }
+            const int64_t outside = inside ? mcugen_weights_sum(filter, before) +
+                                                 mcugen_weights_sum(filter + behind, filter_row - behind)
+                                           : mcugen_weights_sum(filter, filter_row);
+            sum += p->input_zero_point * outside;
         }
         if (!inside) {
             continue;
@@ -67,13 +60,10 @@ static inline void mcugen_convolve_at_s16(const mcugen_conv_s16_params *p, const
         const int16_t *values = image + (y * input_dims->w + x) * channels;
         const int8_t *w = filter + before;
         for (int32_t k = 0; k < runs; k++, values += p->dilation.w * channels, w += depth) {
-            if (filters == 4) {
-                mcugen_dot_4_s16(values, w, size, run, sums);
-            } else {
-                sums[0] += mcugen_dot_s16(values, w, run);
-            }
+            sum += mcugen_dot_s16(values, w, run);
         }
     }
+    return sum;
 }
 
 static inline int16_t mcugen_finish_s16(const mcugen_conv_s16_params *p, int64_t sum, int32_t channel)

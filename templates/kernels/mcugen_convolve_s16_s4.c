@@ -23,8 +23,8 @@ void mcugen_convolve_s16_s4(const cmsis_nn_context *context,
             for (int32_t oy = 0; oy < output_dims->h; oy++) {
                 for (int32_t ox = 0; ox < output_dims->w; ox++, result += channels) {
                     const mcugen_window_s16 at = mcugen_window_at_s16(params, input_dims, filter_dims, oy, ox);
-                    int64_t sum;
-                    mcugen_convolve_at_s16(params, input_dims, image, filter_dims, weights, &at, 1, &sum);
+                    const int64_t sum =
+                        mcugen_convolve_at_s16(params, input_dims, image, filter_dims, weights, &at);
                     *result = mcugen_finish_s16(params, sum, c);
                 }
             }

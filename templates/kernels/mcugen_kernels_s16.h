@@ -164,17 +164,27 @@ typedef struct {
     const int64_t *offset;
 } mcugen_conv_s16_params;
 
-/* Convolution of any kind (fully connected as 1x1), summed in int64. filter_dims->c is the number of input channels of
- * one group. */
-void mcugen_convolve_s16(const mcugen_conv_s16_params *params,
+/* Convolution of any kind (fully connected as 1x1). The magnitudes of products, offset and result add up to less than 2^31
+ * in int32, and shift is above 32; `wide` takes any. filter_dims->c is the number of input channels of one group. The
+ * context holds the taps of two windows, of one group, as int16 (of one, if there is but one). */
+void mcugen_convolve_s16(const cmsis_nn_context *context,
+                         const mcugen_conv_s16_params *params,
                          const cmsis_nn_dims *input_dims,
                          const int16_t *input,
                          const cmsis_nn_dims *filter_dims,
                          const int8_t *filter,
                          const cmsis_nn_dims *output_dims,
                          int16_t *output);
+void mcugen_convolve_wide_s16(const cmsis_nn_context *context,
+                              const mcugen_conv_s16_params *params,
+                              const cmsis_nn_dims *input_dims,
+                              const int16_t *input,
+                              const cmsis_nn_dims *filter_dims,
+                              const int8_t *filter,
+                              const cmsis_nn_dims *output_dims,
+                              int16_t *output);
 
-/* The same with weights of 4 bits, two a byte, the first in the low half; each filter begins a new byte. The context holds
+/* Summed in int64, with weights of 4 bits, two a byte, the first in the low half; each filter begins a new byte. The context holds
  * one filter as int8. */
 void mcugen_convolve_s16_s4(const cmsis_nn_context *context,
                             const mcugen_conv_s16_params *params,
@@ -185,7 +195,7 @@ void mcugen_convolve_s16_s4(const cmsis_nn_context *context,
                             const cmsis_nn_dims *output_dims,
                             int16_t *output);
 
-/* Depthwise: filter [1, KH, KW, outputs]; KW at most 504. */
+/* Depthwise, with filters [1, KH, KW, outputs]; sums and shifts as of mcugen_convolve_s16. */
 void mcugen_depthwise_s16(const mcugen_conv_s16_params *params,
                           const cmsis_nn_dims *input_dims,
                           const int16_t *input,

@@ -73,7 +73,8 @@ def test_conv(case: str, dtype: str, tmp_path: Path) -> None:
     n = net(dtype)
     n.output(n.conv(n.input(x_shape, zero_point=-1234), w_shape, **options))
     used = kernels(layer(n.model(), tmp_path))
-    assert ("mcugen_depthwise_s16" in used) == (case in ("depthwise", "depthwise with a multiplier"))
+    kernel = "depthwise" if "depthwise" in case else "convolve_wide" if case == "long sums" else "convolve"
+    assert f"mcugen_{kernel}_s16" in used
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
@@ -107,6 +108,13 @@ def test_matmul_with_bias_of_higher_rank(tmp_path: Path) -> None:
     real = n.node("Add", n.node("MatMul", n.real(x), weights), n.bias(np.arange(5, dtype=np.int32), scales * x.scale))
     n.output(n.quantize(real, 0.3, 7))
     layer(n.model(), tmp_path)
+
+
+def test_depthwise_beyond_int32(tmp_path: Path) -> None:
+    n = net("uint16")
+    x = n.input((1, 2, 45, 45), zero_point=-32768)
+    n.output(n.conv(x, (2, 1, 40, 40), group=2, scale=30.0))
+    assert "mcugen_convolve_wide_s16" in kernels(exact_integer_form(n.model(), tmp_path))
 
 
 @pytest.mark.parametrize("is_float", [False, True])
@@ -442,7 +450,11 @@ def test_on_a_board(name: str, tmp_path: Path) -> None:
     n = net("uint16")
     x = n.input((1, 5, 6, 6), zero_point=-2000)
     y = n.conv(x, (6, 5, 3, 3), pads=[1, 1, 1, 1], then="Relu", zero_point=-32768)
+    z = n.conv(y, (11, 6, 3, 3), pads=[1, 1, 1, 1], strides=[1, 1], zero_point=-700)
+    z = n.conv(z, (11, 1, 3, 3), group=11, pads=[1, 1, 1, 1])
+    y = n.conv(z, (6, 11, 1, 1))
     z = n.conv(y, (6, 1, 3, 3), group=6, pads=[1, 1, 1, 1])
+    y = n.conv(z, (6, 6, 20, 20), pads=[9, 10, 10, 9], zero_point=-32768)
     z = n.op("Add", y, z, scale=float(y.scale) + float(z.scale))
     z = n.op("Mul", z, n.op("GlobalAveragePool", z, scale=0.0001), scale=0.001)
     z = n.op("AveragePool", z, scale=0.001, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
