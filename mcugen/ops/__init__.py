@@ -32,9 +32,10 @@ from .fully_connected import FULLY_CONNECTED
 from .gather import GATHER, SCATTER
 from .integer import INTEGER_ARITHMETIC, INTEGER_COMPARE
 from .integer_sums import INTEGER_CONV, INTEGER_MATMUL
-from .layer_16 import CONV_16, FULLY_CONNECTED_16
+from .layer_16 import CONV_16, CONV_TRANSPOSE_16, FULLY_CONNECTED_16
 from .layout import CONCAT, COPY_OF, FEED_ROWS, PAD, RESHAPE, TRANSPOSE
 from .matmul import MATMUL
+from .matmul_16 import MATMUL_16
 from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, MAX_POOL
 from .pool_16 import AVERAGE_POOL_16, GLOBAL_AVERAGE_POOL_16
 from .real import DIV, MAX, MIN, SUB
@@ -93,7 +94,9 @@ OPS: dict[str, OpDef] = {
         QUANTIZE,
         DEQUANTIZE,
         CONV_16,
+        CONV_TRANSPOSE_16,
         FULLY_CONNECTED_16,
+        MATMUL_16,
         ADD_16,
         SUB_16,
         MUL_16,

@@ -155,8 +155,8 @@ def _output_padding(graph: Graph, node: Node) -> list[int]:
     return found
 
 
-def _geometry(node: Node) -> dict[str, Any]:
-    """The fields that both kernels' structs have."""
+def transpose_geometry(node: Node) -> dict[str, Any]:
+    """The fields that all kernels' structs have."""
     strides, dilations = node.attrs["strides"], node.attrs["dilations"]
     return {
         "groups": node.attrs["group"],
@@ -182,7 +182,7 @@ def _args(lowering: Lowering, node: Node, params: Struct, bias: np.ndarray | Non
     )
 
 
-def _macs(lowering: Lowering, node: Node) -> int:
+def transpose_macs(lowering: Lowering, node: Node) -> int:
     outputs, kernel_h, kernel_w, _ = lowering.type(node.inputs[1]).shape
     return lowering.type(node.inputs[0]).count * kernel_h * kernel_w * (outputs // node.attrs["group"])
 
@@ -193,7 +193,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     assert weights is not None and w_quant is not None
     outputs = len(weights)
     layer = channels(lowering, node, weights.reshape(outputs, -1))
-    fields: dict[str, Any] = _geometry(node) | {
+    fields: dict[str, Any] = transpose_geometry(node) | {
         "input_offset": -lowering.quant(x)[1],
         "output_offset": layer.output_offset,
         "wide": int(not layer.fast),
@@ -211,14 +211,14 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         outputs=(node.output,),
         exactness=layer.exactness,
         origin=node.origin,
-        macs=_macs(lowering, node),
+        macs=transpose_macs(lowering, node),
         notes=layer.notes,
     )
 
 
 def _lower_float(lowering: Lowering, node: Node) -> Step:
     low, high = node.attrs["clamp"]
-    fields = _geometry(node) | {"low": np.float32(low), "high": np.float32(high)}
+    fields = transpose_geometry(node) | {"low": np.float32(low), "high": np.float32(high)}
     bias = lowering.graph.data(node.inputs[2])
     return Step(
         name=lowering.name,
@@ -229,7 +229,7 @@ def _lower_float(lowering: Lowering, node: Node) -> Step:
         exactness=FLOAT,
         tolerance=TOLERANCE,
         origin=node.origin,
-        macs=_macs(lowering, node),
+        macs=transpose_macs(lowering, node),
     )
 
 

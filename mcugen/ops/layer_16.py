@@ -21,10 +21,11 @@ from ..ir import Graph, Node
 from ..step import INTEGER, Buffer, Scratch, Step, Struct, Table
 from .base import Canonical, Lowering, OpDef, activation, widened
 from .conv import CONV, dims, tile
+from .conv_transpose import CONV_TRANSPOSE, transpose_geometry, transpose_macs
 from .fully_connected import FULLY_CONNECTED
 from .packed import fits, pack
 
-_OFFSET = 2**62  # makes a product positive: ORT shifts unsigned integers only
+OFFSET = 2**62  # makes a product positive: ORT shifts unsigned integers only
 
 
 def _weights(graph: Graph, node: Node) -> np.ndarray:
@@ -70,32 +71,39 @@ def _centred(c: Canonical, node: Node) -> str:
 
 
 def _requantized(c: Canonical, node: Node, total: str, channels_last: bool) -> str:
-    """rne(total * multiplier / 2^shift) + zero point, clamped: int64, in the layout of `total`."""
+    """The codes int64 from the sums without their bias, in the layout of `total`."""
     key = node.output
     outputs = len(_weights(c.graph, node))
-    factors = _factors(c.graph, node)
     shape = (outputs,) if channels_last else (outputs, 1)
+    bias = c.constant(f"{key}/bias", _bias(c.graph, node, outputs).reshape(shape))
+    return rounded(c, node, c.add("Add", [total, bias], f"{key}/sum"), _factors(c.graph, node), shape)
+
+
+def shifted(c: Canonical, key: str, source: str, by: str) -> str:
+    """The int64 numbers `source`, which are not negative, shifted right."""
+    bits = c.add("Cast", [source], f"{key} bits", to=TensorProto.UINT64)
+    down = c.add("BitShift", [bits, by], f"{key} shifted", direction="RIGHT")
+    return c.add("Cast", [down], key, to=TensorProto.INT64)
+
+
+def rounded(c: Canonical, node: Node, total: str, factors: requant.WideMultiplier, shape: tuple[int, ...]) -> str:
+    """rne(total * multiplier / 2^shift) + zero point, clamped: int64; `shape`: of the factors, to meet `total`."""
+    key = node.output
 
     def number(name: str, values: np.ndarray) -> str:
         return c.constant(f"{key}/{name}", values.reshape(shape))
 
-    shift = factors.shift.astype(np.uint64)
-    bias = number("bias", _bias(c.graph, node, outputs))
-    product = c.add("Add", [total, bias], f"{key}/sum")
-    product = c.add("Mul", [product, number("multiplier", factors.multiplier.astype(np.int64))], f"{key}/product")
-    moved = c.add("Add", [product, c.constant(f"{key}/offset", np.int64(_OFFSET))], f"{key}/positive")
-    by = number("shift", shift)
-
-    def shifted(name: str, source: str) -> str:
-        bits = c.add("Cast", [source], f"{key}/{name} bits", to=TensorProto.UINT64)
-        down = c.add("BitShift", [bits, by], f"{key}/{name} shifted", direction="RIGHT")
-        return c.add("Cast", [down], f"{key}/{name}", to=TensorProto.INT64)
-
-    odd = c.add("BitwiseAnd", [shifted("floor", moved), c.constant(f"{key}/one", np.int64(1))], f"{key}/odd")
-    half = number("half", (np.int64(1) << (factors.shift.astype(np.int64) - 1)) - 1)
-    rounded = shifted("rounded", c.add("Add", [c.add("Add", [moved, half], f"{key}/up"), odd], f"{key}/to even"))
-    zero = int(c.q_zero(key)) - (np.int64(_OFFSET) >> factors.shift.astype(np.int64))
-    value = c.add("Add", [rounded, number("zero", zero)], f"{key}/code")
+    shift = factors.shift.astype(np.int64)
+    product = c.add("Mul", [total, number("multiplier", factors.multiplier.astype(np.int64))], f"{key}/product")
+    moved = c.add("Add", [product, c.constant(f"{key}/offset", np.int64(OFFSET))], f"{key}/positive")
+    by = number("shift", shift.astype(np.uint64))
+    odd = c.add(
+        "BitwiseAnd", [shifted(c, f"{key}/floor", moved, by), c.constant(f"{key}/one", np.int64(1))], f"{key}/odd"
+    )
+    half = number("half", (np.int64(1) << (shift - 1)) - 1)
+    up = c.add("Add", [c.add("Add", [moved, half], f"{key}/up"), odd], f"{key}/to even")
+    zero = int(c.q_zero(key)) - (np.int64(OFFSET) >> shift)
+    value = c.add("Add", [shifted(c, f"{key}/rounded", up, by), number("zero", zero)], f"{key}/code")
     low, high = (int(c.native(end, "int16")) for end in node.attrs["clamp"])
     ends = [c.constant(f"{key}/{name}", np.int64(end)) for name, end in (("low", low), ("high", high))]
     return c.add("Clip", [value, *ends], f"{key}/clamped")
@@ -109,20 +117,48 @@ def _canonical_fully_connected(c: Canonical, node: Node) -> None:
 
 
 def _canonical_conv(c: Canonical, node: Node) -> None:
-    """The taps of every window gathered, then one matrix product a group."""
+    key, (top, left, bottom, right) = node.output, node.attrs["pads"]
+    _, height, width, _ = c.graph.type(node.inputs[0]).shape
+    framed = _framed(c, key, _planes(c, node), (0, 0, top, left, 0, 0, bottom, right))
+    extent = (height + top + bottom, width + left + right)
+    _windows(c, node, framed, extent, _weights(c.graph, node), node.attrs["strides"])
+
+
+def _canonical_transpose(c: Canonical, node: Node) -> None:
+    """A convolution with the taps reversed over an input with stride - 1 zeros between its elements."""
+    key, weights = node.output, _weights(c.graph, node)
+    batch, height, width, depth = c.graph.type(node.inputs[0]).shape
+    (stride_h, stride_w), (top, left) = node.attrs["strides"], node.attrs["pads"][:2]
+    reach = [(k - 1) * d for k, d in zip(weights.shape[1:3], node.attrs["dilations"], strict=True)]
+    out_h, out_w = c.graph.type(key).shape[1:3]
+    before = (reach[0] - top, reach[1] - left)
+    after = (out_h - height * stride_h + top, out_w - width * stride_w + left)
+    apart = c.reshaped(_planes(c, node), (batch, depth, height, 1, width, 1), f"{key}/apart")
+    apart = _framed(c, f"{key}/zeros", apart, (*(0,) * 9, stride_h - 1, 0, stride_w - 1))
+    joined = c.reshaped(apart, (batch, depth, height * stride_h, width * stride_w), f"{key}/joined")
+    framed = _framed(c, key, joined, (0, 0, *before, 0, 0, *after))
+    _windows(c, node, framed, (out_h + reach[0], out_w + reach[1]), weights[:, ::-1, ::-1], (1, 1))
+
+
+def _planes(c: Canonical, node: Node) -> str:
+    return c.add("Transpose", [_centred(c, node)], f"{node.output}/planes", perm=[0, 3, 1, 2])
+
+
+def _framed(c: Canonical, key: str, source: str, pads: Sequence[int]) -> str:
+    amounts = c.constant(f"{key}/pads", np.array(pads, np.int64))
+    return c.add("Pad", [source, amounts, c.constant(f"{key}/nothing", np.int64(0))], f"{key}/framed")
+
+
+def _windows(
+    c: Canonical, node: Node, framed: str, extent: tuple[int, int], weights: np.ndarray, strides: Sequence[int]
+) -> None:
+    """The taps of every window of `framed` [N, C, *extent] gathered, then one matrix product a group."""
     key, groups = node.output, node.attrs["group"]
-    weights = _weights(c.graph, node)
     outputs, *kernel, depth = weights.shape
     batch, *_, channels = c.graph.type(node.inputs[0]).shape
-    planes = c.add("Transpose", [_centred(c, node)], f"{key}/planes", perm=[0, 3, 1, 2])
-    top, left, bottom, right = node.attrs["pads"]
-    pads = c.constant(f"{key}/pads", np.array([0, 0, top, left, 0, 0, bottom, right], np.int64))
-    _, height, width, _ = c.graph.type(node.inputs[0]).shape
-    height, width = height + top + bottom, width + left + right
-    framed = c.add("Pad", [planes, pads, c.constant(f"{key}/nothing", np.int64(0))], f"{key}/framed")
-    flat = c.reshaped(framed, (batch, channels, height * width), f"{key}/flat")
+    flat = c.reshaped(framed, (batch, channels, extent[0] * extent[1]), f"{key}/flat")
     out_h, out_w = c.graph.type(key).shape[1:3]
-    taps = _positions(kernel, (out_h, out_w), node.attrs["strides"], node.attrs["dilations"], width)
+    taps = _positions(kernel, (out_h, out_w), strides, node.attrs["dilations"], extent[1])
     seen = c.add("Gather", [flat, c.constant(f"{key}/taps", taps.reshape(-1))], f"{key}/seen", axis=2)
     pixels, size = out_h * out_w, depth * len(taps)
     columns = c.reshaped(seen, (batch, groups, size, pixels), f"{key}/columns")
@@ -204,6 +240,41 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     )
 
 
+def _lower_transpose(lowering: Lowering, node: Node) -> Step:
+    graph, x = lowering.graph, node.inputs[0]
+    weights, factors = _weights(graph, node), _factors(graph, node)
+    outputs, (x_zero, y_zero) = len(weights), (lowering.quant(name)[1] for name in (x, node.output))
+    fields = {
+        **transpose_geometry(node),
+        "input_zero_point": x_zero,
+        "output_zero_point": y_zero,
+        "activation": activation(node.attrs["clamp"]),
+        "multiplier": Table("multiplier", factors.multiplier),
+        "shift": Table("shift", factors.shift),
+        "bias": Table("bias", _bias(graph, node, outputs)),
+        "tap_sums": Table("tap_sums", weights.sum(axis=3, dtype=np.int32).reshape(-1)),
+    }
+    return Step(
+        name=lowering.name,
+        kernel="mcugen_conv_transpose_s16",
+        args=(
+            ("params", Struct("mcugen_conv_transpose_s16_params", fields)),
+            ("input_dims", dims(lowering.type(x).shape)),
+            ("input", Buffer(x)),
+            ("filter_dims", dims(weights.shape)),
+            ("filter", Table("weights", weights.astype(np.int8))),
+            ("output_dims", dims(lowering.type(node.output).shape)),
+            ("output", Buffer(node.output)),
+        ),
+        inputs=(x,),
+        outputs=(node.output,),
+        exactness=INTEGER,
+        codes=1,
+        origin=node.origin,
+        macs=transpose_macs(lowering, node),
+    )
+
+
 def _narrow_weights(graph: Graph, node: Node) -> str | None:
     """Weights less their zero point must fit int8. Quantize them symmetrically (QInt8, or WeightSymmetric)."""
     weights = _weights(graph, node)
@@ -211,21 +282,27 @@ def _narrow_weights(graph: Graph, node: Node) -> str | None:
     return None if low >= -128 and high <= 127 else f"they reach {low} to {high}"
 
 
-def _definition(narrow: OpDef, canonical: Callable[[Canonical, Node], None], about: str) -> OpDef:
+def _definition(
+    narrow: OpDef,
+    canonical: Callable[[Canonical, Node], None],
+    lower: Callable[[Lowering, Node], Step],
+    about: str,
+) -> OpDef:
     return replace(
         narrow,
         name=f"{narrow.name}_16",
-        onnx=tuple(op for op in narrow.onnx if op in ("Conv", "Gemm")),
+        onnx=tuple(op for op in narrow.onnx if op in ("Conv", "ConvTranspose", "Gemm")),
         recognise=widened(narrow.recognise, integer_form=True),
         canonical=canonical,
-        lower=_lower,
+        lower=lower,
         exactness=INTEGER,
-        limits=(_narrow_weights,),
+        limits=(*(limit for limit in narrow.limits if narrow is CONV_TRANSPOSE), _narrow_weights),
         bits=(16,),
-        about=about,
+        about=f"{about}; 16-bit activations, weights of 8 or 4 bits, exact sums; ONNX Runtime computes it in float",
     )
 
 
-_ABOUT = "16-bit activations, weights of 8 or 4 bits, int64 sums; ONNX Runtime computes it in float"
-CONV_16 = _definition(CONV, _canonical_conv, f"1-D and 2-D; any padding, stride, dilation, groups; {_ABOUT}")
-FULLY_CONNECTED_16 = _definition(FULLY_CONNECTED, _canonical_fully_connected, f"constant weights; {_ABOUT}")
+_WINDOWS = "1-D and 2-D; any padding, stride, dilation, groups"
+CONV_16 = _definition(CONV, _canonical_conv, _lower, _WINDOWS)
+CONV_TRANSPOSE_16 = _definition(CONV_TRANSPOSE, _canonical_transpose, _lower_transpose, _WINDOWS)
+FULLY_CONNECTED_16 = _definition(FULLY_CONNECTED, _canonical_fully_connected, _lower, "constant weights")

@@ -15,7 +15,8 @@ import numpy as np
 
 from ..ir import Graph, Node, attrs
 
-_ZERO_POINT_LAST = ("conv", "fully_connected", "conv_transpose", "matmul", "conv_16", "fully_connected_16")
+_LAYERS = ("conv", "fully_connected", "conv_transpose", "matmul")
+_ZERO_POINT_LAST = (*_LAYERS, *(f"{layer}_16" for layer in _LAYERS))
 _RANGE_LAST = (
     *_ZERO_POINT_LAST,
     *("add", "mul", "sub", "div", "min", "max", "reduce_mean", "reduce_sum", "average_pool", "global_average_pool"),

@@ -13,8 +13,8 @@ typedef int32_t mcugen_sum_s16;
 #endif
 
 /* GCC 12 has registers enough for some of these loops only in functions of their own. */
-#if defined(__GNUC__) && (!defined(__ARM_FEATURE_DSP) || (MCUGEN_COLUMN_WIDE && !defined(__ARM_FEATURE_MVE)))
-#define MCUGEN_COLUMN_DOT __attribute__((noinline)) static
+#if !defined(__ARM_FEATURE_DSP) || (MCUGEN_COLUMN_WIDE && !defined(__ARM_FEATURE_MVE))
+#define MCUGEN_COLUMN_DOT MCUGEN_OUT_OF_LINE static
 #else
 #define MCUGEN_COLUMN_DOT static inline
 #endif

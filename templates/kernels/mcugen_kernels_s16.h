@@ -204,6 +204,36 @@ void mcugen_depthwise_s16(const mcugen_conv_s16_params *params,
                           const cmsis_nn_dims *output_dims,
                           int16_t *output);
 
+/* Transposed convolution, summed in int64. tap_sums[c][ky][kx] is the sum of the weights of a tap; multiplier and shift are
+ * as of mcugen_conv_s16_params. */
+typedef struct {
+    int32_t input_zero_point, output_zero_point, groups;
+    cmsis_nn_tile stride, padding, dilation, tap_step;
+    cmsis_nn_activation activation;
+    const int32_t *multiplier, *shift, *tap_sums;
+    const int64_t *bias;
+} mcugen_conv_transpose_s16_params;
+
+void mcugen_conv_transpose_s16(const mcugen_conv_transpose_s16_params *params,
+                               const cmsis_nn_dims *input_dims,
+                               const int16_t *input,
+                               const cmsis_nn_dims *filter_dims,
+                               const int8_t *filter,
+                               const cmsis_nn_dims *output_dims,
+                               int16_t *output);
+
+/* Matrix products a [rows, depth] times b [depth, columns], from a_start and b_start on for each of the batches. A sum
+ * loses its lowest `drop` bits, then multiplier and shift are as of mcugen_conv_s16_params. */
+typedef struct {
+    int32_t batches, rows, depth, columns;
+    int32_t a_zero_point, b_zero_point, output_zero_point;
+    int32_t drop, multiplier, shift;
+    const int32_t *a_start, *b_start;
+    cmsis_nn_activation activation;
+} mcugen_matmul_s16_params;
+
+void mcugen_matmul_s16(const mcugen_matmul_s16_params *params, const int16_t *a, const int16_t *b, int16_t *output);
+
 #ifdef __cplusplus
 }
 #endif

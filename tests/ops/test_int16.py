@@ -110,6 +110,38 @@ def test_matmul_with_bias_of_higher_rank(tmp_path: Path) -> None:
     layer(n.model(), tmp_path)
 
 
+MATMULS: dict[str, tuple[tuple[int, ...], tuple[int, ...]]] = {
+    "batched": ((2, 3, 5, 7), (3, 7, 6)),
+    "vectors": ((9,), (9,)),
+    "a matrix and a vector": ((2, 5, 9), (9,)),
+    "long sums": ((3, 700), (700, 4)),
+}
+
+
+@pytest.mark.parametrize("zero_point", [-3, -32768])
+@pytest.mark.parametrize("case", MATMULS)
+def test_matmul_of_two(case: str, zero_point: int, tmp_path: Path) -> None:
+    a_shape, b_shape = MATMULS[case]
+    n = net("uint16")
+    a, b = n.input(a_shape, 0.0003, zero_point), n.input(b_shape, 0.0002, zero_point, name="b")
+    centre = 98.0 if zero_point == -32768 else 0.0  # the mean of a product
+    scale = 0.0045 * a_shape[-1] ** 0.5 + centre * a_shape[-1] / 32768
+    n.output(n.op("MatMul", a, b, scale=scale, zero_point=-32768 if centre else 5))
+    compiled = exact_integer_form(n.model(), tmp_path)
+    fused(compiled)
+    assert "mcugen_matmul_s16" in kernels(compiled)
+    result = verify(compiled, random_samples(compiled, 16, seed=1))
+    assert result.passed and result.max_lsb <= 1 and result.mismatches <= result.values // 20, result
+    assert len(np.unique(result.outputs["y"])) > 8
+
+
+def test_matmul_of_a_constant(tmp_path: Path) -> None:
+    n = net()
+    left = n.constant(n.rng.integers(-32768, 32767, (2, 4, 6)).astype(np.int16))
+    n.output(n.op("MatMul", Tensor(left, np.float32(0.0002), 77), n.input((6, 3), 0.0003), scale=0.005))
+    assert kernels(exact_integer_form(n.model(), tmp_path)) == ["mcugen_matmul_s16"]
+
+
 def test_depthwise_beyond_int32(tmp_path: Path) -> None:
     n = net("uint16")
     x = n.input((1, 2, 45, 45), zero_point=-32768)
@@ -458,10 +490,12 @@ def test_on_a_board(name: str, tmp_path: Path) -> None:
     z = n.op("Add", y, z, scale=float(y.scale) + float(z.scale))
     z = n.op("Mul", z, n.op("GlobalAveragePool", z, scale=0.0001), scale=0.001)
     z = n.op("AveragePool", z, scale=0.001, kernel_shape=[2, 2], pads=[0, 0, 1, 1])
+    z = n.layer("ConvTranspose", z, (6, 4, 2, 3), depth=6, outputs=4, axis=1, strides=[2, 1], pads=[0, 1, 0, 1])
+    z = n.op("MatMul", z, n.copy("Transpose", z, perm=[0, 1, 3, 2]), scale=float(z.scale) ** 2 * 60000)
     z = n.copy("MaxPool", n.op("Tanh", z, scale=1 / 32768, zero_point=0), kernel_shape=[2, 2])
     z = n.op("Div", z, n.op("ReduceSum", z, n.axes(2, 3), keepdims=1, scale=0.0005, zero_point=-20000), scale=0.001)
     z = n.op("Min", z, n.op("Softmax", z, scale=1 / 65536, zero_point=-32768, axis=-1), scale=0.0003)
-    n.output(n.gemm(n.copy("Flatten", z, axis=1), 7, 150))
+    n.output(n.gemm(n.copy("Flatten", z, axis=1), 7, 484))
     compiled = compile_model(n.model(), tmp_path, core=name)
     fused(compiled)
     samples = random_samples(compiled, 4, seed=1)
