@@ -23,7 +23,7 @@ from .base import Canonical, Lowering, OpDef, activation, widened
 from .conv import CONV, dims, tile
 from .conv_transpose import CONV_TRANSPOSE, transpose_geometry, transpose_macs
 from .fully_connected import FULLY_CONNECTED
-from .packed import fits, pack
+from .packed import columns_bytes, fits, is_smaller, pack
 
 OFFSET = 2**62  # makes a product positive: ORT shifts unsigned integers only
 
@@ -212,11 +212,12 @@ def _lower(lowering: Lowering, node: Node) -> Step:
     filters = weights.astype(np.int8)
     narrow = bool(_reach(graph, node).max() < 2**31 and factors.shift.min() > 32)
     depthwise = depth == 1 and groups == x_shape[3] > 1 and narrow
-    packed = node.attrs.get("weight_bits") == 4 and not depthwise and fits(filters)
+    packed = node.attrs.get("weight_bits") == 4 and not depthwise and fits(filters) and is_smaller(filters)
     whole = "mcugen_convolve_s16" if narrow else "mcugen_convolve_wide_s16"
     kernel_name = "mcugen_depthwise_s16" if depthwise else "mcugen_convolve_s16_s4" if packed else whole
     stored = np.transpose(filters, (3, 1, 2, 0)) if depthwise else filters
-    columns = min(y_shape[1] * y_shape[2], 2) * filters[0].size * np.dtype(np.int16).itemsize
+    pixels = y_shape[1] * y_shape[2]
+    columns = min(pixels, 2) * filters[0].size * np.dtype(np.int16).itemsize
     return Step(
         name=lowering.name,
         kernel=kernel_name,
@@ -235,7 +236,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         exactness=INTEGER,
         codes=1,
         origin=node.origin,
-        scratch_bytes=0 if depthwise else filters[0].size if packed else columns,
+        scratch_bytes=0 if depthwise else columns_bytes(filters, pixels) if packed else columns,
         macs=int(np.prod(y_shape)) * filters[0].size,
     )
 

@@ -20,11 +20,24 @@ def fits(weights: np.ndarray) -> bool:
 
 
 def pack(filters: np.ndarray) -> np.ndarray:
-    """int8[O, ceil(K / 2)] from filters [O, ...] of K weights in -8..7: the first in the low half of a byte."""
+    """int8[O, 4 * ceil(K / 8)] from filters [O, ...] of K weights in -8..7: eight a word, and 8 more each, the first in
+    the lowest bits.
+    """
     assert fits(filters)
-    flat = filters.reshape(len(filters), -1).astype(np.uint8)
-    pairs = np.pad(flat, ((0, 0), (0, flat.shape[1] % 2)))
-    return ((pairs[:, 0::2] & 15) | (pairs[:, 1::2] << 4)).astype(np.uint8).view(np.int8)
+    flat = filters.reshape(len(filters), -1).astype(np.int16) + 8
+    pairs = np.pad(flat, ((0, 0), (0, -flat.shape[1] % 8))).astype(np.uint8)
+    return (pairs[:, 0::2] | (pairs[:, 1::2] << 4)).view(np.int8)
+
+
+def is_smaller(filters: np.ndarray) -> bool:
+    """Do whole words of eight weights take less than a byte a weight?"""
+    size = filters[0].size
+    return 4 * -(-size // 8) < size
+
+
+def columns_bytes(filters: np.ndarray, pixels: int) -> int:
+    """The scratch of mcugen_convolve_s4: the taps of two windows as int16, in groups of at most 16."""
+    return min(pixels, 2) * -(-filters[0].size // 16) * 16 * np.dtype(np.int16).itemsize
 
 
 def in_four_bits(lower: Callable[[Lowering, Node], Step]) -> Callable[[Lowering, Node], Step]:
@@ -55,7 +68,10 @@ def packed_step(
 
     weights int8[O,KH,KW,C/groups]; shapes: of input, filter and output.
     """
-    if node.attrs.get("weight_bits") != 4 or not layer.fast or not fits(weights) or weights[0].size == 1:
+    if node.attrs.get("weight_bits") != 4 or not layer.fast or not fits(weights) or not is_smaller(weights):
+        return None
+    folded = layer.bias.astype(np.int64) + fields["input_offset"] * weights.reshape(len(weights), -1).sum(axis=1)
+    if np.abs(folded).max(initial=0) >= 2**31:
         return None
     input_dims, filter_dims, output_dims = shapes
     tables = {"multiplier": layer.multiplier, "shift": layer.shift}
@@ -68,10 +84,10 @@ def packed_step(
             ("input", Buffer(node.inputs[0])),
             ("filter_dims", filter_dims),
             ("filter", Table("weights", pack(weights))),
-            ("bias", Table("bias", layer.bias)),
+            ("bias", Table("bias", folded.astype(np.int32))),
             ("output_dims", output_dims),
             ("output", Buffer(node.output)),
         ),
-        scratch_bytes=weights[0].size,
+        scratch_bytes=columns_bytes(weights, output_dims.fields["h"] * output_dims.fields["w"]),
         **common,
     )

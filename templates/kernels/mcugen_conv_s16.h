@@ -24,48 +24,6 @@ static inline mcugen_window_s16 mcugen_window_at_s16(const mcugen_conv_s16_param
     return w;
 }
 
-static inline int64_t mcugen_weights_sum(const int8_t *w, int32_t count)
-{
-    int32_t sum = 0;
-    for (int32_t i = 0; i < count; i++) {
-        sum += w[i];
-    }
-    return sum;
-}
-
-/* The sum of value times weight over a filter; a tap outside the input counts as the zero point. `image` begins at the
- * first channel of the group. */
-static inline int64_t mcugen_convolve_at_s16(const mcugen_conv_s16_params *p, const cmsis_nn_dims *input_dims,
-                                             const int16_t *image, const cmsis_nn_dims *filter_dims,
-                                             const int8_t *filter, const mcugen_window_s16 *at)
-{
-    const int32_t depth = filter_dims->c, channels = input_dims->c, filter_row = filter_dims->w * depth;
-    const int32_t taps = at->columns.last - at->columns.first, before = at->columns.first * depth;
-    const int32_t behind = at->columns.last * depth;
-    const int joined = depth == channels && p->dilation.w == 1; /* the taps of a row lie together */
-    const int32_t runs = joined ? 1 : taps, run = joined ? taps * depth : depth;
-    int64_t sum = 0;
-    for (int32_t ky = 0; ky < filter_dims->h; ky++, filter += filter_row) {
-        const int inside = ky >= at->rows.first && ky < at->rows.last && taps > 0;
-        if (p->input_zero_point && !(inside && taps == filter_dims->w)) {
-            const int64_t outside = inside ? mcugen_weights_sum(filter, before) +
-                                                 mcugen_weights_sum(filter + behind, filter_row - behind)
-                                           : mcugen_weights_sum(filter, filter_row);
-            sum += p->input_zero_point * outside;
-        }
-        if (!inside) {
-            continue;
-        }
-        const int32_t y = at->top + ky * p->dilation.h, x = at->left + at->columns.first * p->dilation.w;
-        const int16_t *values = image + (y * input_dims->w + x) * channels;
-        const int8_t *w = filter + before;
-        for (int32_t k = 0; k < runs; k++, values += p->dilation.w * channels, w += depth) {
-            sum += mcugen_dot_s16(values, w, run);
-        }
-    }
-    return sum;
-}
-
 static inline int16_t mcugen_finish_s16(const mcugen_conv_s16_params *p, int64_t sum, int32_t channel)
 {
     return mcugen_requant_s16(sum + p->offset[channel], p->multiplier[channel], p->shift[channel],

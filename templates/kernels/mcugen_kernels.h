@@ -300,8 +300,10 @@ void mcugen_convolve_direct_s8(const mcugen_direct_params *params,
                                const cmsis_nn_dims *output_dims,
                                int8_t *output);
 
-/* The same for weights of 4 bits without zero points: two a byte, the first in the low half; each filter begins a new
- * byte. multiplier is made with MCUGEN_MULTIPLIER; the context holds one filter as int8. */
+/* The same for weights of 4 bits without zero points, of which eight less is meant: eight a little-endian word, the first in
+ * its lowest bits; each filter begins a new word. bias includes input_offset times the sum of a filter, multiplier is made
+ * with MCUGEN_MULTIPLIER. The context holds the taps of two windows (one, if there is but one) as int16, each in groups of
+ * 16. */
 void mcugen_convolve_s4(const cmsis_nn_context *context,
                         const mcugen_direct_params *params,
                         const cmsis_nn_dims *input_dims,

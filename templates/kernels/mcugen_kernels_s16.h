@@ -184,8 +184,7 @@ void mcugen_convolve_wide_s16(const cmsis_nn_context *context,
                               const cmsis_nn_dims *output_dims,
                               int16_t *output);
 
-/* Summed in int64, with weights of 4 bits, two a byte, the first in the low half; each filter begins a new byte. The context holds
- * one filter as int8. */
+/* Summed in int64, with weights of 4 bits; they, and the context, as of mcugen_convolve_s4. */
 void mcugen_convolve_s16_s4(const cmsis_nn_context *context,
                             const mcugen_conv_s16_params *params,
                             const cmsis_nn_dims *input_dims,
