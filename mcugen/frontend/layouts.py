@@ -76,7 +76,7 @@ def _named(model: onnx.ModelProto) -> tuple[onnx.ModelProto, dict[str, str]]:
 
 
 def _feeds(model: onnx.ModelProto) -> dict[str, np.ndarray]:
-    """Random inputs: of integers, the whole range of 8 bits."""
+    """Random inputs, of 8 bits the whole range; zeros for other integers, which may be positions."""
     chance = np.random.default_rng(0)
     given = {tensor.name for tensor in model.graph.initializer}
     feeds: dict[str, np.ndarray] = {}
@@ -87,8 +87,10 @@ def _feeds(model: onnx.ModelProto) -> dict[str, np.ndarray]:
         dtype, shape = onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type), [d.dim_value for d in tensor.shape.dim]
         if np.issubdtype(dtype, np.floating):
             feeds[info.name] = chance.normal(0, 1, shape).astype(dtype)
-        else:
+        elif dtype.itemsize == 1:
             feeds[info.name] = chance.integers(0, 256, shape).astype(np.uint8).astype(dtype)
+        else:
+            feeds[info.name] = np.zeros(shape, dtype)
     return feeds
 
 
@@ -103,7 +105,15 @@ def _arrays(
     for name in dict.fromkeys(name for pair in ends.values() for name in pair):
         if name not in known:
             copy.graph.output.add(name=name)
-    found = oracle.run(oracle.plain_session(copy), feeds)
+    try:
+        session = oracle.plain_session(copy)
+    except Exception as error:  # ORT raises its own types for each failure
+        raise UserError(
+            f"ONNX Runtime does not run the model without optimization, to tell the layout of its Resize: "
+            f"{str(error).splitlines()[0]}",
+            hint="Put DequantizeLinear before the Resize and QuantizeLinear behind.",
+        ) from None
+    found = oracle.run(session, feeds)
     return {name: (found[read], found[made]) for name, (read, made) in ends.items()}
 
 

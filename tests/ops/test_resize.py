@@ -12,7 +12,7 @@ import onnx
 import pytest
 from checking import assert_exact, compile_model, exact, kernels, saved_by_ort
 from float_layers import near
-from onnx import TensorProto
+from onnx import TensorProto, helper
 from onnxruntime import GraphOptimizationLevel
 from small_models import DTYPES, Net, Tensor
 
@@ -121,6 +121,16 @@ def test_rows_and_columns_in_another_order(tmp_path: Path) -> None:
     back = Tensor(net.node("Transpose", y.name, perm=[0, 1, 3, 2]), x.scale, x.zero_point)
     net.output(net.conv(back, (3, 3, 1, 1)))
     exact(net.model(), tmp_path)
+
+
+def test_beside_indices(tmp_path: Path) -> None:
+    """Inputs that must stay small: the layout is asked for with others."""
+    net = Net()
+    x = net.integer_input((1, 3, 6, 7))
+    net.inputs.append(helper.make_tensor_value_info("index", TensorProto.INT64, [2]))
+    taken = Tensor(net.node("Gather", x.name, "index", axis=1), x.scale, x.zero_point)
+    net.integer_output(resize(net, taken, (1, 1, 1.7, 2.3)))
+    assert resizes(compile_model(net.model(), tmp_path)) == [FLOATS]
 
 
 def test_an_order_of_axes_that_is_not_known(tmp_path: Path) -> None:
