@@ -133,6 +133,19 @@ def share(models: Sequence[Compiled], project: str) -> list[Compiled]:
     return [replace(compiled, shared=shared) for compiled in models]
 
 
+# Kernels that check what they are given at run time, and what they refuse.
+_CHECKED = {
+    "mcugen_gather_": "an index in the input, or one the model computed, is outside its axis",
+    "mcugen_scatter_": "an index in the input, or one the model computed, is outside its axis",
+    "mcugen_reduce_s64": "a sum of int64 numbers is beyond 2^53",
+}
+
+
+def failures(compiled: Compiled) -> list[str]:
+    """Why a run may end with NAME_ERR_KERNEL."""
+    return sorted({why for step in compiled.steps for start, why in _CHECKED.items() if step.kernel.startswith(start)})
+
+
 def _tables_of(models: Sequence[Compiled]) -> list[dict[str, Any]]:
     return [table for compiled in models for table in _Context(compiled).view()["tables"]]
 
@@ -200,7 +213,7 @@ class _Context:
             "all_bytes": compiled.arena_bytes,
             "includes": includes(compiled),
             "feed": self._feed(steps, ports),
-            "indexed": any(kernel.startswith(("mcugen_gather", "mcugen_scatter")) for kernel in kernels),
+            "failures": failures(compiled),
             "layers": layers,
             "functions": functions,
             "steps": steps,

@@ -30,7 +30,7 @@ from .float_softmax import FLOAT_SOFTMAX
 from .float_unary import FLOAT_UNARY
 from .fully_connected import FULLY_CONNECTED
 from .gather import GATHER, SCATTER
-from .integer import INTEGER_ARITHMETIC, INTEGER_COMPARE
+from .integer import INTEGER_ARITHMETIC, INTEGER_COMPARE, INTEGER_REDUCE
 from .integer_sums import INTEGER_CONV, INTEGER_MATMUL
 from .layer_16 import CONV_16, CONV_TRANSPOSE_16, FULLY_CONNECTED_16
 from .layout import CONCAT, COPY_OF, FEED_ROWS, PAD, RESHAPE, TRANSPOSE
@@ -137,6 +137,7 @@ OPS: dict[str, OpDef] = {
         DYNAMIC_LSTM,
         INTEGER_ARITHMETIC,
         INTEGER_COMPARE,
+        INTEGER_REDUCE,
         INTEGER_CONV,
         INTEGER_MATMUL,
     )

@@ -1,8 +1,8 @@
 """TopK and CumSum along one axis: [outer, size, inner].
 
 TopK: values float32 or of 8 bits, and positions int64, of equal values the first one, as ORT has them. A larger code is
-a larger number, so TopK of dequantized values works on the codes. CumSum of float32 adds one after the other, as ORT
-does.
+a larger number, so TopK of dequantized values works on the codes. A NaN stands behind everything; where ORT puts it
+depends on k and on the others' order. CumSum of float32 adds one after the other, as ORT does.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ TOP_K = OpDef(
     layout="fixed",
     exactness=COPY,
     makes=("float32", "int8", "uint8"),
-    about="float32 or 8 bits, any axis, constant k, sorted; positions are int64",
+    about="float32 or 8 bits, any axis, constant k, sorted; int64 positions; NaN last, where ONNX Runtime has no order",
 )
 
 FLOAT_CUM_SUM = OpDef(

@@ -1,11 +1,10 @@
-"""Cast at run time between bool, int32, int64 and float32.
+"""Cast at run time between bool, int32, int64 and float32, and between integers and 8 bits that were never real.
 
 ONNX leaves open what becomes of a float that no integer holds: here the lowest integer, as from ONNX Runtime on x86-64.
 """
 
 from __future__ import annotations
 
-import numpy as np
 import onnx
 
 from ..errors import UserError
@@ -26,31 +25,35 @@ _KERNELS = {
     ("int64", "bool"): "mcugen_s64_to_bool",
     ("int32", "int64"): "mcugen_s64_from_s32",
     ("int64", "int32"): "mcugen_s32_from_s64",
+    **{(whole, "int8"): f"mcugen_s8_from_{kind}" for whole, kind in (("int32", "s32"), ("int64", "s64"))},
+    **{("int8", whole): f"mcugen_{kind}_from_s8" for whole, kind in (("int32", "s32"), ("int64", "s64"))},
 }
 
 
 def _from_float(unit: FloatUnit) -> Node:
     before, after = unit.type(0).dtype, unit.graph.type(unit.node.output).dtype
-    if (before, after) not in _KERNELS:
+    if tuple("int8" if dtype == "uint8" else dtype for dtype in (before, after)) not in _KERNELS:
         raise UserError(
             f"Cast from {before} to {after} at run time is not supported",
             origin=unit.node.where,
-            hint="Cast between bool, int32, int64 and float32, or outside the model.",
+            hint="Cast between bool, int8, uint8, int32, int64 and float32, or outside the model.",
         )
     return Node("cast", unit.node.inputs[:1], unit.node.outputs, attrs(), unit.node.origin)
 
 
 def _canonical(c: Canonical, node: Node) -> None:
-    to = onnx.helper.np_dtype_to_tensor_dtype(np.dtype(c.graph.type(node.output).dtype))
+    to = onnx.helper.np_dtype_to_tensor_dtype(c.native_type(c.graph.type(node.output).dtype))
     c.add("Cast", [c.tensor(node.inputs[0])], node.output, to=to)
 
 
 def _lower(lowering: Lowering, node: Node) -> Step:
     x = node.inputs[0]
+    types = lowering.type(x).dtype, lowering.type(node.output).dtype
+    origin = (("origin", 128 if lowering.graph.unsigned else 0),) if "int8" in types else ()
     return Step(
         name=lowering.name,
-        kernel=_KERNELS[lowering.type(x).dtype, lowering.type(node.output).dtype],
-        args=(("input", Buffer(x)), ("output", Buffer(node.output)), ("count", lowering.type(x).count)),
+        kernel=_KERNELS[types],
+        args=(("input", Buffer(x)), ("output", Buffer(node.output)), ("count", lowering.type(x).count), *origin),
         inputs=(x,),
         outputs=(node.output,),
         exactness=PROVED,
@@ -67,5 +70,5 @@ CAST = OpDef(
     layout="elementwise",
     exactness=PROVED,
     makes=("float32", "bool", "int32", "int64", "int8", "uint8"),
-    about="between bool, int32, int64 and float32",
+    about="between bool, int8, uint8, int32, int64 and float32",
 )

@@ -74,7 +74,7 @@ def _sizes(graph: Graph, node: Node) -> tuple[int, ...]:
 
 
 def index_ranges(graph: Graph) -> Mapping[str, tuple[int, int]]:
-    """(lowest, highest) index that Gather and Scatter allow in a tensor that only moves before they read it.
+    """(lowest, highest) index that Gather, Scatter and sums allow in a tensor that only moves before they read it.
 
     Where none reads it, but a comparison with constants does: from below the smallest to above the largest of these.
     """
@@ -85,6 +85,9 @@ def index_ranges(graph: Graph) -> Mapping[str, tuple[int, int]]:
             size = min(_sizes(graph, node))
             low, high = allowed.get(node.inputs[1], (-size, size - 1))
             allowed[node.inputs[1]] = (max(low, -size), min(high, size - 1))
+        elif node.op == "integer_reduce":  # of int64, sums up to 2^53
+            most = 2**53 // graph.type(node.inputs[0]).count
+            allowed.setdefault(node.inputs[0], (-most, most))
         elif node.op == "integer_compare":
             a, b = node.inputs
             for name, data in ((a, graph.data(b)), (b, graph.data(a))):

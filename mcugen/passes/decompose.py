@@ -142,12 +142,20 @@ def _mean(parts: _Parts) -> bool:
 
 
 def _cast(parts: _Parts) -> bool:
-    """To the type it has; of 8 bits to float32, which is a DequantizeLinear of scale 1."""
+    """To the type it has; between 8 bits and what is no integer."""
     x, (before, after) = parts.node.inputs[0], map(parts.dtype, (parts.node.inputs[0], parts.node.output))
     if before in ("int8", "uint8") and after == "float32":
-        zero = parts.constant(np.zeros((), before))
+        zero = parts.constant(np.zeros((), before))  # a DequantizeLinear of scale 1
         return parts.finish(parts.add(DQ, x, parts.number(1), zero, shape=parts.shape(x)))
+    if after in ("int8", "uint8") and before in ("float32", "bool"):  # the low bits of the integer
+        return parts.finish(parts.add("Cast", parts.add("Cast", x, dtype="int32"), dtype=after))
     return before == after and parts.finish(x)
+
+
+def _equal(parts: _Parts) -> bool:
+    """Of bools."""
+    a, b = parts.node.inputs
+    return parts.dtype(a) == "bool" and parts.finish(_choose(parts, a, b, _not(parts, b)))
 
 
 _INTEGERS = ("int32", "int64")
@@ -305,6 +313,7 @@ _FORMS: dict[str, Callable[[_Parts], bool]] = {
     "Xor": _logic,
     "Not": _logic,
     "Cast": _cast,
+    "Equal": _equal,
     "Clip": _clip,
     "Relu": _clip,
     "OneHot": _one_hot,

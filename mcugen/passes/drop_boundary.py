@@ -36,9 +36,14 @@ def drop_boundary(graph: Graph) -> Graph:
     builder = Builder(graph)
     for inner, outer in renamed.items():
         builder.values[outer] = replace(graph.values[inner], name=outer)
+    real: dict[str, str] = {}  # output that operators on real numbers read too -> what they read now
     for node in graph.nodes:
+        if node.output in dropped and consumers[node.output] and node.op == "dequantize":
+            real[node.output] = builder.value(f"{node.output}/real", graph.type(node.output))
+            source = renamed.get(node.inputs[0], node.inputs[0])
+            builder.add(replace(node, inputs=(source,), outputs=(real[node.output],)))
         if node.output not in dropped:
-            inputs = tuple(renamed.get(i, i) for i in node.inputs)
+            inputs = tuple(renamed.get(i, real.get(i, i)) for i in node.inputs)
             outputs = tuple(renamed.get(o, o) for o in node.outputs)
             builder.add(replace(node, inputs=inputs, outputs=outputs))
         elif node.op == "dequantize":

@@ -51,6 +51,8 @@ def recognise_quantized(graph: Graph) -> Graph:
             _dequantized(builder, graph, node)
         elif node.op in ("ArgMax", "ArgMin"):
             builder.add(_position(typed, producers, node))
+        elif node.op in INTEGERS and typed.type(node.inputs[0]).dtype in ("int32", "int64"):
+            builder.add(_real(typed, node))
         elif node.op in _SAME_SCALE and (node.op not in FLOATS or typed.type(node.output).dtype != "float32"):
             builder.add(_copy(typed, node))
         elif node.op in FLOATS or node.op in INTEGERS:

@@ -13,7 +13,7 @@ from ..emit.artefact import Compiled
 from ..emit.codegen import harness
 from ..errors import UserError
 from . import emulator
-from .program import write_program
+from .program import failed, write_program
 from .toolchain import Sizes, available, link_image, sizes
 
 # Far above what any sample needs under QEMU; a hang ends with a message instead of never.
@@ -70,6 +70,8 @@ def run_on_board(
         limit = _SECONDS_AT_LEAST + samples * compiled.macs * 1e-9 * _SECONDS_PER_GIGA_MAC
         done = emulator.run(core, elf, workdir=folder, timeout_s=limit, icount=bool(count))
         if done.exit_code != 0 or "DONE" not in done.output:
+            if "ERROR run failed" in done.output:
+                raise failed(compiled)
             raise emulator.EmulatorError(f"{core.name}: exit code {done.exit_code}\n{done.output}")
         raw = (folder / "outputs.bin").read_bytes()
         measured = sizes(elf)

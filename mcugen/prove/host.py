@@ -12,7 +12,7 @@ import numpy as np
 
 from ..emit.artefact import Compiled, Port
 from ..plan import ALIGN
-from .program import write_program
+from .program import failed, write_program
 from .toolchain import compile_shared
 
 
@@ -78,7 +78,7 @@ class HostModel:
         given = [self.ffi.cast("void *", buffers[port.name].ctypes.data) for port in self._callers]
         status = self._fed(*given) if self.compiled.feed is not None else self._call("run", *given)
         if status != 0:
-            raise RuntimeError(f"{self.compiled.name}_run returned {status}")
+            raise failed(self.compiled)
         for port in self.compiled.inputs:
             if (
                 port.name in buffers

@@ -8,7 +8,7 @@ from pathlib import Path
 from .. import resources
 from ..emit.artefact import Compiled
 from ..emit.cmsis_sources import arm_sources
-from ..emit.codegen import c_sources, sections_script
+from ..emit.codegen import c_sources, failures, sections_script
 from ..emit.sources import parts
 from ..errors import UserError
 from .toolchain import Source
@@ -30,6 +30,14 @@ def library_of(cmsis_nn: Path | None) -> str:
 def where(on: str, library: str) -> str:
     """The core, and whose kernels run on it unless they are the bundled ones: for people."""
     return on if library == "bundled" else f"{on} with Arm's CMSIS-NN"
+
+
+def failed(compiled: Compiled) -> Exception:
+    """What to raise where a run ended with NAME_ERR_KERNEL: its inputs may have asked for it."""
+    message, reasons = f"{compiled.name}_run gave up on these inputs", failures(compiled)
+    return (
+        UserError(f"{message}: {', or '.join(reasons)}.", hint="Give it others.") if reasons else RuntimeError(message)
+    )
 
 
 def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defines: tuple[str, ...] = ()) -> Program:

@@ -392,16 +392,27 @@ void mcugen_arithmetic_s32(const mcugen_broadcast *shape, int32_t operation, con
 void mcugen_arithmetic_s64(const mcugen_broadcast *shape, int32_t operation, const int64_t *a, const int64_t *b,
                            int64_t *output);
 
-/* The same with a bool as the result. */
+/* The middle of [outer, reduced, inner] by add, min or max of these. Sums of int32 end at INT32_MIN and INT32_MAX.
+ * ARM_CMSIS_NN_ARG_ERROR: the magnitudes of int64 numbers add up to more than 2^53. */
+void mcugen_reduce_s32(int32_t operation, const int32_t *input, int32_t *output, int32_t outer, int32_t reduced,
+                       int32_t inner);
+arm_cmsis_nn_status mcugen_reduce_s64(int32_t operation, const int64_t *input, int64_t *output, int32_t outer,
+                                      int32_t reduced, int32_t inner);
+
+/* output = a op b with a bool as the result. */
 enum { MCUGEN_INTEGER_EQUAL, MCUGEN_INTEGER_GREATER, MCUGEN_INTEGER_GREATER_OR_EQUAL };
 void mcugen_compare_s32(const mcugen_broadcast *shape, int32_t operation, const int32_t *a, const int32_t *b,
                         int8_t *output);
 void mcugen_compare_s64(const mcugen_broadcast *shape, int32_t operation, const int64_t *a, const int64_t *b,
                         int8_t *output);
 
-/* The low 32 bits; a bool is 0 or 1, from an integer 1 where that is not 0. */
+/* The low bits that the output has room for; a bool is 0 or 1, from an integer 1 where that is not 0. */
 void mcugen_s32_from_s64(const int64_t *input, int32_t *output, int32_t count);
 void mcugen_s64_from_s32(const int32_t *input, int64_t *output, int32_t count);
+void mcugen_s8_from_s32(const int32_t *input, int8_t *output, int32_t count, int32_t origin);
+void mcugen_s8_from_s64(const int64_t *input, int8_t *output, int32_t count, int32_t origin);
+void mcugen_s32_from_s8(const int8_t *input, int32_t *output, int32_t count, int32_t origin);
+void mcugen_s64_from_s8(const int8_t *input, int64_t *output, int32_t count, int32_t origin);
 void mcugen_s32_from_bool(const int8_t *input, int32_t *output, int32_t count);
 void mcugen_s64_from_bool(const int8_t *input, int64_t *output, int32_t count);
 void mcugen_s32_to_bool(const int32_t *input, int8_t *output, int32_t count);

@@ -108,7 +108,7 @@ void mcugen_f32_to_int64(const float *input, int64_t *output, int32_t count);
 /* 0 for both zeros, else 1. */
 void mcugen_f32_to_bool(const float *input, int8_t *output, int32_t count);
 
-/* mcugen_top_k_s8 on floats; a NaN stands behind everything. */
+/* mcugen_top_k_s8 on floats; a NaN stands behind everything (ONNX Runtime has no order for it). */
 void mcugen_f32_top_k(const mcugen_top_k_params *params, const float *input, float *values, int64_t *positions);
 
 /* mcugen_arg_max_s8 and _min_s8 on floats: a NaN at position 0 stays, others are passed over. */

@@ -8,13 +8,14 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from checking import compile_model, exact, kernels
+from checking import assert_exact, compile_model, exact, kernels
 from float_layers import rand, together
 from onnx import TensorProto, helper
 from small_models import DTYPES, Net
 
 from mcugen import UserError, oracle
 from mcugen.emit.codegen import c_sources
+from mcugen.prove.board import run_on_board
 from mcugen.prove.host import HostModel
 
 ELEMENT = {"int32": TensorProto.INT32, "int64": TensorProto.INT64}
@@ -118,7 +119,7 @@ def test_an_index_outside_ends_the_run_with_an_error(tmp_path: Path) -> None:
     """ONNX Runtime gives up on the very same indices; with others the C runs again."""
     model = together({"Gather": FORMS["Gather, int32"], "ND": FORMS["GatherND"]})
     compiled = compile_model(model, tmp_path)
-    assert "SMALL_ERR_KERNEL: an index" in c_sources(compiled)["small.h"]
+    assert "SMALL_ERR_KERNEL, and outputs without meaning:\n * an index" in c_sources(compiled)["small.h"]
     host, session = HostModel(compiled), oracle.plain_session(model)
     feeds = {p.name: np.ones(p.type.shape, p.type.dtype) for p in compiled.inputs}
     (first, second) = [p.name for p in compiled.inputs if p.type.dtype != "float32"]
@@ -131,7 +132,7 @@ def test_an_index_outside_ends_the_run_with_an_error(tmp_path: Path) -> None:
             wrong[name][at] = index
             with pytest.raises(UserError):
                 oracle.run(session, wrong)
-            with pytest.raises(RuntimeError, match="small_run returned -2"):
+            with pytest.raises(UserError, match="small_run gave up on these inputs: an index"):
                 host.run(wrong)
         for index in (-1, 0, 2):
             right = {key: array.copy() for key, array in feeds.items()}
@@ -139,6 +140,16 @@ def test_an_index_outside_ends_the_run_with_an_error(tmp_path: Path) -> None:
             got = host.run(right)
             for key, want in oracle.run(session, right).items():
                 np.testing.assert_array_equal(got[key], want)
+
+
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4"])
+def test_on_a_board(core: str, tmp_path: Path) -> None:
+    model = together({name: FORMS[name] for name in ("Gather, int32", "GatherElements", "ScatterND")})
+    compiled = compile_model(model, tmp_path, core=core)
+    assert_exact(compiled, samples=2, on=core)
+    outside = {p.name: np.full((1, *p.type.shape), 7, p.type.dtype) for p in compiled.inputs}
+    with pytest.raises(UserError, match="small_run gave up"):
+        run_on_board(compiled, outside)
 
 
 REFUSED = {

@@ -77,6 +77,44 @@ def test_broadcast(tmp_path: Path) -> None:
         np.testing.assert_array_equal(got[name], want, name)
 
 
+@pytest.mark.parametrize("dtype", KINDS)
+def test_reductions(dtype: str, tmp_path: Path) -> None:
+    net = Net()
+    x = whole(net, [3, 4, 5], dtype, "x")
+    for op in ("ReduceSum", "ReduceMin", "ReduceMax"):
+        for axes, keepdims in (((1,), 1), ((0, 2), 0), ((0, 1, 2), 0)):
+            inputs = [net.node("Identity", x)]
+            extra: dict[str, object] = {"axes": list(axes)}
+            if op == "ReduceSum":
+                inputs, extra = [*inputs, net.axes(*axes)], {}
+            net._output(net.node(op, *inputs, keepdims=keepdims, **extra), KINDS[dtype])
+    exact(net.model(), tmp_path)
+
+
+def test_a_sum_that_a_double_does_not_hold_ends_the_run(tmp_path: Path) -> None:
+    """ONNX Runtime rounds it, in an order of its own; up to 2^53, nothing is rounded."""
+    net = Net()
+    net._output(net.node("ReduceSum", whole(net, [3], "int64", "x"), net.axes(0), keepdims=0), TensorProto.INT64)
+    model = net.model()
+    host, session = HostModel(compile_model(model, tmp_path)), oracle.plain_session(model)
+    for most in ([2**53 - 1, 1, 0], [-(2**52), 2, -(2**52) + 2]):
+        feeds = {"x": np.array(most)}
+        assert [*host.run(feeds).values()] == [*oracle.run(session, feeds).values()] == [sum(most)]
+    for more in ([2**53, 1, 0], [2**53 - 1, 3, -3], [0, 0, -(2**63)], [2**63 - 1, 1, 0]):
+        with pytest.raises(UserError, match="a sum of int64 numbers is beyond 2\\^53"):
+            host.run({"x": np.array(more)})
+
+
+def test_objects_are_counted(tmp_path: Path) -> None:
+    """How many pixels have each class, as uint8: compared, cast, added up, cast."""
+    net = Net()
+    best = net.node("ArgMax", net.float_input((1, 5, 6, 4)), axis=1)
+    hot = net.node("Equal", best, net.constant(np.arange(5).reshape(5, 1, 1)))
+    found = net.node("ReduceSum", net.node("Cast", hot, to=TensorProto.INT64), net.axes(2, 3), keepdims=0)
+    net._output(net.node("Cast", found, to=TensorProto.UINT8), TensorProto.UINT8)
+    exact(net.model(), tmp_path)
+
+
 @pytest.mark.parametrize("axis", [-1, 0, 1])
 def test_one_hot(axis: int, tmp_path: Path) -> None:
     """Of indices on both sides of 0, and of some that have no place; of real numbers and of integers."""
@@ -152,6 +190,7 @@ REFUSED = {
     "divisor at run time": ("Div", ("b",), {}, "constant divisors above 0"),
     "divisor of 0": ("Mod", (np.array([3, 0, 1, 1]),), {}, "constant divisors above 0"),
     "fmod": ("Mod", (np.array(3),), {"fmod": 1}, "fmod = 1"),
+    "product": ("ReduceProd", (), {"keepdims": 0}, "ReduceProd on int64 numbers is not supported"),
     "no kernel": ("Abs", (), {}, "Abs on int64 numbers is not supported"),
     "one hot of what is not known": ("OneHot", (np.array(3), "b"), {}, "a constant depth and constant values"),
 }

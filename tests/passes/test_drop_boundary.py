@@ -35,6 +35,12 @@ def test_a_second_name_of_an_output_is_a_view() -> None:
     assert set(after.outputs) == {"y", "w"}
 
 
+def test_an_output_that_a_float_operator_reads_too_is_dequantized_for_it() -> None:
+    _, after = around(MODEL.format(more=", bool[1,4] w", tail="w = Greater(y, s)"), "drop_boundary")
+    assert [node.op for node in after.nodes] == ["lut", "dequantize", "float_compare"]
+    assert [after.type(name).dtype for name in after.outputs] == ["int8", "bool"]
+
+
 def test_it_does_not_run_with_float_edges() -> None:
     seen: list[str] = []
     graph = pipeline.run_passes(graph_of(MODEL.format(more="", tail="")), "float", lambda name, _: seen.append(name))
