@@ -192,7 +192,11 @@ def compute(
         return dict(zip((o.name for o in outputs), plain_session(model).run(None, {}), strict=True))
     except Exception as error:  # as above
         words = str(error).splitlines()[0]
-        raise UserError(f"{node.op_type} of constants cannot be computed: {words}", origin=node.name) from None
+        raise UserError(
+            f"{node.op_type} of constants cannot be computed: {words}",
+            origin=node.name or node.output[0],
+            hint="Export the model with constants that fit, or without the node.",
+        ) from None
 
 
 def _overflows(dividend: np.ndarray, divisor: np.ndarray) -> bool:

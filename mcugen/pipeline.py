@@ -138,7 +138,10 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
         )
     for memory in options.memories:
         if identifier(memory.name) != memory.name:
-            raise UserError(f"a memory region cannot be called {memory.name!r}: it becomes a name in C.")
+            raise UserError(
+                f"a memory region cannot be called {memory.name!r}: it becomes a name in C.",
+                hint="Use lower-case letters, digits and single underscores.",
+            )
     source = read(path, options.shapes, FUNCTIONS)
     with oracle.blaming(source.model):
         compiled = _compiled(source, project_name(options.name or path.stem), target, options, seen)

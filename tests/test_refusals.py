@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from collections.abc import Callable
 from pathlib import Path
 
@@ -13,7 +14,9 @@ from click.testing import CliRunner, Result
 from onnx import TensorProto, helper, numpy_helper
 from small_models import Net
 
+import mcugen
 from mcugen.cli import main
+from mcugen.ops import OPS
 
 
 def run(*arguments: object) -> Result:
@@ -225,6 +228,18 @@ def _division(op: str) -> Callable[[], onnx.ModelProto]:
     return make
 
 
+def _mixed_branches() -> onnx.ModelProto:
+    """Two types that never meet at a node."""
+    net = Net("uint8")
+    net.output(net.op("Neg", net.input((1, 4))), "first")
+    net.dtype, net.origin = np.dtype("int8"), 0
+    real = net.float_input((1, 4), "other")
+    scale, zero = net.params(0.05, 0)
+    other = net.node("QuantizeLinear", real, scale, zero, name="other/Quantize")
+    net._output(net.node("DequantizeLinear", other, scale, zero), TensorProto.FLOAT)
+    return net.model()
+
+
 # name -> (model, what the message says: node, limit, next step)
 MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "unsupported operator": (_unsupported_operator, ("head/Det", "Det is not supported", "mcugen ops")),
@@ -232,6 +247,7 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "per-channel activation": (_per_channel_activation, ("per channel", "per tensor")),
     "dynamic quantization": (_dynamic_quantization, ("body/Back", "computed at run time", "static quantization")),
     "mixed int8 and uint8": (_mixed_signs, ("sum/Add", "int8 and uint8", "one activation type")),
+    "mixed branches": (_mixed_branches, ("other/Quantize", "partly int8", "partly uint8", "to one type")),
     "dilated same padding": (_dilated_same_padding, ("Conv_", "SAME_UPPER", "explicit pads")),
     "far bias scale": (_far_bias_scale, ("head/Gemm", "not at input scale * weight scale", "a copy for each")),
     "negative scale": (_negative_scale, ("QuantizeLinear", "not a positive number", "Quantize the model again")),
@@ -509,3 +525,48 @@ def test_a_model_file_of_a_hostile_name(tmp_path: Path) -> None:
     onnx.save(plain().model(), path)
     assert run("build", path, "-o", tmp_path / "out").exit_code == 0
     compile_project(tmp_path / "out", [GCC, "-std=c99"])
+
+
+# They are about the model or an option as a whole: no node is to blame.
+_OF_NO_NODE = (
+    "the model uses no ONNX operators",
+    "opset ",
+    "the model's shapes do not fit together",  # ONNX's own words behind it name the node
+    "ONNX Runtime does not run the model",
+    "--shape names an input",
+    "--feed rows takes a model with one input",
+)
+
+
+def _made_errors() -> dict[str, ast.Call]:
+    """Where UserError is called in what reads, transforms and lowers a model."""
+    package, found = Path(mcugen.__file__).parent, {}
+    folders = ("frontend", "passes", "ops", "requant")
+    files = [path for folder in folders for path in sorted((package / folder).glob("*.py"))]
+    for path in (*files, package / "oracle.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "UserError":
+                found[f"{path.relative_to(package)}:{node.lineno}"] = node
+    return found
+
+
+def test_every_refusal_is_given_a_node_and_a_next_step() -> None:
+    """`requant` knows no nodes: who calls it adds them."""
+    found = _made_errors()
+    assert len(found) > 100
+    for place, call in found.items():
+        given = {keyword.arg: keyword.value for keyword in call.keywords}
+        said = ast.unparse(call.args[0])
+        assert "hint" in given, (place, said)
+        whole = place.startswith("requant") or any(start in said for start in _OF_NO_NODE)
+        assert whole or "origin" in given, (place, said)
+        for value in (given["hint"], given.get("origin")):
+            assert not (isinstance(value, ast.Constant) and not value.value), (place, said)
+
+
+def test_every_limit_says_what_it_is_and_what_to_do() -> None:
+    """Of each operator: its docstring is the message, the limit in one sentence and the next step behind it."""
+    for definition in OPS.values():
+        for limit in definition.limits:
+            rule, _, hint = " ".join((limit.__doc__ or "").split()).partition(". ")
+            assert rule and hint.endswith("."), (definition.name, limit.__name__)

@@ -45,7 +45,11 @@ class Expansion:
         found = self.kept(name).get(name, default)
         value = found.decode("utf-8", "replace") if isinstance(found, bytes) else found
         if type(value) is not type(default):
-            raise UserError(f"attribute {name} is of the wrong type", origin=self.where)
+            raise UserError(
+                f"attribute {name} is of the wrong type",
+                origin=self.where,
+                hint="Export the model again, with the attribute as the operator defines it.",
+            )
         return value
 
     def kept(self, *names: str) -> dict[str, Any]:
@@ -124,7 +128,9 @@ def expand(model: onnx.ModelProto, table: Mapping[str, Callable[[Expansion], Non
             copy.graph.node.append(node)
             continue
         if not node.output or not node.output[0]:
-            raise UserError(f"{full_name(node)} has no output", origin=node.name)
+            raise UserError(
+                "the node has no output", origin=node.name or full_name(node), hint="Take it out of the model."
+            )
         expansion = Expansion(node, copy, constants, taken)
         change(expansion)
         copy.graph.node.extend(expansion.nodes)

@@ -108,5 +108,9 @@ def constant_array(node: onnx.NodeProto) -> np.ndarray:
     if attribute.name == "value":
         return numpy_helper.to_array(value)
     if not attribute.name.startswith(("value_float", "value_int")):
-        raise UserError(f"a Constant of kind {attribute.name} is not supported", origin=node.name or node.output[0])
+        raise UserError(
+            f"a Constant of kind {attribute.name} is not supported",
+            origin=node.name or node.output[0],
+            hint="Export it as numbers.",
+        )
     return np.asarray(value, np.float32 if attribute.name.startswith("value_float") else np.int64)

@@ -147,7 +147,11 @@ def _rms_norm(e: Expansion) -> None:
     """SimplifiedLayerNormalization: no mean is subtracted, no bias added."""
     axis = e.attribute("axis", -1)
     if axis != -1 and axis != e.rank(e.input(0)) - 1:
-        raise UserError(f"only the last axis can be normalized (this is axis {axis})", origin=e.where)
+        raise UserError(
+            f"only the last axis can be normalized (this is axis {axis})",
+            origin=e.where,
+            hint="Transpose the tensor before export.",
+        )
     _no_more_outputs(e, 1)
     _root_mean_square(e, e.input(0), e.input(1), e.attribute("epsilon", 1e-5))
 

@@ -27,13 +27,15 @@ def load(path: Path, functions: Mapping[str, onnx.FunctionProto] = NO_FUNCTIONS)
     replaced by their bodies.
     """
     if path.is_dir():
-        raise UserError("it is a folder, not a model file", origin=str(path))
+        raise UserError("it is a folder, not a model file", origin=str(path), hint="Name the .onnx file in it.")
     if not path.is_file():
-        raise UserError("no such file", origin=str(path))
+        raise UserError("no such file", origin=str(path), hint="Check the path.")
     if path.stat().st_size == 0:
         raise UserError("the file is empty", origin=str(path), hint="Export the model again.")
     if path.stat().st_size > _MAX_BYTES:
-        raise UserError("the file is larger than 2 GB", origin=str(path))
+        raise UserError(
+            "the file is larger than 2 GB", origin=str(path), hint="Keep the weights in a data file beside it."
+        )
     content = path.read_bytes()
     digest = hashlib.sha256(content)
     model = onnx.ModelProto()
@@ -112,14 +114,16 @@ def _load_external(tensor: onnx.TensorProto, folder: Path) -> bytes:
     if not file.is_relative_to(folder):
         raise outside
     if not file.is_file():
-        raise UserError(f"external data file {location!r} is missing", origin=origin)
+        raise UserError(f"external data file {location!r} is missing", origin=origin, hint="Put it beside the model.")
     try:
         offset = int(entries.get("offset", "0"))
         length = int(entries["length"]) if "length" in entries else file.stat().st_size - offset
     except ValueError:
-        raise UserError("external data offset or length is not a number", origin=origin) from None
+        raise UserError(
+            "external data offset or length is not a number", origin=origin, hint="Save the model again."
+        ) from None
     if offset < 0 or length < 0 or offset + length > file.stat().st_size:
-        raise UserError(f"external data runs past the end of {location!r}", origin=origin)
+        raise UserError(f"external data runs past the end of {location!r}", origin=origin, hint="Save the model again.")
     with file.open("rb") as stream:
         stream.seek(offset)
         tensor.raw_data = stream.read(length)
@@ -142,6 +146,7 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
             raise UserError(
                 f"the tensor's data does not fit its shape or type ({error})",
                 origin=f"initializer {tensor.name}",
+                hint="Export the model again.",
             ) from None
     if not all(isinstance(name, str) for name in _names(model.graph)):
         raise _broken(path, "a name is not UTF-8 text")
@@ -158,7 +163,7 @@ def _check_structure(model: onnx.ModelProto, path: Path) -> None:
     idle = next((node for node in model.graph.node if not any(node.output)), None)
     if idle is not None:
         raise UserError(
-            f"the node ({idle.op_type}) has no output", origin=idle.name, hint="Take it out, or export the model again."
+            "the node has no output", origin=idle.name or idle.op_type, hint="Take it out, or export the model again."
         )
     try:
         onnx.checker.check_model(_checkable(model))

@@ -57,7 +57,11 @@ def parse(model: onnx.ModelProto, *, name: str) -> Graph:
     for output in graph.output:
         if output.name in values and not values[output.name].type.count:
             shape = list(values[output.name].type.shape)
-            raise UserError(f"the output has no elements (its shape is {shape})", origin=output.name)
+            raise UserError(
+                f"the output has no elements (its shape is {shape})",
+                origin=output.name,
+                hint="Feed a larger input (--shape), or take it out of the model's outputs.",
+            )
     return live(
         Graph(
             name,
@@ -111,9 +115,17 @@ def _type(info: onnx.ValueInfoProto) -> TensorType:
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     item = np.dtype(_DTYPES[tensor.elem_type]).itemsize
     if any(d < 0 for d in shape):
-        raise UserError(f"a dimension is negative (the shape is {list(shape)})", origin=info.name)
+        raise UserError(
+            f"a dimension is negative (the shape is {list(shape)})",
+            origin=info.name,
+            hint="Feed another input (--shape), or export the model again.",
+        )
     if np.prod(shape, dtype=object) * item >= 2**31:
-        raise UserError(f"a tensor of shape {list(shape)} is beyond 2 GB", origin=info.name)
+        raise UserError(
+            f"a tensor of shape {list(shape)} is beyond 2 GB",
+            origin=info.name,
+            hint="Feed another input (--shape), or export the model again.",
+        )
     return TensorType(_DTYPES[tensor.elem_type], shape)
 
 
@@ -161,7 +173,11 @@ def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:
         elif isinstance(value, onnx.TensorProto):
             value = _array(value)
         elif attribute.type in (onnx.AttributeProto.GRAPH, onnx.AttributeProto.GRAPHS):
-            raise UserError(f"control flow ({proto.op_type}) is not supported", origin=proto.name)
+            raise UserError(
+                f"control flow ({proto.op_type}) is not supported",
+                origin=proto.name or proto.output[0],
+                hint="Export the model unrolled, or an If with a constant condition.",
+            )
         elif not isinstance(value, (int, float)):
             value = tuple(value)
         found[attribute.name] = value

@@ -128,6 +128,10 @@ def _concat(e: Expansion) -> None:
     _quantize(e, e.add("Concat", parts, axis=e.attribute("axis", 0)), 0)
 
 
+def _where(e: Expansion) -> None:
+    _quantize(e, e.add("Where", [e.input(0), _dequantize(e, 1, "x"), _dequantize(e, 4, "y")]), 7)
+
+
 def _plain(e: Expansion) -> None:
     """com.microsoft's QuantizeLinear and DequantizeLinear are ONNX's own."""
     node = onnx.NodeProto()
@@ -149,6 +153,7 @@ _EXPANSIONS: dict[str, Callable[[Expansion], None]] = {
     "com.microsoft.QLinearAveragePool": _pool("AveragePool", *POOL),
     "com.microsoft.QLinearGlobalAveragePool": _pool("GlobalAveragePool"),
     "com.microsoft.QLinearSoftmax": _softmax,
+    "com.microsoft.QLinearWhere": _where,
     "com.microsoft.QLinearSigmoid": _unary("Sigmoid"),
     "com.microsoft.QLinearLeakyRelu": _unary("LeakyRelu", "alpha"),
 }

@@ -31,14 +31,22 @@ def fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
         dims = value.type.tensor_type.shape.dim
         wanted = shapes.get(name)
         if wanted is not None and len(wanted) != len(dims):
-            raise UserError(f"--shape gives {len(wanted)} dimensions, the input has {len(dims)}", origin=name)
+            raise UserError(
+                f"--shape gives {len(wanted)} dimensions, the input has {len(dims)}",
+                origin=name,
+                hint="Give one number for each.",
+            )
         for axis, dim in enumerate(dims):
             given = dim.dim_value if dim.HasField("dim_value") else None
             label = dim.dim_param
             if wanted is not None:
                 size = wanted[axis]
                 if given is not None and given != size:
-                    raise UserError(f"--shape asks for {size} at axis {axis}, the model fixes {given}", origin=name)
+                    raise UserError(
+                        f"--shape asks for {size} at axis {axis}, the model fixes {given}",
+                        origin=name,
+                        hint=f"Give {given} there, or export the model with a dynamic axis.",
+                    )
             elif given is not None:
                 size = given
             elif label in symbols:
@@ -54,7 +62,11 @@ def fix_shapes(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]]) ->
                     + ".",
                 )
             if size < 1:
-                raise UserError(f"dimension {size} at axis {axis} is not positive", origin=name)
+                raise UserError(
+                    f"dimension {size} at axis {axis} is not positive",
+                    origin=name,
+                    hint="Fix it with --shape, or export the model again.",
+                )
             if label:
                 symbols[label] = size
             dim.dim_value = size

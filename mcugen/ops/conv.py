@@ -60,7 +60,11 @@ def _recognise(unit: Unit) -> Node:
         )
     bias = unit.inputs[2] if len(unit.inputs) > 2 else ""
     if bias and unit.data(2) is None:
-        raise UserError("the bias is computed at run time", origin=unit.node.where)
+        raise UserError(
+            "the bias is computed at run time",
+            origin=unit.node.where,
+            hint="Export it as a constant, or add it behind.",
+        )
     return unit.make(
         "conv",
         (unit.inputs[0], unit.inputs[1], bias),

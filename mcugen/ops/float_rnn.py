@@ -58,7 +58,9 @@ def _from_float(unit: FloatUnit) -> Node:
     lengths = unit.name(4) if unit.name(4) and _some_shorter(unit) else ""
     form = {key: node.attrs[key] for key in _FORM if node.attrs.get(key, 0)}
     if form.get("clip", 1.0) <= 0:
-        raise UserError(f"clip = {form['clip']:g} is not positive", origin=node.where)
+        raise UserError(
+            f"clip = {form['clip']:g} is not positive", origin=node.where, hint="Leave clip out, or make it positive."
+        )
     if _function_names(unit, operator, directions) == _ACTIVATIONS[operator] * directions:
         form = {key: value for key, value in form.items() if not key.startswith("activation")}
     if dynamic and (form or lengths or unit.name(7)):
@@ -86,7 +88,11 @@ def _check_shapes(unit: FloatUnit, operator: str, dynamic: bool) -> int:
     node, graph = unit.node, unit.graph
     directions = {"forward": 1, "reverse": 1, "bidirectional": 2}.get(node.attrs.get("direction", "forward"))
     if directions is None:
-        raise UserError(f"direction {node.attrs['direction']!r} is none of {operator}'s", origin=node.where)
+        raise UserError(
+            f"direction {node.attrs['direction']!r} is none of {operator}'s",
+            origin=node.where,
+            hint="Use forward, reverse or bidirectional.",
+        )
     steps, batch, inputs = unit.type(0).shape
     hidden = unit.type(2).shape[-2 if dynamic else -1] if len(unit.type(2).shape) == 3 else 0
     rows = _GATES[operator] * hidden
@@ -116,7 +122,11 @@ def _some_shorter(unit: FloatUnit) -> bool:
     """Whether sequences end before the last step; UserError if a length is none of 1..steps."""
     steps, lengths = unit.type(0).shape[0], unit.constant(4)
     if np.any(lengths < 1) or np.any(lengths > steps):
-        raise UserError(f"a sequence has a length outside 1..{steps}", origin=unit.node.where)
+        raise UserError(
+            f"a sequence has a length outside 1..{steps}",
+            origin=unit.node.where,
+            hint="Export it with lengths in that range.",
+        )
     return bool(np.any(lengths < steps))
 
 

@@ -57,7 +57,9 @@ def _from_float(unit: FloatUnit) -> Node:
     alpha, beta = unit.node.attrs.get("alpha", alpha), unit.node.attrs.get(_SECOND.get(operator, "beta"), beta)
     form = unit.node.attrs.get("approximate", "none")
     if form not in ("none", "tanh"):
-        raise UserError(f"Gelu with approximate={form!r} is not supported", origin=unit.node.where)
+        raise UserError(
+            f"Gelu with approximate={form!r} is not supported", origin=unit.node.where, hint="Use none or tanh."
+        )
     extra = attrs(operator=operator, alpha=float(alpha), beta=float(beta), approximate=form)
     return Node("float_unary", unit.node.inputs[:1], unit.node.outputs, extra, unit.node.origin)
 

@@ -22,7 +22,11 @@ def _recognise(unit: Unit) -> Node:
     weights = unit.weights(1)
     bias = unit.inputs[2] if len(unit.inputs) > 2 else ""
     if bias and unit.weights(2).size != len(weights):
-        raise UserError("the bias must have one value per output", origin=unit.node.where)
+        raise UserError(
+            "the bias must have one value per output",
+            origin=unit.node.where,
+            hint="Add anything else behind the layer.",
+        )
     return unit.make("fully_connected", (unit.inputs[0], unit.inputs[1], bias), clamp=unit.clamp)
 
 

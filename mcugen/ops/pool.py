@@ -27,7 +27,7 @@ def max_pool_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, Any]:
             hint="Reshape to fewer dimensions before export.",
         )
     if node.attrs.get("storage_order", 0):
-        raise UserError("storage_order must be 0", origin=node.where)
+        raise UserError("storage_order must be 0", origin=node.where, hint="Export it so: it only orders the indices.")
     kernel = tuple(node.attrs["kernel_shape"])
     shape = window(node, kernel, input_hw)
     return {"kernel": kernel, **shape}

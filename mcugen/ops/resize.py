@@ -62,7 +62,11 @@ def resize_attrs(graph: Graph, node: Node) -> dict[str, Any]:
         float(given.get(name, x)) for name, x in (("extrapolation_value", 0.0), ("cubic_coeff_a", -0.75))
     )
     if not np.all(np.isfinite([*factors, *whole, value, coefficient])) or np.any(factors <= 0):
-        raise UserError("Resize takes a scale, roi or attribute that is no finite number", origin=node.where)
+        raise UserError(
+            "Resize takes a scale, roi or attribute that is no finite number",
+            origin=node.where,
+            hint="Export the model again.",
+        )
     wanted = dict(zip(axes, () if sizes is None else sizes, strict=False))
     return {
         "coordinates": given.get("coordinate_transformation_mode", "half_pixel"),

@@ -33,7 +33,9 @@ def blocked_weights(graph: Graph) -> Graph:
                 hint="Quantize in blocks along the dimension that is summed over.",
             )
         if graph.data(bias) is None and bias:
-            raise UserError("the bias is computed at run time", origin=node.where)
+            raise UserError(
+                "the bias is computed at run time", origin=node.where, hint="Export it as a constant, or add it behind."
+            )
         unsigned = graph.type(dq.inputs[0]).dtype == "uint4"
         constants = [
             builder.constant(f"{node.output}/weights", (weights - 8 * unsigned).astype(np.int8)),
@@ -65,6 +67,8 @@ def _blocks(graph: Graph, dq: Node, slot: int, transposed: bool) -> np.ndarray:
         )
     if slot == 1:
         if data.dtype != np.float32 or not np.all(np.isfinite(data)):
-            raise UserError("the scales of a block must be finite float32", origin=dq.where)
+            raise UserError(
+                "the scales of a block must be finite float32", origin=dq.where, hint="Quantize the model again."
+            )
         return data if transposed else data.T
     return (data if transposed else data.T).astype(np.int16)

@@ -279,7 +279,11 @@ def _group_normalization(parts: _Parts) -> bool:
     x, *affine = parts.node.inputs
     shape, groups = parts.shape(x), int(parts.node.attrs["num_groups"])
     if groups < 1 or shape[1] % groups:
-        raise UserError(f"{shape[1]} channels do not make {groups} groups", origin=parts.node.where)
+        raise UserError(
+            f"{shape[1]} channels do not make {groups} groups",
+            origin=parts.node.where,
+            hint="Export it with groups of equal size.",
+        )
     grouped = parts.reshaped(x, (shape[0], groups, int(np.prod(shape[1:])) // (groups or 1)))
     one, zero = (parts.constant(np.full(groups, value, np.float32)) for value in (1, 0))
     epsilon = float(parts.node.attrs.get("epsilon", 1e-5))

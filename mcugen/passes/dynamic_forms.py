@@ -130,7 +130,9 @@ class _Chain:
                 none = np.zeros((), graph.type(layer.inputs[slot]).dtype)
                 zeros[slot] = builder.constant(f"{y}/zero_point{slot}", none)
         if builder.values[zeros[0]].type.count != 1:
-            raise UserError("the input's zero point must be one value", origin=layer.where)
+            raise UserError(
+                "the input's zero point must be one value", origin=layer.where, hint="Quantize activations per tensor."
+            )
         extra: dict[str, object] = {}
         if self.is_conv:
             extra |= _window(graph, layer)
@@ -153,10 +155,15 @@ def _window(graph: Graph, layer: Node) -> dict[str, object]:
     x_shape, w_shape = (graph.type(name).shape for name in layer.inputs[:2])
     group = int(layer.attrs.get("group", 1))
     if len(w_shape) not in (3, 4):
-        raise UserError(f"only 1-D and 2-D ConvInteger is supported (weights {list(w_shape)})", origin=layer.where)
+        raise UserError(
+            f"only 1-D and 2-D ConvInteger is supported (weights {list(w_shape)})",
+            origin=layer.where,
+            hint="Reshape to fewer dimensions before export.",
+        )
     if group < 1 or w_shape[0] % group or x_shape[1] != group * w_shape[1]:
         raise UserError(
             f"{group} groups of weights {list(w_shape)} do not fit an input of {x_shape[1]} channels",
             origin=layer.where,
+            hint="Export the model again.",
         )
     return {**window(layer, w_shape[2:], x_shape[2:]), "group": group}

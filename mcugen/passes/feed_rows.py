@@ -18,7 +18,9 @@ _CHANNELS_LAST = ("conv", "max_pool", "average_pool", "global_average_pool")  # 
 
 def feed_rows(graph: Graph) -> Graph:
     if len(graph.inputs) != 1:
-        raise UserError(f"--feed rows takes a model with one input, this one has {len(graph.inputs)}.")
+        raise UserError(
+            f"--feed rows takes a model with one input, this one has {len(graph.inputs)}.", hint="Leave --feed out."
+        )
     (name,) = graph.inputs
     type = graph.type(name)
     if type.dtype != "int8" or len(type.shape) != 4 or type.shape[0] != 1:

@@ -114,7 +114,11 @@ def _gather(builder: Builder, node: Node) -> bool:
     axis = int(node.attrs.get("axis", 0)) % len(shape)
     flat = index.reshape(-1)
     if np.any(flat < -shape[axis]) or np.any(flat >= shape[axis]):
-        raise UserError(f"a position is outside axis {axis} of size {shape[axis]}", origin=node.where)
+        raise UserError(
+            f"a position is outside axis {axis} of size {shape[axis]}",
+            origin=node.where,
+            hint="Export the model again.",
+        )
     _take(builder, node, node.inputs[0], _along(axis, len(shape), [int(i) % shape[axis] for i in flat]))
     return True
 

@@ -291,7 +291,9 @@ def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: 
         data = np.clip(rounded, -(2**31), 2**31 - 1).astype(np.int32)
         return builder.constant(f"{operator.output}/bias", data), False
     if bias.data.dtype != np.int32:
-        raise UserError(f"the bias must be int32 (it is {bias.data.dtype})", origin=operator.where)
+        raise UserError(
+            f"the bias must be int32 (it is {bias.data.dtype})", origin=operator.where, hint="Quantize the model again."
+        )
     assert bias.type.quant is not None
     ratio = np.broadcast_to(bias.type.quant.scale, bias.data.shape).astype(np.float64) / np.maximum(
         np.broadcast_to(scale, bias.data.shape).astype(np.float64), 1e-300
@@ -374,9 +376,12 @@ def _unsigned(graph: Graph, bits: int) -> bool:
         if value.type.dtype in (signed, unsigned) and value.data is None:
             kinds.setdefault(value.type.dtype, name)
     if len(kinds) > 1:
+        second = list(kinds.values())[1]
+        where = next((node.where for node in graph.nodes if second in (*node.outputs, *node.inputs)), second)
         raise UserError(
             f"activations are partly {signed} (first: {kinds[signed]!r}) and partly {unsigned} (first: "
             f"{kinds[unsigned]!r})",
+            origin=where,
             hint="Quantize all activations to one type.",
         )
     return unsigned in kinds

@@ -102,7 +102,11 @@ def qdq_params(graph: Graph, node: Node) -> tuple[Quant, str]:
     if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
         raise UserError("a scale is not a positive number", origin=node.where, hint="Quantize the model again.")
     if scale.dtype != np.float32:
-        raise UserError(f"scales must be float32 (these are {scale.dtype})", origin=node.where)
+        raise UserError(
+            f"scales must be float32 (these are {scale.dtype})",
+            origin=node.where,
+            hint="Quantize the model in float32.",
+        )
     integer = node.outputs[0] if node.op == Q else node.inputs[0]
     if graph.type(integer).dtype in NARROW and graph.data(integer) is None:
         raise UserError(

@@ -175,9 +175,18 @@ def products(dtype: str) -> onnx.ModelProto:
     return net.model()
 
 
+def choices(dtype: str) -> onnx.ModelProto:
+    """Where becomes QLinearWhere: of codes with parameters of their own."""
+    net = Net(dtype)
+    net.inputs.append(helper.make_tensor_value_info("c", TensorProto.BOOL, [6, 1]))
+    a, b = net.input((2, 6, 8), 0.04, 3, "a"), net.input((6, 8), 0.03, -9, "b")
+    net.output(net.op("Where", "c", a, b, scale=0.05, zero_point=2))
+    return net.model()
+
+
 @pytest.mark.parametrize("level", [BASIC, EXTENDED], ids=["basic", "extended"])
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("make", [quantized, products])
+@pytest.mark.parametrize("make", [quantized, products, choices])
 def test_quantized_models_are_exact(
     make: Callable[[str], onnx.ModelProto], dtype: str, level: Any, tmp_path: Path
 ) -> None:
