@@ -38,26 +38,41 @@ def indexed(graph: Graph, node: Node) -> Node:
             origin=node.where,
             hint="Use reduction = none, and compute with the elements before.",
         )
-    given = {"batch": int(node.attrs.get("batch_dims", 0)), "axis": int(node.attrs.get("axis", 0)) % len(shape)}
-    if (
-        node.op in SCATTERS
-        and node.op != "ScatterND"
-        and _others(shape, given["axis"]) != _others(index, given["axis"])
-    ):
-        raise UserError(
-            f"{node.op} of a part of the elements (indices {list(index)}, data {list(shape)}) is not supported",
-            origin=node.where,
-            hint="Give it indices along the whole of every other axis, or use ScatterND.",
-        )
+    given = {"batch": int(node.attrs.get("batch_dims", 0)), "axis": int(node.attrs.get("axis", 0)) % max(1, len(shape))}
     op = "gather" if node.op in GATHERS else "scatter"
     made = Node(op, node.inputs, node.outputs, attrs(form=node.op, **given), node.origin)
-    data = graph.data(node.inputs[1])
-    sizes = _sizes(graph, made)
-    if data is not None and (np.any(data < -np.array(sizes)) or np.any(data >= np.array(sizes))):
+    if not _fits(graph, made):
         raise UserError(
-            f"an index is outside the axes of size {list(sizes)}", origin=node.where, hint="Export the model again."
+            f"{node.op} of data {list(shape)} by indices {list(index)} is not supported",
+            origin=node.where,
+            hint="Give it indices for the whole of every other axis, or use GatherND or ScatterND.",
+        )
+    data, sizes = graph.data(node.inputs[1]), np.array(_sizes(graph, made))
+    if data is not None and (np.any(data < -sizes) or np.any(data >= sizes)):
+        raise UserError(
+            f"an index is outside the axes of size {sizes.tolist()}", origin=node.where, hint="Export the model again."
         )
     return made
+
+
+def _fits(graph: Graph, node: Node) -> bool:
+    """Do the shapes make the walk? ONNX infers the output's without looking at all of them."""
+    shape, index = (graph.type(name).shape for name in node.inputs[:2])
+    form, axis, batch = node.attrs["form"], node.attrs["axis"], node.attrs["batch"]
+    named = (index or (0,))[-1] if form.endswith("ND") else 1
+    if graph.type(node.inputs[1]).count == 0 or named < 1 or batch < 0 or batch + named > len(shape):
+        return False
+    if form == "Gather":
+        picked = (*shape[:axis], *index, *shape[axis + 1 :])
+    elif form.endswith("ND"):
+        picked = (*index[:-1], *shape[batch + named :])
+    else:
+        picked = index
+        if _others(shape, axis) != _others(index, axis):
+            return False
+    if node.op == "gather":
+        return shape[:batch] == index[:batch] and graph.type(node.output).shape == picked
+    return graph.type(node.inputs[2]).shape == picked and graph.type(node.output).shape == shape
 
 
 def _others(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:

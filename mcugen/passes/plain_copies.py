@@ -127,6 +127,10 @@ def _gather_elements(builder: Builder, node: Node) -> bool:
     """Of a tensor that is larger than the indices beside the axis: of the part that they reach."""
     shape, index = (builder.values[name].type.shape for name in node.inputs)
     axis = int(node.attrs.get("axis", 0)) % len(shape)
+    if len(index) != len(shape) or any(
+        n > size for k, (n, size) in enumerate(zip(index, shape, strict=True)) if k != axis
+    ):
+        return False  # refused where all shapes are known
     kept = tuple(None if k == axis or n == shape[k] else tuple(range(n)) for k, n in enumerate(index))
     if all(positions is None for positions in kept):
         return False

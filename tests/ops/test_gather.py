@@ -154,7 +154,11 @@ def test_on_a_board(core: str, tmp_path: Path) -> None:
 
 REFUSED = {
     "added up": (scatter("ScatterElements", [3, 2], [3, 2], [3, 2], reduction="add"), "reduction = add"),
-    "a part": (scatter("ScatterElements", [3, 2], [1, 1], [1, 1]), "of a part of the elements"),
+    "a part": (scatter("ScatterElements", [3, 2], [1, 1], [1, 1]), r"of data \[3, 2\] by indices \[1, 1\]"),
+    "more than there is": (gather("GatherElements", [4, 3], [4, 5]), r"of data \[4, 3\] by indices \[4, 5\]"),
+    "other batches": (gather("GatherND", [2, 4, 3], [3, 5, 1], batch_dims=1), "is not supported"),
+    "updates of another shape": (scatter("ScatterND", [4, 3], [2, 1], [3, 3]), "is not supported"),
+    "updates of other elements": (scatter("ScatterElements", [3, 6], [3, 2], [3, 3], axis=1), "is not supported"),
     "five indices": (gather("GatherND", [2, 2, 2, 2, 2], [3, 5]), "At most 4 indices"),
     "constant, outside": (
         model_of(lambda net: net.node("GatherND", net.float_input([3, 2]), net.constant(np.array([[3]])))),
