@@ -148,7 +148,14 @@ def run_all(
     count = len(next(iter(feeds.values())))
     rows = []
     for index in range(count):
-        rows.append(run(session, {name: array[index] for name, array in feeds.items()}))
+        try:
+            rows.append(run(session, {name: array[index] for name, array in feeds.items()}))
+        except UserError as error:
+            raise UserError(
+                error.message,
+                origin=f"sample {index}",
+                hint="Feed indices within their axes, or export the model again.",
+            ) from None
         advance()
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 

@@ -219,8 +219,9 @@ def _position(graph: Graph, producers: dict[str, Node], node: Node) -> Node:
     """ArgMax and ArgMin: of the codes where their input is dequantized from some, else of real numbers."""
     x = node.inputs[0]
     dq = producers.get(x)
-    of_codes = dq is not None and dq.op == DQ and graph.data(dq.inputs[0]) is None
-    return arg_of(graph, node, dq.inputs[0] if of_codes and dq is not None else x)
+    if dq is not None and dq.op == DQ and graph.data(dq.inputs[0]) is None:
+        x = dq.inputs[0]
+    return arg_of(graph, node, x)
 
 
 def _code(real: float, q: Quant, full: tuple[int, int]) -> int:

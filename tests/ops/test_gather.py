@@ -9,11 +9,13 @@ import numpy as np
 import onnx
 import pytest
 from checking import assert_exact, compile_model, exact, kernels
+from click.testing import CliRunner
 from float_layers import rand, together
 from onnx import TensorProto, helper
 from small_models import DTYPES, Net
 
 from mcugen import UserError, oracle
+from mcugen.cli import main
 from mcugen.emit.codegen import c_sources
 from mcugen.prove.board import run_on_board
 from mcugen.prove.host import HostModel
@@ -140,6 +142,15 @@ def test_an_index_outside_ends_the_run_with_an_error(tmp_path: Path) -> None:
             got = host.run(right)
             for key, want in oracle.run(session, right).items():
                 np.testing.assert_array_equal(got[key], want)
+
+
+def test_samples_with_an_index_outside_are_named(tmp_path: Path) -> None:
+    path, data = tmp_path / "small.onnx", tmp_path / "words.npz"
+    onnx.save(FORMS["Gather"], path)
+    np.savez(data, x=np.ones((3, 5, 3), np.float32), at=np.array([[0, 1, 2, 3], [4, -5, 0, 0], [0, 0, 5, 0]]))
+    result = CliRunner().invoke(main, ["verify", str(path), "--inputs", str(data)])
+    assert result.exit_code == 2 and "sample 2: ONNX Runtime does not run the model" in result.stderr
+    assert "Feed indices within their axes" in result.stderr
 
 
 @pytest.mark.parametrize("core", ["cortex-m0", "cortex-m4"])
