@@ -11,6 +11,7 @@ from checking import assert_exact, compile_model
 from small_models import Net
 
 from mcugen import project
+from mcugen.emit.codegen import c_sources
 from mcugen.emit.report import report
 from mcugen.errors import UserError
 from mcugen.step import FEED
@@ -66,6 +67,28 @@ def test_the_image_never_stands_in_memory(tmp_path: Path) -> None:
     """Not even as much of it as a third."""
     compiled = compile_model(camera(channels=4, height=120).model(), tmp_path, feed="rows")
     assert 3 * compiled.arena_bytes < compiled.inputs[0].type.bytes
+
+
+@pytest.mark.parametrize("options", [{}, {"ram": 0}], ids=str)
+def test_turns_that_come_again_stand_in_the_code_once(options: dict[str, int], tmp_path: Path) -> None:
+    """However high the image is."""
+    codes = []
+    for height in (80, 240):
+        compiled = compile_model(camera(height=height).model(), tmp_path, feed="rows", **options)
+        codes.append(c_sources(compiled)["small.c"])
+    assert len(codes[0].splitlines()) == len(codes[1].splitlines())
+    assert codes[0].count("    case ") < 8
+
+
+def test_rows_of_a_tensor_that_stays_whole_go_further_down_each_time(tmp_path: Path) -> None:
+    """The output of the bands is read as a whole behind them, so that its places grow from turn to turn."""
+    net = Net("uint8", seed=3)
+    x = net.conv(net.integer_input([1, 3, 97, 9]), (4, 3, 3, 3), pads=[1, 1, 1, 1], strides=[2, 2], then="Relu")
+    x = net.conv(net.copy("MaxPool", x, kernel_shape=[2, 1], strides=[2, 1]), (6, 4, 3, 3), pads=[1, 1, 1, 1])
+    net.integer_output(net.gemm(net.copy("Flatten", x, axis=1), 5, 6 * 24 * 5))
+    compiled = compile_model(net.model(), tmp_path, feed="rows")
+    assert "u * turn" in c_sources(compiled)["small.c"]
+    assert_exact(compiled, samples=4)
 
 
 _MAIN = """

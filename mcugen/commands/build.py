@@ -16,6 +16,7 @@ from .. import ir, pipeline, project
 from ..emit.canonical import canonical_model
 from ..errors import UserError
 from ..folder import refuse_unwritable, with_folder
+from ..plan.choose import WHOLE
 from ..target import parse_size
 from ..together import build_together
 from .console import err, guarded, out, progress
@@ -133,6 +134,9 @@ def _build_together(
     out.print(table)
     code = "not measured" if data["code_bytes"] is None else f"{data['code_bytes']:,} bytes"
     out.print(f"one arena of {data['arena_bytes']:,} bytes for all")
+    for each in data["models"]:
+        if not each["arena_plan"].startswith(WHOLE):
+            out.print(f"{each['name']}: {each['arena_plan']}")
     for region, used, held in _regions(data):
         out.print(f"{region}: {used}, {held}")
     out.print(f"in flash: tables {data['const_bytes']:,} bytes, code {code}")
@@ -160,6 +164,8 @@ def _summary(built: project.Built) -> None:
     gap = data["arena_bytes"] - data["arena_bound_bytes"]
     bound = "at its lower bound" if gap == 0 else f"{gap:,} above the lower bound of {data['arena_bound_bytes']:,}"
     table.add_row("arena", f"{data['arena_bytes']:,} bytes", f"{data['arena_includes']}; {bound}")
+    if not data["arena_plan"].startswith(WHOLE):
+        table.add_row("plan", *data["arena_plan"].split(": ", 1))
     for row in _regions(data):
         table.add_row(*row)
     if data["io_buffers"] == "apart":
@@ -182,9 +188,8 @@ def _summary(built: project.Built) -> None:
             accessor = port["parameter"] or f"{port['accessor']}()"
             table.add_row(kind[:-1], accessor, f"{port['dtype']}{port['shape']}{q}")
     out.print(table)
-    for step in data["steps"]:
-        for note in step["notes"]:
-            out.print(f"note: {step['name']}: {note}", markup=False)
+    for said in dict.fromkeys(f"{step['name']}: {note}" for step in data["steps"] for note in step["notes"]):
+        out.print(f"note: {said}", markup=False)
     buffers = data["io_bytes"] if data["io_buffers"] == "apart" else 0
     needed = data["arena_bytes"] + buffers + (data["stack_bytes"] or 0)
     fits = [size for size in (512, 256, 128, 64, 32, 16) if needed <= size * 1024]

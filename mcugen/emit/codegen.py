@@ -306,33 +306,50 @@ class _Context:
         return [*lines, f"static {name}_arena_t arena = {{{members}}};"]
 
     def _feed(self, steps: list[dict[str, Any]], ports: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """The turns of a fed model: the rows each waits for, and the steps it then runs; equal ones run one text."""
+        """The turns of a fed model: where the rows of each go, and the steps it then runs.
+
+        Turns that come again with numbers that grow evenly stand in a cycle once; equal ones run one text.
+        """
         fed = self.compiled.feed
         if fed is None:
             return None
-        port = next(port for port in ports if port["caller"])
-        turns: list[dict[str, Any]] = []
+        graph, plan = self.compiled.graph, self.compiled.plan
+        starts = [index for index, step in enumerate(self.compiled.steps) if step.kernel == FEED]
+        fills = [self.compiled.steps[index].outputs[0] for index in starts]
+        ends = [*starts[1:], len(steps)]
+        inside = [
+            [_call_of(i, steps[i]) for i in range(start + 1, end)] for start, end in zip(starts, ends, strict=True)
+        ]
+        turns = [
+            Call(tuple(call.kind for call in calls), (plan.addresses[fill], *(n for c in calls for n in c.numbers)))
+            for fill, calls in zip(fills, inside, strict=True)
+        ]
+        entries: list[dict[str, Any]] = []
+        cycles: list[dict[str, int]] = []
         runs: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for index, (view, step) in enumerate(zip(steps, self.compiled.steps, strict=True)):
-            if step.kernel == FEED:
-                type = self.compiled.graph.type(step.outputs[0])
-                first = turns[-1]["stop"] if turns else 0
-                at = self.compiled.plan.addresses[step.outputs[0]]
-                turns.append({"at": at, "first": first, "stop": first + type.shape[1], "step": index, "steps": []})
-            else:
-                turns[-1]["steps"].append(view)
-        for number, turn in enumerate(turns):
-            key = tuple((view["invocation"], view["output"], view["output_bytes"]) for view in turn["steps"])
-            run = runs.setdefault(key, {"number": len(runs), "steps": turn["steps"], "turns": []})
-            run["turns"].append(number)
-            turn["run"] = run["number"]
+        for loop in loops(turns):
+            last = loop.first + loop.period - 1
+            if loop.count > 1 or not cycles or cycles[-1]["count"] > 1:
+                cycles.append({"first": loop.first, "count": loop.count, "turns": 0, "steps": 0, "entry": len(entries)})
+            cycles[-1]["turns"] += loop.period
+            cycles[-1]["steps"] += ends[last] - starts[loop.first]
+            for turn, (grows, *by) in enumerate(loop.steps, loop.first):
+                run, growing = [], iter(by)
+                for index, call in enumerate(inside[turn], starts[turn] + 1):
+                    run.append(_repeated(steps[index], call, [next(growing) for _ in call.numbers]))
+                text = tuple((call["invocation"], call["output"], call["output_bytes"]) for call in run)
+                number = runs.setdefault(text, {"number": len(runs), "steps": run})["number"]
+                at = plan.addresses[fills[turn]]
+                entries.append({"at": at, "grows": grows, "step": starts[turn], "run": number})
         _, height, width, channels = fed.type.shape
         return {
-            "port": port,
+            "port": next(port for port in ports if port["caller"]),
             "rows": height,
+            "turn_rows": graph.type(fills[0]).shape[1],
             "row": f"int8[{width}][{channels}]",
             "row_bytes": width * channels,
-            "turns": turns,
+            "turns": entries,
+            "cycles": cycles,
             "runs": list(runs.values()),
         }
 
@@ -651,30 +668,33 @@ def _invocation(step: dict[str, Any], offsets: Sequence[str]) -> str:
 
 def _loops(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """The steps as the run calls them: {turns, calls}; `turn` counts the turns of those that repeat."""
-    calls = [
-        Call(
-            (step["function"], *step["rows"].values(), step["output_base"], step["output_bytes"]),
-            (index, *step["places"].values(), step["output_at"]),
-        )
-        for index, step in enumerate(steps)
-    ]
+    calls = [_call_of(index, step) for index, step in enumerate(steps)]
     found = []
     for loop in loops(calls):
         turn = []
         for at, grows in enumerate(loop.steps, loop.first):
-            step, (index, *offsets, output) = steps[at], calls[at].numbers
-            places = [_grown(f"{n}u", by) for n, by in zip(offsets, grows[1:-1], strict=True)]
-            turn.append(
-                {
-                    "result": step["result"],
-                    "index": f"{index} + {grows[0]} * (int)turn" if grows[0] else index,
-                    "invocation": _invocation(step, places),
-                    "output": f"{step['output_base']} + {_grown(str(output), grows[-1])}",
-                    "output_bytes": step["output_bytes"],
-                }
-            )
+            index = f"{at} + {grows[0]} * (int)turn" if grows[0] else at
+            turn.append(_repeated(steps[at], calls[at], grows) | {"index": index})
         found.append({"turns": loop.count, "calls": turn})
     return found
+
+
+def _call_of(index: int, step: dict[str, Any]) -> Call:
+    """The step's call; what may grow are its number and its offsets."""
+    kind = (step["function"], *step["rows"].values(), step["output_base"], step["output_bytes"])
+    return Call(kind, (index, *step["places"].values(), step["output_at"]))
+
+
+def _repeated(step: dict[str, Any], call: Call, grows: Sequence[int]) -> dict[str, Any]:
+    """The step's call in turn `turn` of a loop."""
+    _, *offsets, output = call.numbers
+    places = [_grown(f"{n}u", by) for n, by in zip(offsets, grows[1:-1], strict=True)]
+    return {
+        "result": step["result"],
+        "invocation": _invocation(step, places),
+        "output": f"{step['output_base']} + {_grown(str(output), grows[-1])}",
+        "output_bytes": step["output_bytes"],
+    }
 
 
 def _grown(number: str, by: int) -> str:

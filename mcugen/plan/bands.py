@@ -209,11 +209,12 @@ class _Work:
         return target
 
     def _reached(self, nodes: Sequence[Node], turn: int, turns: int) -> dict[str, int]:
-        """How many rows of each node a turn makes: a share of the first one's, and what can be made of them."""
+        """How many rows of each node a turn makes: of the first one as many as in every turn, and what they allow."""
         target: dict[str, int] = {}
         for node in nodes:
             within = [_reach(self.graph, node, target[name]) for name in node.inputs if name in target]
-            target[node.output] = min(within, default=self._share(node, turn, turns))
+            height = self.graph.type(node.output).shape[1]
+            target[node.output] = min(within, default=min(height, turn * -(-height // turns)))
         return target
 
     def _share(self, node: Node, turn: int, turns: int) -> int:

@@ -32,12 +32,15 @@ Lean = Callable[[Step], Step | None]
 """A step -> the same with a kernel that takes less scratch and more time, if there is one."""
 
 
+WHOLE = "whole layers"
+
+
 @dataclass(frozen=True)
 class Planned:
     graph: Graph  # knows the types of the bands, too
     steps: tuple[Step, ...]
     plan: Plan
-    reason: str = "whole layers: the budget, if any, asks for no bands, and none were found that are free"
+    reason: str = f"{WHOLE}: the budget, if any, asks for no bands, and none were found that are free"  # KIND: WHY
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,13 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 from checking import assert_exact, compile_model
+from click.testing import CliRunner
 from small_models import Net, Tensor
 
+from mcugen.cli import main
 from mcugen.emit.artefact import Compiled
 from mcugen.emit.codegen import c_sources
 from mcugen.emit.report import report
@@ -143,6 +146,24 @@ def test_bands_that_are_free_are_taken_without_a_budget(tmp_path: Path) -> None:
     assert less.instructions <= more.instructions
     saved = whole.plan.arena_bytes - banded.plan.arena_bytes
     assert less.footprint.code_bytes - more.footprint.code_bytes <= saved * choose._FLASH_SHARE
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        ([], r"\n plan +bands +[\d,]+ bytes of RAM less, .* instructions less and .* bytes of code more *\n"),
+        (["--ram", "min"], r"\n plan +bands, or less scratch +the budget asks for it *\n"),
+        (["--optimize", "size"], None),
+    ],
+    ids=["free", "smallest", "whole"],
+)
+def test_the_build_says_why_the_plan_is_not_plain(options: list[str], line: str | None, tmp_path: Path) -> None:
+    onnx.save(residual(40, 32).model(), tmp_path / "net.onnx")
+    command = ["build", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "out"), *options]
+    said = CliRunner().invoke(main, command, catch_exceptions=False).stdout
+    assert re.search(line, said) if line else "\n plan " not in said
+    notes = [text for text in said.splitlines() if text.startswith("note: ")]
+    assert len(notes) == len(set(notes)), "bands repeat what their layer says"
 
 
 def test_bands_without_need_only_if_they_are_worth_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
