@@ -1,20 +1,26 @@
 """The arena in the memories of a board: whole in the first one that the user names if it fits, else in parts.
 
-A part is an arena of its own in one region; a tensor lies in one part. What is touched most per byte goes to the
-regions that come first.
+A part is an arena of its own in one region; a tensor lies in one part. An output overlaps its dying input only where
+both lie in one part, so parts may need more than the whole. Regions that come last get as few bytes
+as can be found; of such partitions, the one is taken that has most of the traffic in the regions that come first.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from itertools import combinations, permutations, product
 
 from ..ir import Graph
 from ..step import Step
 from ..target import Memory
 from .allocate import ALIGN, Part, Plan
 from .lifetimes import gap, leads
-from .solve import Solution, solve
+from .solve import Solution, least_height, solve
+
+_STARTS = 2  # partitions from which better ones are searched
+_TRIES = 60  # partitions that are placed in search of a better one, from each
+_NEIGHBOURS = 4  # tensors of one time that change their region together, at most
 
 
 def place(graph: Graph, steps: Sequence[Step], plan: Plan, memories: Sequence[Memory]) -> Plan:
@@ -29,10 +35,8 @@ def place(graph: Graph, steps: Sequence[Step], plan: Plan, memories: Sequence[Me
         sorted(count, key=lambda i: (-work.sizes[i], i)),
         sorted(count, key=lambda i: (plan.slots[i].first_step, -work.sizes[i])),
     ]
-    chosen = work.fill(orders[0])
-    for order in orders[1:]:
-        if work.over(chosen) > 0:
-            chosen = min(chosen, work.fill(order), key=work.over)
+    starts = [*map(work.fill, orders), work.spans()]
+    chosen = min(map(work.improve, sorted(starts, key=work.rank)[:_STARTS]), key=work.rank)
     offsets = [0] * len(plan.slots)
     for region in range(len(regions)):
         inside = [i for i in count if chosen[i] == region]
@@ -62,6 +66,8 @@ class _Split:
                 if least is not None:
                     self.gaps[i][j] = _aligned(least)
         self.heat = self._heat()
+        self.solved: dict[tuple[int, ...], int] = {}
+        self.bounds: dict[tuple[int, ...], int] = {}
 
     def _heat(self) -> list[int]:
         """Bytes that the steps read and write in each slot, roughly: a multiplication reads a byte of its input."""
@@ -79,8 +85,8 @@ class _Split:
                 heat[order[id(self.plan.scratch[index])]] += max(step.macs, step.scratch_bytes)
         return heat
 
-    def solve(self, inside: Sequence[int], *, quick: bool) -> Solution:
-        """Offsets of these slots in a region of their own."""
+    def _instance(self, inside: Sequence[int]) -> tuple[list[int], list[dict[int, int]], list[frozenset[int]]]:
+        """Sizes and distances of these slots alone, and which of them live together."""
         number = {i: k for k, i in enumerate(inside)}
         gaps = [{number[j]: least for j, least in self.gaps[i].items() if j in number} for i in inside]
         slots = self.plan.slots
@@ -88,7 +94,71 @@ class _Split:
             frozenset(number[i] for i in inside if slots[i].first_step <= step <= slots[i].last_step)
             for step in {slots[i].first_step for i in inside}
         }
-        return solve([self.sizes[i] for i in inside], gaps, sorted(moments, key=sorted), quick=quick)
+        return [self.sizes[i] for i in inside], gaps, sorted(moments, key=sorted)
+
+    def solve(self, inside: Sequence[int], *, quick: bool) -> Solution:
+        """Offsets of these slots in a region of their own."""
+        return solve(*self._instance(inside), quick=quick)
+
+    def height(self, inside: Sequence[int]) -> int:
+        """Bytes that a region with these slots needs, by little search."""
+        key = tuple(inside)
+        if key not in self.solved:
+            self.solved[key] = self.solve(inside, quick=True).height
+        return self.solved[key]
+
+    def bound(self, inside: Sequence[int]) -> int:
+        """No region with these slots needs less."""
+        key = tuple(inside)
+        if key not in self.bounds:
+            sizes, gaps, moments = self._instance(inside)
+            self.bounds[key] = max((least_height(moment, sizes, gaps) for moment in moments), default=0)
+        return self.bounds[key]
+
+    def rank(self, chosen: Sequence[int], measure: Callable[[Sequence[int]], int] | None = None) -> tuple[int, ...]:
+        """The smaller the better; by heights, or what else measures the slots of a region."""
+        regions = range(len(self.limits))
+        inside = [[i for i, region in enumerate(chosen) if region == r] for r in regions]
+        heights = [(measure or self.height)(slots) for slots in inside]
+        over = sum(max(0, height - limit) for height, limit in zip(heights, self.limits, strict=True))
+        heat = [-sum(self.heat[i] for i in slots) for slots in inside]
+        return (over, *reversed(heights[1:]), *heat[:-1], heights[0])
+
+    def spans(self) -> list[int]:
+        """Each slot in the first region that would hold all that ever lives beside it: such layers run there whole."""
+        slots = self.plan.slots
+        needs = [
+            self.bound([i for i, s in enumerate(slots) if s.first_step <= step <= s.last_step])
+            for step in range(max(len(self.steps), 1))
+        ]
+        last = len(self.limits) - 1
+        return [
+            next(
+                (r for r, limit in enumerate(self.limits) if max(needs[s.first_step : s.last_step + 1]) <= limit), last
+            )
+            for s in slots
+        ]
+
+    def improve(self, chosen: list[int]) -> list[int]:
+        """Neighbours in time change their region, or two slots theirs, as long as that makes the partition better."""
+        order = sorted(range(len(chosen)), key=lambda i: (self.plan.slots[i].first_step, i))
+        regions = range(len(self.limits))
+        runs = [order[at : at + n] for n in range(1, _NEIGHBOURS + 1) for at in range(len(order) - n + 1)]
+        moves = [dict.fromkeys(run, region) for run, region in product(runs, regions)]
+        moves += [{i: a, j: b} for (i, j), (a, b) in product(combinations(order, 2), permutations(regions, 2))]
+        best = self.rank(chosen)
+        tries, better = _TRIES, True
+        while better:
+            better = False
+            for move in moves:
+                trial = [move.get(i, region) for i, region in enumerate(chosen)]
+                if tries == 0 or trial == chosen or self.rank(trial, self.bound) >= best:
+                    continue
+                tries -= 1
+                found = self.rank(trial)
+                if found < best:
+                    best, chosen, better = found, trial, True
+        return chosen
 
     def fill(self, order: Sequence[int]) -> list[int]:
         """The first region with room for each slot, in this order; the last one takes what is left."""
@@ -96,17 +166,11 @@ class _Split:
         chosen = [len(self.limits) - 1] * len(order)
         for i in order:
             for region, limit in enumerate(self.limits[:-1]):
-                if self.sizes[i] <= limit and self.solve([*inside[region], i], quick=True).height <= limit:
+                if self.sizes[i] <= limit and self.height([*inside[region], i]) <= limit:
                     inside[region].append(i)
                     chosen[i] = region
                     break
         return chosen
-
-    def over(self, chosen: Sequence[int]) -> int:
-        """Bytes that the last region lacks."""
-        last = len(self.limits) - 1
-        rest = [i for i, region in enumerate(chosen) if region == last]
-        return max(0, self.solve(rest, quick=True).height - self.limits[last])
 
 
 def _aligned(size: int) -> int:
