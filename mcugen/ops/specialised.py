@@ -50,8 +50,13 @@ class Layer:
 
     @property
     def depthwise(self) -> bool:
-        """One output channel for each input channel?"""
-        return self.groups == self.x_shape[3] == self.y_shape[3]
+        """One output channel for each input channel, and more than one?"""
+        return self.groups == self.x_shape[3] == self.y_shape[3] > 1
+
+    @property
+    def window_bytes(self) -> int:
+        _, kernel_h, kernel_w, _ = self.weights.shape
+        return kernel_h * kernel_w * self.x_shape[3]
 
     @property
     def has_borders(self) -> bool:
@@ -67,8 +72,7 @@ class Layer:
     @property
     def window_copy_bytes(self) -> int:
         """Scratch for mcugen_window_copy, where the kernel calls it."""
-        _, kernel_h, kernel_w, _ = self.weights.shape
-        return kernel_h * kernel_w * self.x_shape[3] if self.has_borders or self.dilations[1] > 1 else 0
+        return self.window_bytes if self.has_borders or self.dilations[1] > 1 else 0
 
 
 @dataclass(frozen=True)
@@ -80,6 +84,7 @@ class Kernel:
     scratch_bytes: int
     unroll: int = 1  # of the innermost loop
     paired: bool = False  # an int16 holds the weights of two channels
+    groups: int = 1  # of channels that meet only each other, where the kernel knows them
     compact: bool = False  # code of the requantization shared by all layers, where it is long
     pad_channels: int = 0  # channels that the tables hold beyond the layer's
     one_multiplier: bool = True  # the multiplier table may be a single entry
@@ -292,6 +297,7 @@ def _weights(kernel: Kernel) -> dict[str, object]:
     weight_bytes = 1 if kernel.paired else kernel.weights.dtype.itemsize
     flags = {"paired": kernel.paired, "compact": kernel.compact, "by_address": kernel.by_address}
     fields: dict[str, object] = {"weight_bytes": weight_bytes, "unroll": kernel.unroll}
+    fields |= {"groups": kernel.groups} if kernel.groups > 1 else {}
     return fields | {name: 1 for name, value in flags.items() if value}
 
 
@@ -305,42 +311,51 @@ def _unroll(length: int, most: int = 9) -> int:
     return next(n for n in range(min(length, most), 0, -1) if length % n == 0)
 
 
-def _dsp(conv: Layer) -> Kernel | None:
-    if conv.groups == 1:
-        return _conv_dsp(conv)
-    return _depthwise_dsp(conv) if conv.depthwise else None
+def _dsp(conv: Layer) -> Kernel:
+    return _depthwise_dsp(conv) if conv.depthwise else _conv_dsp(conv)
 
 
 _SXTB16 = (0, 2, 1, 3)  # which byte of a word each int16 of a group comes from; its own inverse
 
 
+def _rows_of_groups(conv: Layer, multiple: int = 1, least: int = 1) -> np.ndarray:
+    """Weights [groups, O/groups, K], with rows of zeros behind each group's: a multiple, `least` or more."""
+    rows = conv.weights.reshape(conv.groups, len(conv.weights) // conv.groups, -1)
+    count = max(rows.shape[1] + -rows.shape[1] % multiple, least)
+    return np.pad(rows, ((0, 0), (0, count - rows.shape[1]), (0, 0)))
+
+
 def _conv_dsp(conv: Layer) -> Kernel:
     """mcugen_conv_dsp.h, or mcugen_fully_connected_dsp.h."""
     outputs, kernel_h, kernel_w, channels = conv.weights.shape
-    row = kernel_w * channels
-    taps = np.arange(kernel_h * row).reshape(kernel_h, row)
+    lines, row = (kernel_h, kernel_w * channels) if conv.groups == 1 else (1, conv.weights[0].size)
+    taps = np.arange(lines * row).reshape(lines, row)
     words = taps[:, : row // 4 * 4].reshape(-1, 4)[:, _SXTB16]
     column = np.concatenate([words.ravel(), taps[:, row // 4 * 4 :].ravel()])
     groups = -(-len(column) // 4)
-    in_place = conv.pixels == 1 and conv.pointwise and channels % 4 == 0
+    in_place = conv.pixels == 1 and conv.pointwise and channels % 4 == 0 and conv.groups == 1
     turns = 4 if in_place else 2  # channels whose weights take turns
-    pad = -outputs % turns
-    placed = np.zeros((outputs + pad, 4 * groups), np.int8)
-    placed[:outputs, : len(column)] = conv.weights.reshape(outputs, -1)[:, column]
+    filters = _rows_of_groups(conv, turns)
+    pad = filters.shape[1] - outputs // conv.groups
+    placed = np.zeros((filters.shape[0] * filters.shape[1], 4 * groups), np.int8)
+    placed[:, : len(column)] = filters.reshape(len(placed), -1)[:, column]
     pairs = None if conv.wide else _paired(placed)
     rows, turns = (placed, turns) if pairs is None else (pairs, turns // 2)
     order = rows.reshape(-1, turns, groups, 4).swapaxes(1, 2)
     if pairs is None:
         order = order.astype(np.int16) if conv.wide else order[..., _SXTB16]
-    columns = min(conv.pixels, 2) * 4 * groups * _INT16
+    held = min(conv.pixels, 2)
+    columns = held * 4 * groups * _INT16
+    copies = conv.window_copy_bytes if conv.groups == 1 else held * conv.window_bytes
     return Kernel(
         name="mcugen_fully_connected_dsp" if in_place else "mcugen_conv_dsp",
         weights=order,
-        scratch_bytes=0 if in_place else columns + conv.window_copy_bytes,
+        scratch_bytes=0 if in_place else columns + copies,
         unroll=_unroll(groups, 6 if in_place else 9),
         paired=pairs is not None,
+        groups=conv.groups,
         pad_channels=pad,
-        values_at=None if in_place else columns,
+        values_at=None if in_place else columns + (0 if conv.groups == 1 else copies),
     )
 
 
@@ -378,24 +393,23 @@ def _depthwise_dsp(conv: Layer) -> Kernel:
     )
 
 
-def _scalar(conv: Layer) -> Kernel | None:
-    if conv.groups == 1:
-        return _conv_scalar(conv)
-    return _depthwise_scalar(conv) if conv.depthwise else None
+def _scalar(conv: Layer) -> Kernel:
+    return _depthwise_scalar(conv) if conv.depthwise else _conv_scalar(conv)
 
 
 def _conv_scalar(conv: Layer) -> Kernel:
     """mcugen_conv_scalar.h."""
-    outputs, depth = len(conv.weights), conv.weights[0].size
-    pad = max(4 - outputs, 0)
-    columns = 0 if conv.pointwise else min(conv.pixels, 2) * depth
+    depth = conv.weights[0].size
+    filters = _rows_of_groups(conv, least=4)
+    columns = 0 if conv.pointwise else min(conv.pixels, 2) * conv.window_bytes
     return Kernel(
         name="mcugen_conv_scalar",
-        weights=np.pad(conv.weights.reshape(outputs, depth), ((0, pad), (0, 0))),
+        weights=filters.reshape(-1, depth),
         scratch_bytes=columns,
         unroll=_unroll(depth, 9 if conv.wide else 6),
         compact=not conv.wide,
-        pad_channels=pad,
+        groups=conv.groups,
+        pad_channels=filters.shape[1] - len(conv.weights) // conv.groups,
         values_at=columns,
     )
 
@@ -407,9 +421,7 @@ def _depthwise_scalar(conv: Layer) -> Kernel:
 
 
 def _mve(conv: Layer) -> Kernel | None:
-    if conv.groups == 1:
-        return _conv_mve(conv)
-    return _depthwise_mve(conv) if conv.depthwise else None
+    return _depthwise_mve(conv) if conv.depthwise else _conv_mve(conv)
 
 
 _VECTOR = 16  # bytes
@@ -434,15 +446,18 @@ def _conv_mve(conv: Layer) -> Kernel | None:
         and _mve_program_words(kernel_h, kernel_w * channels) <= _MVE_PROGRAM_WORDS
     )
     chunks = -(-depth // _VECTOR)
-    pad = -outputs % 4
-    placed = np.pad(conv.weights.reshape(outputs, depth), ((0, pad), (0, chunks * _VECTOR - depth)))
+    filters = _rows_of_groups(conv, 4)
+    placed = np.pad(filters.reshape(-1, depth), ((0, 0), (0, chunks * _VECTOR - depth)))
     values = 0 if conv.adds is None else -(-_MVE_HELD * outputs // _VECTOR) * _VECTOR
-    columns = 0 if in_place and not conv.has_borders else (2 * chunks + 1) * _VECTOR
+    columns = (2 * conv.groups * chunks + 1) * _VECTOR
+    if conv.pointwise if conv.groups > 1 else in_place and not conv.has_borders:
+        columns = 0
     return Kernel(
         name="mcugen_conv_mve",
         weights=placed.reshape(-1, 4, chunks, _VECTOR).swapaxes(1, 2),
         scratch_bytes=values + columns,
-        pad_channels=pad,
+        groups=conv.groups,
+        pad_channels=filters.shape[1] - outputs // conv.groups,
         one_multiplier=False,
         values_at=0,
     )

@@ -11,8 +11,12 @@
  *   SXTB16 finds the first channel's among them. Their sum, taken from the sum of all, leaves 256 times the other.
  * Order: two pixels at a time; their windows are copied before their outputs are written.
  *
+ * Groups of channels: the windows of both pixels are copied group by group, and each group is a convolution of windows
+ * of one row, whose last channel has a partner if their number is odd.
+ *
  * Scratch: two columns (one for a single pixel), then a window copy if the layer has borders or dilation; in its place,
- * later, the pixels' values if the layer adds them to what stands at output. */
+ * later, the pixels' values if the layer adds them to what stands at output. With groups, the columns of one of them,
+ * the copies, then the values. */
 #ifndef MCUGEN_CONV_DSP_H
 #define MCUGEN_CONV_DSP_H
 
@@ -187,16 +191,16 @@ typedef struct {
             : "r0", "r2", "r3", "r4", "r5", "r6", "r8", "r9", "r10", "r11", "r12", "lr", "cc", "memory", "s8", "s9",   \
               "s10", "s11", "s12", "s13", "s14")
 
-/* All channels of two pixels, if they are of whole pairs and the clamp is that of int8. */
+/* Channels of two pixels, if they are of whole pairs and the clamp is that of int8. */
 MCUGEN_ALWAYS_INLINE void mcugen_channels_2(const mcugen_layer *p, const int16_t *columns, const void *weights,
                                             int32_t groups, const int32_t *bias, const int32_t *multiplier,
-                                            int8_t *output, int32_t distance)
+                                            int8_t *output, int32_t channels, int32_t distance)
 {
     mcugen_channels at = {columns,
                           bias,
                           multiplier,
                           output,
-                          output + p->output_c,
+                          output + channels,
                           columns + 8 * groups,
                           distance,
                           (uint32_t)(p->output_zero + 128) * 0x10001u};
@@ -230,13 +234,13 @@ MCUGEN_ALWAYS_INLINE void mcugen_widen_group(int16_t *group, const int8_t *bytes
 #endif
 }
 
-/* Every step-th group of a column from a window's rows. */
-MCUGEN_ALWAYS_INLINE void mcugen_fill_column(const mcugen_layer *p, const int8_t *window, int32_t row_stride,
+/* Every step-th group of a column from `rows` rows of a window. */
+MCUGEN_ALWAYS_INLINE void mcugen_fill_column(int32_t rows, int32_t row_bytes, const int8_t *window, int32_t row_stride,
                                              int16_t *column, int32_t step)
 {
-    const int32_t row_bytes = p->filter_w * p->input_c, rest = row_bytes % 4;
+    const int32_t rest = row_bytes % 4;
     const int8_t *row = window;
-    for (int32_t i = 0; i < p->filter_h; i++, row += row_stride) {
+    for (int32_t i = 0; i < rows; i++, row += row_stride) {
         const int8_t *bytes = row;
         for (int32_t left = row_bytes / 4; left > 0; left--, bytes += 4, column += 4 * step) {
             mcugen_widen_group(column, bytes);
@@ -244,7 +248,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_fill_column(const mcugen_layer *p, const int8_t
     }
     row = window + row_bytes - rest;
     int32_t lane = 0;
-    for (int32_t i = 0; rest != 0 && i < p->filter_h; i++, row += row_stride) {
+    for (int32_t i = 0; rest != 0 && i < rows; i++, row += row_stride) {
         for (int32_t j = 0; j < rest; j++, lane++) {
             column[(lane >> 2) * 4 * step + (lane & 3)] = row[j];
         }
@@ -266,8 +270,9 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
     const int32_t pixels = p->batch * r->output_h * p->output_w;
     const int32_t held_at_once = p->batch * p->output_w > 1 || r->output_h > 1 ? 2 : 1;
     const int even = p->batch * p->output_w % 2 == 0 || pixels % 2 == 0; /* also where only the width is known */
-    const int32_t groups = (p->filter_h * p->filter_w * p->input_c + 3) / 4;
+    const int32_t parts = p->groups > 1 ? p->groups : 1, part_c = p->output_c / parts;
     const int32_t row_bytes = p->filter_w * p->input_c, input_row = p->input_w * p->input_c;
+    const int32_t window_bytes = p->filter_h * row_bytes, depth = window_bytes / parts, groups = (depth + 3) / 4;
     const int32_t pair_bytes = 8 * groups * p->weight_bytes;
     int16_t *const columns = scratch->buf;
     int8_t *const copy = (int8_t *)(columns + 4 * groups * held_at_once);
@@ -278,12 +283,14 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
             for (int32_t x = 0; x < p->output_w; x++) {
                 const mcugen_window window = mcugen_window_at(p, r, y, x);
                 int16_t *const column = columns + 4 * held;
-                if (window.inside && p->dilation_w == 1) {
-                    mcugen_fill_column(p, input + window.y * input_row + window.x * p->input_c,
+                if (parts > 1) {
+                    mcugen_group_windows(p, r->input_h, input, window, copy + held * window_bytes, depth);
+                } else if (window.inside && p->dilation_w == 1) {
+                    mcugen_fill_column(p->filter_h, row_bytes, input + window.y * input_row + window.x * p->input_c,
                                        input_row * p->dilation_h, column, held_at_once);
                 } else {
                     mcugen_window_copy(p, r->input_h, input, window, copy);
-                    mcugen_fill_column(p, copy, row_bytes, column, held_at_once);
+                    mcugen_fill_column(p->filter_h, row_bytes, copy, row_bytes, column, held_at_once);
                 }
                 held++;
                 left--;
@@ -291,27 +298,35 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_dsp(const cmsis_nn_context *scratch,
                     continue;
                 }
                 const int8_t *pair = weights;
-                int8_t *const values = p->adds ? copy : output;
-                int32_t c = 0;
-#if defined(MCUGEN_ASM_CHANNELS)
-                if (held_at_once == 2 && p->output_c % 2 == 0 && p->output_min == -128 && p->output_max == 127) {
-                    mcugen_channels_2(p, columns, weights, groups, bias, multiplier, values,
-                                      even || held == 2 ? p->output_c : 0);
-                    c = p->output_c;
-                }
-#endif
-                for (; c < p->output_c; c += 2, pair += pair_bytes) {
-                    const int32_t channels = p->output_c % 2 != 0 && c + 1 == p->output_c ? 1 : 2;
-                    mcugen_sums s;
-                    if (held_at_once == 1) {
-                        s = mcugen_dot_1x2(p, columns, pair, groups, bias + c);
-                    } else {
-                        s = mcugen_dot_2x2(p, columns, pair, groups, bias + c);
-                        if (even || held == 2) {
-                            mcugen_store_pair(p, s.a1, s.b1, multiplier, c, channels, values + p->output_c + c);
-                        }
+                int8_t *const values = !p->adds ? output : parts > 1 ? copy + held_at_once * window_bytes : copy;
+                for (int32_t part = 0, c = 0; part < parts; part++) {
+                    for (int32_t i = 0; parts > 1 && i < held; i++) {
+                        mcugen_fill_column(1, depth, copy + i * window_bytes + part * depth, 0, columns + 4 * i,
+                                           held_at_once);
                     }
-                    mcugen_store_pair(p, s.a0, s.b0, multiplier, c, channels, values + c);
+#if defined(MCUGEN_ASM_CHANNELS)
+                    if (held_at_once == 2 && part_c % 2 == 0 && p->output_min == -128 && p->output_max == 127) {
+                        mcugen_channels_2(p, columns, pair, groups, bias + c, multiplier + c * p->multiplier_step,
+                                          values + c, part_c, even || held == 2 ? p->output_c : 0);
+                        pair += part_c / 2 * pair_bytes;
+                        c += part_c;
+                        continue;
+                    }
+#endif
+                    for (int32_t end = c + part_c; c < end; c += 2, pair += pair_bytes) {
+                        const int32_t channels = part_c % 2 != 0 && c + 1 == end ? 1 : 2;
+                        mcugen_sums s;
+                        if (held_at_once == 1) {
+                            s = mcugen_dot_1x2(p, columns, pair, groups, bias + c);
+                        } else {
+                            s = mcugen_dot_2x2(p, columns, pair, groups, bias + c);
+                            if (even || held == 2) {
+                                mcugen_store_pair(p, s.a1, s.b1, multiplier, c, channels, values + p->output_c + c);
+                            }
+                        }
+                        mcugen_store_pair(p, s.a0, s.b0, multiplier, c, channels, values + c);
+                    }
+                    c = (part + 1) * part_c;
                 }
                 if (p->adds) {
                     mcugen_layer_add(p, values, output, held * p->output_c);

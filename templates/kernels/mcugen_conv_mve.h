@@ -9,9 +9,12 @@
  * The input is read where it is, row by row of the window, if the rows are of whole chunks (and not too many) or there
  * is only one. Other windows, and those that leave the input, become columns of whole chunks in scratch.
  *
+ * Groups of channels are convolutions by themselves, with missing channels each: of pixels where they are if the filter
+ * is pointwise, else of columns in scratch, one for every group.
+ *
  * Order: two pixels at a time, from any pixel on.
  * Scratch: the values of MCUGEN_MVE_HELD pixels, in whole vectors, if the layer adds them to what stands at output;
- * then two columns and 16 bytes, unless all windows are read where they are. */
+ * then two columns, of every group, and 16 bytes, unless all windows are read where they are. */
 #ifndef MCUGEN_CONV_MVE_H
 #define MCUGEN_CONV_MVE_H
 
@@ -391,6 +394,63 @@ MCUGEN_ALWAYS_INLINE void mcugen_mve_column(const mcugen_layer *p, const int8_t 
 }
 #endif
 
+#if defined(MCUGEN_HELIUM)
+/* Groups of channels: pairs of pixels, one group after the other. */
+MCUGEN_ALWAYS_INLINE void mcugen_groups_mve(const mcugen_layer *p, const mcugen_rows *r, const int8_t *input,
+                                            const int8_t *weights, const int32_t *bias, const int32_t *multiplier,
+                                            int8_t *values, int8_t *columns, int8_t *output)
+{
+    const int32_t part_c = p->output_c / p->groups, depth = p->filter_h * p->filter_w * p->input_c / p->groups;
+    const int32_t column_bytes = (depth + 15) / 16 * 16;
+    const int32_t pixel_bytes = p->pointwise ? p->input_c : p->groups * column_bytes;
+    const int32_t part_bytes = p->pointwise ? depth : column_bytes;
+#if !defined(MCUGEN_REQUANT_MVE)
+    int32_t same[4];
+    const mcugen_mve_shifts shifts = mcugen_mve_shifts_of(p, same);
+#endif
+    mcugen_mve_entries entries;
+    uint32_t program[MCUGEN_PROGRAM_MOST];
+    mcugen_mve_line_core(NULL, &entries);
+    mcugen_mve_program(program, &entries, 1, part_bytes, 0);
+    mcugen_mve_line line = {.channels = part_c,
+                            .pairs = 1,
+                            .program = program,
+                            .offset = p->output_zero,
+                            .low = p->output_min,
+                            .high = p->output_max};
+    for (int32_t n = 0; n < p->batch; n++, input += r->input_h * p->input_w * p->input_c) {
+        for (int32_t y = 0; y < r->output_h; y++) {
+            for (int32_t x = 0, count; x < p->output_w; x += count, output += count * p->output_c) {
+                const int8_t *pixels = p->pointwise ? input + (y * p->output_w + x) * p->input_c : columns;
+                int8_t *const to = p->adds ? values : output;
+                count = p->output_w - x < 2 ? 1 : 2;
+                for (int32_t i = 0; !p->pointwise && i < count; i++) {
+                    mcugen_group_windows(p, r->input_h, input, mcugen_window_at(p, r, y, x + i),
+                                         columns + i * pixel_bytes, column_bytes);
+                }
+                line.input_step = count == 2 ? pixel_bytes : 0;
+                line.output_step = count == 2 ? p->output_c : 0;
+                for (int32_t part = 0; part < p->groups; part++) {
+                    line.input = pixels + part * part_bytes;
+                    line.weights = weights + part * ((part_c + 3) / 4 * 4) * column_bytes;
+                    line.first_bias = bias + part * part_c;
+                    line.first_scales = multiplier + part * part_c;
+                    line.first_output = to + part * part_c;
+#if !defined(MCUGEN_REQUANT_MVE)
+                    line.shifts = shifts;
+                    line.shifts.first += shifts.step != 0 ? part * part_c : 0;
+#endif
+                    mcugen_mve_line_core(&line, NULL);
+                }
+                if (p->adds) {
+                    mcugen_layer_add(p, values, output, count * p->output_c);
+                }
+            }
+        }
+    }
+}
+#endif
+
 MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
                                           const mcugen_layer *p,
                                           const mcugen_rows *r,
@@ -401,10 +461,15 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
                                           int8_t *output)
 {
     const int32_t row_bytes = p->filter_w * p->input_c, input_row = p->input_w * p->input_c;
-    const int32_t column_bytes = p->filter_h * row_bytes, chunks = (column_bytes + 15) / 16;
+    const int32_t column_bytes = p->filter_h * row_bytes;
     int8_t *const values = scratch->buf;
     int8_t *const columns = p->adds ? values + (MCUGEN_MVE_HELD * p->output_c + 15) / 16 * 16 : values;
 #if defined(MCUGEN_HELIUM)
+    if (p->groups > 1) {
+        mcugen_groups_mve(p, r, input, weights, bias, multiplier, values, columns, output);
+        return;
+    }
+    const int32_t chunks = (column_bytes + 15) / 16;
 #if !defined(MCUGEN_REQUANT_MVE)
     int32_t same[4];
 #endif
@@ -501,23 +566,34 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_mve(const cmsis_nn_context *scratch,
         }
     }
 #else
+    const int32_t parts = p->groups > 1 ? p->groups : 1, part_c = p->output_c / parts, depth = column_bytes / parts;
+    const int32_t part_chunks = (depth + 15) / 16;
     for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
         for (int32_t y = 0; y < r->output_h; y++) {
             for (int32_t x = 0; x < p->output_w; x++, output += p->output_c) {
                 const mcugen_window at = mcugen_window_at(p, r, y, x);
                 const int8_t *window = input + at.y * input_row + at.x * p->input_c;
                 int32_t row_step = p->dilation_h * input_row;
-                if (!at.inside || (p->dilation_w != 1 && p->filter_w != 1)) {
+                int32_t part_step = depth; /* to the next group in the window */
+                if (parts > 1 && !p->pointwise) {
+                    mcugen_group_windows(p, r->input_h, input, at, columns, part_chunks * 16);
+                    window = columns;
+                    part_step = part_chunks * 16;
+                    row_step = row_bytes / parts;
+                } else if (!at.inside || (p->dilation_w != 1 && p->filter_w != 1)) {
                     mcugen_window_copy(p, r->input_h, input, at, columns);
                     window = columns;
                     row_step = row_bytes;
                 }
                 int8_t *const to = p->adds ? values : output;
                 for (int32_t c = 0; c < p->output_c; c++) {
-                    const int8_t *const filter = weights + (c / 4 * chunks * 4 + c % 4) * 16;
+                    const int32_t part = c / part_c, row = part * ((part_c + 3) / 4 * 4) + c % part_c;
+                    const int8_t *const filter = weights + (row / 4 * part_chunks * 4 + row % 4) * 16;
+                    const int8_t *const taps = window + part * part_step;
                     int32_t acc = bias[c];
-                    for (int32_t i = 0; i < column_bytes; i++) {
-                        acc += window[i / row_bytes * row_step + i % row_bytes] * filter[i / 16 * 64 + i % 16];
+                    for (int32_t i = 0; i < depth; i++) {
+                        acc += taps[i / (row_bytes / parts) * row_step + i % (row_bytes / parts)] *
+                               filter[i / 16 * 64 + i % 16];
                     }
                     to[c] = mcugen_layer_output(p, acc, multiplier[c], c);
                 }

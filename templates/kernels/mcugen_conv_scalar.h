@@ -6,6 +6,9 @@
  * pixels. weights int8 [output_c, filter_h, filter_w, input_c]; tables hold at least four channels. Order: two pixels
  * at a time; windows that are copied are copied before their outputs are written.
  *
+ * Groups of channels are convolutions by themselves, with at least four channels each in the weights: of pixels where
+ * they are, or of columns that hold one group after the other.
+ *
  * Scratch: two columns (one for a single pixel) if they are copied; then the pixels' values if the layer adds them to
  * what stands at output. */
 #ifndef MCUGEN_CONV_SCALAR_H
@@ -122,19 +125,19 @@ mcugen_dot_scalar(const int8_t *column, int32_t distance, int32_t pixels, const 
     return s;
 }
 
-/* The outputs of one pixel from channel c on. */
+/* The outputs of one pixel from channel c on, up to four of `channels`. */
 MCUGEN_ALWAYS_INLINE void mcugen_store_scalar(const mcugen_layer *p, const mcugen_sums_2x4 *s, int32_t pixel,
-                                              const int32_t *multiplier, int32_t c, int8_t *output)
+                                              const int32_t *multiplier, int32_t c, int32_t channels, int8_t *output)
 {
     const int32_t *const m = multiplier + c * p->multiplier_step;
     output[0] = mcugen_layer_output(p, s->a[pixel], m[0], c);
-    if (p->output_c > 1) {
+    if (channels > 1) {
         output[1] = mcugen_layer_output(p, s->b[pixel], m[p->multiplier_step], c + 1);
     }
-    if (p->output_c > 2) {
+    if (channels > 2) {
         output[2] = mcugen_layer_output(p, s->c[pixel], m[2 * p->multiplier_step], c + 2);
     }
-    if (p->output_c > 3) {
+    if (channels > 3) {
         output[3] = mcugen_layer_output(p, s->d[pixel], m[3 * p->multiplier_step], c + 3);
     }
 }
@@ -151,10 +154,12 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
     const int32_t pixels = p->batch * r->output_h * p->output_w;
     const int32_t held_at_once = p->batch * p->output_w > 1 || r->output_h > 1 ? 2 : 1;
     const int even = p->batch * p->output_w % 2 == 0 || pixels % 2 == 0; /* also where only the width is known */
-    const int32_t depth = p->filter_h * p->filter_w * p->input_c, row_bytes = p->filter_w * p->input_c;
-    const int32_t input_row = p->input_w * p->input_c, last = p->output_c > 4 ? p->output_c - 4 : 0;
+    const int32_t parts = p->groups > 1 ? p->groups : 1, part_c = p->output_c / parts;
+    const int32_t row_bytes = p->filter_w * p->input_c, window_bytes = p->filter_h * row_bytes;
+    const int32_t depth = window_bytes / parts, part_rows = part_c > 4 ? part_c : 4;
+    const int32_t input_row = p->input_w * p->input_c;
     const int8_t *column = p->pointwise ? input : scratch->buf;
-    int8_t *const sums = p->adds ? (int8_t *)scratch->buf + (p->pointwise ? 0 : held_at_once * depth) : NULL;
+    int8_t *const sums = p->adds ? (int8_t *)scratch->buf + (p->pointwise ? 0 : held_at_once * window_bytes) : NULL;
     int32_t held = 0, left = pixels;
 
     for (int32_t n = 0; n < p->batch; n++, input += r->input_h * input_row) {
@@ -162,8 +167,10 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
             for (int32_t x = 0; x < p->output_w; x++) {
                 if (!p->pointwise) {
                     const mcugen_window window = mcugen_window_at(p, r, y, x);
-                    int8_t *copy = (int8_t *)scratch->buf + held * depth;
-                    if (window.inside && p->dilation_w == 1) {
+                    int8_t *copy = (int8_t *)scratch->buf + held * window_bytes;
+                    if (parts > 1) {
+                        mcugen_group_windows(p, r->input_h, input, window, copy, depth);
+                    } else if (window.inside && p->dilation_w == 1) {
                         const int8_t *row = input + window.y * input_row + window.x * p->input_c;
                         for (int32_t i = 0; i < p->filter_h; i++, row += input_row * p->dilation_h) {
                             copy = mcugen_copy_bytes(copy, row, 0, row_bytes);
@@ -178,24 +185,26 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                     continue;
                 }
                 int8_t *const values = p->adds ? sums : output;
-                for (int32_t c = 0; c < p->output_c; c += 4) {
-                    const int32_t first = c < last ? c : last;
-                    const int8_t *rows = weights + first * depth;
-                    if (held_at_once == 2 && (even || held == 2)) {
-                        const mcugen_sums_2x4 s =
-                            mcugen_dot_scalar(column, depth, 2, rows, depth, p->unroll, bias + first);
-                        mcugen_store_scalar(p, &s, 0, multiplier, first, values + first);
-                        mcugen_store_scalar(p, &s, 1, multiplier, first, values + p->output_c + first);
-                    } else {
-                        const mcugen_sums_2x4 s =
-                            mcugen_dot_scalar(column, depth, 1, rows, depth, p->unroll, bias + first);
-                        mcugen_store_scalar(p, &s, 0, multiplier, first, values + first);
+                for (int32_t part = 0; part < parts; part++) {
+                    for (int32_t c = 0; c < part_c; c += 4) {
+                        const int32_t row = c + 4 < part_rows ? c : part_rows - 4, first = part * part_c + row;
+                        const int8_t *const rows = weights + (part * part_rows + row) * depth;
+                        if (held_at_once == 2 && (even || held == 2)) {
+                            const mcugen_sums_2x4 s = mcugen_dot_scalar(column + part * depth, window_bytes, 2, rows,
+                                                                        depth, p->unroll, bias + first);
+                            mcugen_store_scalar(p, &s, 0, multiplier, first, part_c, values + first);
+                            mcugen_store_scalar(p, &s, 1, multiplier, first, part_c, values + p->output_c + first);
+                        } else {
+                            const mcugen_sums_2x4 s = mcugen_dot_scalar(column + part * depth, window_bytes, 1, rows,
+                                                                        depth, p->unroll, bias + first);
+                            mcugen_store_scalar(p, &s, 0, multiplier, first, part_c, values + first);
+                        }
                     }
                 }
                 if (p->adds) {
                     mcugen_layer_add(p, values, output, held * p->output_c);
                 }
-                column += p->pointwise ? held * depth : 0;
+                column += p->pointwise ? held * window_bytes : 0;
                 output += held * p->output_c;
                 held = 0;
             }

@@ -50,7 +50,8 @@ MCUGEN_ALWAYS_INLINE void mcugen_store_pair(const mcugen_layer *p, int32_t a, in
     a = mcugen_layer_requant(p, a, m[0], channel);
     b = mcugen_layer_requant(p, b, m[p->multiplier_step], channel + 1);
 #if defined(MCUGEN_ASM_DSP)
-    if (p->output_c % 2 == 0 && p->output_min == -128 && p->output_max == 127) {
+    const int pairs = p->output_c % 2 == 0 && (p->groups < 2 || p->output_c / p->groups % 2 == 0);
+    if (pairs && p->output_min == -128 && p->output_max == 127) {
         const uint32_t pair = mcugen_saturate_pair(p, a, b);
         const uint16_t bytes = (uint16_t)((pair | pair >> 8) ^ 0x8080u);
         memcpy(output, &bytes, sizeof bytes);

@@ -50,6 +50,7 @@
 typedef struct {
     int32_t batch, input_w, input_c, filter_h, filter_w, output_w, output_c;
     int32_t stride_h, stride_w, pad_left, dilation_h, dilation_w;
+    int32_t groups;    /* of channels that meet only each other, where the kernel knows them; 0: all meet all */
     int32_t pointwise; /* 1: a filter of one pixel that meets every pixel once */
     int32_t input_zero, output_zero, output_min, output_max;
     int32_t multiplier_step; /* 1, or 0: one multiplier for all channels */
@@ -223,6 +224,22 @@ mcugen_window_copy(const mcugen_layer *p, int32_t input_h, const int8_t *image, 
             run = p->dilation_w > 1 ? 1 : ahead < left ? ahead : left;
             copy = mcugen_copy_bytes(copy, inside ? image + (y * p->input_w + x) * p->input_c : NULL, p->input_zero,
                                      run * p->input_c);
+        }
+    }
+}
+
+/* The same, group by group of channels: [groups, filter_h, filter_w, input_c / groups], groups `step` bytes apart. */
+MCUGEN_OUT_OF_LINE static void mcugen_group_windows(const mcugen_layer *p, int32_t input_h, const int8_t *image,
+                                                    mcugen_window w, int8_t *copy, int32_t step)
+{
+    const int32_t channels = p->input_c / p->groups;
+    for (int32_t i = 0, y = w.y; i < p->filter_h; i++, y += p->dilation_h) {
+        for (int32_t j = 0, x = w.x; j < p->filter_w; j++, x += p->dilation_w, copy += channels) {
+            const int32_t inside = w.inside || (y >= 0 && y < input_h && x >= 0 && x < p->input_w);
+            const int8_t *const pixel = inside ? image + (y * p->input_w + x) * p->input_c : NULL;
+            for (int32_t g = 0; g < p->groups; g++) {
+                mcugen_copy_bytes(copy + g * step, inside ? pixel + g * channels : NULL, p->input_zero, channels);
+            }
         }
     }
 }

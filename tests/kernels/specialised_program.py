@@ -29,6 +29,7 @@ class Case:
     pads: tuple[int, int, int, int] = (0, 0, 0, 0)
     dilations: tuple[int, int] = (1, 1)
     depthwise: bool = False
+    groups: int = 1
     batch: int = 1
     clamp: tuple[int, int] = (-128, 127)
     zeros: tuple[int, int] = (3, -7)  # of input and output
@@ -38,12 +39,24 @@ class Case:
     misaligned: int = 1
 
     def __str__(self) -> str:
-        kind = "dw" if self.depthwise else f"to{self.outputs}"
+        kind = "dw" if self.depthwise else f"to{self.outputs}" + f"by{self.groups}" * (self.groups > 1)
         sizes = "x".join(map(str, (*self.input_hw, self.channels)))
         text = f"{sizes}-{kind}-k{self.kernel}-s{self.strides}-p{self.pads}-d{self.dilations}-n{self.batch}"
-        return f"{text}-c{self.clamp}-z{self.zeros}-spread{self.spread}-from{self.lowest}{'-wide' * self.wide}".replace(
-            " ", ""
-        )
+        text += f"-c{self.clamp}-z{self.zeros}-spread{self.spread}-from{self.lowest}{'-wide' * self.wide}"
+        return text.replace(" ", "")
+
+
+GROUPED = [
+    Case(channels=8, outputs=8, groups=2, pads=(1, 1, 1, 1)),
+    Case(channels=12, outputs=9, groups=3, strides=(2, 1), pads=(0, 1, 1, 0)),
+    Case(channels=6, outputs=12, groups=6, pads=(1, 1, 1, 1), batch=2),  # depthwise, two outputs a channel
+    Case(channels=15, outputs=5, groups=5, kernel=(2, 3), dilations=(1, 2)),
+    Case(channels=16, outputs=24, groups=4, kernel=(1, 1), misaligned=2),
+    Case(channels=20, outputs=14, groups=2, kernel=(1, 1), input_hw=(1, 1)),
+    Case(channels=34, outputs=6, groups=2, kernel=(1, 1), clamp=(-50, 60), input_hw=(3, 3)),
+    Case(channels=64, outputs=20, groups=2, pads=(1, 1, 1, 1), spread=11),
+    Case(channels=40, outputs=8, groups=4, kernel=(1, 1), strides=(2, 2), spread=0),
+]
 
 
 @dataclass(frozen=True)
@@ -60,7 +73,7 @@ def problem(case: Case) -> Problem:
     chance = np.random.default_rng(zlib.crc32(str(case).encode()))
     height, width = case.input_hw
     (kernel_h, kernel_w), (top, left, bottom, right) = case.kernel, case.pads
-    groups = case.channels if case.depthwise else 1
+    groups = case.channels if case.depthwise else case.groups
     reach = ((kernel_h - 1) * case.dilations[0], (kernel_w - 1) * case.dilations[1])
     out_h = (height + top + bottom - reach[0] - 1) // case.strides[0] + 1
     out_w = (width + left + right - reach[1] - 1) // case.strides[1] + 1
@@ -106,7 +119,13 @@ def problem(case: Case) -> Problem:
             )
             taps = padded[:, rows, columns]
             tap_weights = weights[:, i, j].astype(np.int64)
-            acc += taps * tap_weights[:, 0] if case.depthwise else taps @ tap_weights.T
+            if case.depthwise:
+                acc += taps * tap_weights[:, 0]
+                continue
+            for group in range(groups):
+                inputs = slice(group * case.channels // groups, (group + 1) * case.channels // groups)
+                outputs = slice(group * case.outputs // groups, (group + 1) * case.outputs // groups)
+                acc[..., outputs] += taps[..., inputs] @ tap_weights[outputs].T
     y = np.clip(requantize_exact(acc, scale) + case.zeros[1], *case.clamp)
     return Problem(case, layer, x, y.astype(np.int8))
 

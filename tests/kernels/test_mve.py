@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from board_calls import INCLUDES, KERNELS, LAYERS, WARNINGS, Calls, on_board
 from cmsis_library import Scale, requantize_exact
-from specialised_program import Case, Problem, extreme, problem, program
+from specialised_program import GROUPED, Case, Problem, extreme, problem, program
 
 from mcugen.ops.specialised import call
 from mcugen.step import Table
@@ -85,7 +85,7 @@ TIED = [
 ]
 TIES = [ties(case, lowered) for case in TIED for lowered in (0, 9)]
 PROBLEMS = [
-    *map(problem, LAYERS),
+    *map(problem, [*LAYERS, *GROUPED]),
     *(extreme(Case(channels=c, outputs=c, depthwise=True, zeros=(0, 3))) for c in (4, 16, 20)),
 ]
 

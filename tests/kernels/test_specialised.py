@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from specialised_program import Case, extreme, problem, program
+from specialised_program import GROUPED, Case, extreme, problem, program
 
 from mcugen import resources
 from mcugen.prove.emulator import run
@@ -66,9 +66,10 @@ LONG = [
     Case(channels=17000, outputs=1, kernel=(1, 1), input_hw=(2, 1)),
     Case(channels=66000, outputs=1, kernel=(1, 1), input_hw=(1, 1)),
 ]
-EVERY = [*CONVOLUTIONS, *DEPTHWISE]
-WIDE = [replace(case, wide=True) for case in CONVOLUTIONS]
-PAIRED = [replace(case, lowest=-127) for case in CONVOLUTIONS]
+DENSE = [replace(case, lowest=-127) for case in [*CONVOLUTIONS, *GROUPED]]  # SMLAD cores take two weights in one
+EVERY = [*DENSE, *DEPTHWISE]
+WIDE = [replace(case, wide=True) for case in [*CONVOLUTIONS, *GROUPED[::3]]]
+UNPAIRED = [replace(case, lowest=-128) for case in DENSE[::3]]
 ONE = Case(channels=516, outputs=4, kernel=(1, 1), input_hw=(1, 1))  # at the end of what the sums of a pair hold
 FULL = [
     extreme(replace(ONE, channels=channels, outputs=outputs, input_hw=(1, width)), weight)
@@ -79,7 +80,7 @@ FULL = [
 
 
 def every(isa: str) -> list[Case]:
-    return [*EVERY, *WIDE, *PAIRED] if isa == "dsp" else EVERY
+    return [*EVERY, *WIDE, *UNPAIRED] if isa == "dsp" else EVERY
 
 
 @pytest.mark.parametrize(("isa", "fpu", "standard"), [("v7m", 0, "c99"), ("dsp", 0, "c99"), ("dsp", 1, "c11")])

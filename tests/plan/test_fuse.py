@@ -30,7 +30,7 @@ def add(net: Net, a: Tensor, b: Tensor) -> Tensor:
 def block(seed: int, layer: str, *, layer_first: bool) -> Net:
     """x + layer(layer(x)): the peak is at the second layer."""
     rng = np.random.default_rng(seed)
-    channels, size = (16, 7, 3, 8)[seed % 4], int(rng.integers(5, 9))
+    channels, size = 8 if layer == "grouped" else (16, 7, 3, 8)[seed % 4], int(rng.integers(5, 9))
     net = Net(("int8", "uint8")[seed % 2], seed=seed)
     plane = [1, 1] if layer == "pixel" else [size, size + 1]
     x = net.conv(net.integer_input([1, 2, *plane]), (channels, 2, 1, 1))
@@ -38,14 +38,16 @@ def block(seed: int, layer: str, *, layer_first: bool) -> Net:
     if layer in ("pointwise", "pixel"):
         y = net.conv(y, (channels, channels, 1, 1))
     else:
-        y = net.conv(y, (channels, channels, 3, 3), pads=[1, 1, 1, 1])
+        groups = 4 if layer == "grouped" else 1
+        y = net.conv(y, (channels, channels // groups, 3, 3), pads=[1, 1, 1, 1], group=groups)
     y = add(net, y, x) if layer_first else add(net, x, y)
     net.integer_output(net.op("GlobalAveragePool", y, scale=float(y.scale) / 4))
     return net
 
 
 CORES = ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m55")
-CASES = [(seed, layer, first) for seed in range(4) for layer in ("window", "pointwise") for first in (True, False)]
+LAYERS = ("window", "grouped", "pointwise")
+CASES = [(seed, layer, first) for seed in range(4) for layer in LAYERS for first in (True, False)]
 
 
 @pytest.mark.parametrize(("seed", "layer", "layer_first"), CASES)

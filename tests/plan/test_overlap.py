@@ -52,6 +52,9 @@ def layer(kind: str, seed: int) -> Net:
         x = net.conv(x, (channels, 1, *kernel), group=channels, **attributes)
     elif kind == "multiplied":
         x = net.conv(x, (2 * channels, 1, *kernel), group=channels, **attributes)
+    elif kind == "grouped":
+        groups = next(n for n in (4, 3, 2, 1) if channels % n == 0)
+        x = net.conv(x, (groups * draw(1, 9), channels // groups, *kernel), group=groups, **attributes)
     elif kind == "pointwise":
         x = net.conv(x, (draw(1, 40), channels, 1, 1))
     elif kind == "direct":
@@ -67,7 +70,7 @@ def layer(kind: str, seed: int) -> Net:
     return net
 
 
-KINDS = ("conv", "pointwise", "depthwise", "multiplied", "direct", "max", "average")
+KINDS = ("conv", "pointwise", "depthwise", "multiplied", "grouped", "direct", "max", "average")
 KERNELS = ("api", "specialised")
 
 
