@@ -142,6 +142,27 @@ MCUGEN_ALWAYS_INLINE void mcugen_store_scalar(const mcugen_layer *p, const mcuge
     }
 }
 
+/* `channels` outputs from channel `from` on, of the pixel of a column or of both pixels. */
+MCUGEN_ALWAYS_INLINE void mcugen_channels_scalar(const mcugen_layer *p, const int8_t *column, int32_t distance,
+                                                 int32_t both, const int8_t *weights, int32_t depth,
+                                                 const int32_t *bias, const int32_t *multiplier, int32_t channels,
+                                                 int32_t from, int8_t *values)
+{
+    const int32_t last = channels > 4 ? channels - 4 : 0;
+    for (int32_t c = 0; c < channels; c += 4) {
+        const int32_t row = c < last ? c : last, first = from + row;
+        const int8_t *const rows = weights + row * depth;
+        if (both) {
+            const mcugen_sums_2x4 s = mcugen_dot_scalar(column, distance, 2, rows, depth, p->unroll, bias + first);
+            mcugen_store_scalar(p, &s, 0, multiplier, first, channels, values + first);
+            mcugen_store_scalar(p, &s, 1, multiplier, first, channels, values + p->output_c + first);
+        } else {
+            const mcugen_sums_2x4 s = mcugen_dot_scalar(column, distance, 1, rows, depth, p->unroll, bias + first);
+            mcugen_store_scalar(p, &s, 0, multiplier, first, channels, values + first);
+        }
+    }
+}
+
 MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                                              const mcugen_layer *p,
                                              const mcugen_rows *r,
@@ -185,21 +206,15 @@ MCUGEN_ALWAYS_INLINE void mcugen_conv_scalar(const cmsis_nn_context *scratch,
                     continue;
                 }
                 int8_t *const values = p->adds ? sums : output;
-                for (int32_t part = 0; part < parts; part++) {
-                    for (int32_t c = 0; c < part_c; c += 4) {
-                        const int32_t row = c + 4 < part_rows ? c : part_rows - 4, first = part * part_c + row;
-                        const int8_t *const rows = weights + (part * part_rows + row) * depth;
-                        if (held_at_once == 2 && (even || held == 2)) {
-                            const mcugen_sums_2x4 s = mcugen_dot_scalar(column + part * depth, window_bytes, 2, rows,
-                                                                        depth, p->unroll, bias + first);
-                            mcugen_store_scalar(p, &s, 0, multiplier, first, part_c, values + first);
-                            mcugen_store_scalar(p, &s, 1, multiplier, first, part_c, values + p->output_c + first);
-                        } else {
-                            const mcugen_sums_2x4 s = mcugen_dot_scalar(column + part * depth, window_bytes, 1, rows,
-                                                                        depth, p->unroll, bias + first);
-                            mcugen_store_scalar(p, &s, 0, multiplier, first, part_c, values + first);
-                        }
-                    }
+                const int32_t both = held_at_once == 2 && (even || held == 2);
+                if (parts == 1) {
+                    mcugen_channels_scalar(p, column, window_bytes, both, weights, depth, bias, multiplier,
+                                           p->output_c, 0, values);
+                }
+                for (int32_t part = 0; parts > 1 && part < parts; part++) {
+                    mcugen_channels_scalar(p, column + part * depth, window_bytes, both,
+                                           weights + part * part_rows * depth, depth, bias, multiplier, part_c,
+                                           part * part_c, values);
                 }
                 if (p->adds) {
                     mcugen_layer_add(p, values, output, held * p->output_c);

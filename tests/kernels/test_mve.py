@@ -9,17 +9,14 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from board_calls import INCLUDES, KERNELS, LAYERS, WARNINGS, Calls, on_board
-from cmsis_library import Scale, requantize_exact
-from specialised_program import GROUPED, Case, Problem, extreme, problem, program
+from specialised_program import GROUPED, Case, extreme, problem, program, ties
 
 from mcugen.ops.specialised import call
-from mcugen.step import Table
 
 TRAPS = ["-fsanitize=undefined,address", "-fno-sanitize-recover=all"]
 
@@ -43,38 +40,6 @@ def test_portable_path(fpu: int, tmp_path: Path) -> None:
     subprocess.run(command, check=True)
     done = subprocess.run([binary], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (0, ""), done.stderr
-
-
-def ties(case: Case, lowered: int) -> Problem:
-    """A layer of zero weights whose sums, the biases, lie where the float roundings decide: at ties and beside them.
-
-    Every other scale has few bits, so that there are exact ties. All are 2^lowered smaller than the case's: sums then
-    exceed 24 bits, and neighbours of ties are as near as ties.
-    """
-    random = problem(case)
-    multiplier = random.layer.channels.multiplier
-    assert multiplier.requant_shift is not None
-    mantissa = multiplier.data.copy()
-    mantissa[::2] &= -(1 << 27)
-    scale = Scale(mantissa, (multiplier.requant_shift - lowered).astype(np.int32))
-    chance = np.random.default_rng(lowered)
-    odd = mantissa >> 27
-    odd = np.where(np.arange(case.outputs) % 2 == 0, odd // (odd & -odd), 1)
-    halves = odd * (2 * chance.integers(-128 // odd, 128 // odd) + 1) / 2
-    near = np.rint(halves / scale.floats().astype(np.float64))
-    bias = np.where(np.abs(near) < 2.0**30, near, 0).astype(np.int32)
-    bias += chance.integers(-1, 2, case.outputs).astype(np.int32)
-    channels = replace(
-        random.layer.channels,
-        multiplier=Table("multiplier", mantissa, scale.shift),
-        shift=Table("shift", scale.shift),
-        bias=bias,
-    )
-    layer = replace(random.layer, weights=np.zeros_like(random.layer.weights), channels=channels)
-    fixed = bias.astype(np.int64) * mantissa >> (15 - scale.shift)
-    assert np.count_nonzero(np.abs((fixed & 0xFFFF) - 0x8000) <= 2) > case.outputs // 8
-    y = np.clip(requantize_exact(bias.astype(np.int64), scale) + case.zeros[1], *case.clamp)
-    return Problem(case, layer, random.input, np.broadcast_to(y.astype(np.int8), layer.y_shape))
 
 
 TIED = [

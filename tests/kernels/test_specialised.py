@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from specialised_program import GROUPED, Case, extreme, problem, program
+from specialised_program import GROUPED, Case, extreme, problem, program, ties
 
 from mcugen import resources
 from mcugen.prove.emulator import run
@@ -77,6 +77,7 @@ FULL = [
     for channels in (516, 520)
     for weight in (127, -127)
 ]
+TIES = [ties(Case(channels=8, outputs=80, kernel=(1, 1), spread=spread), 0) for spread in (0, 3)]
 
 
 def every(isa: str) -> list[Case]:
@@ -86,7 +87,7 @@ def every(isa: str) -> list[Case]:
 @pytest.mark.parametrize(("isa", "fpu", "standard"), [("v7m", 0, "c99"), ("dsp", 0, "c99"), ("dsp", 1, "c11")])
 def test_portable_path(isa: str, fpu: int, standard: str, tmp_path: Path) -> None:
     cases = every(isa)
-    problems = [*map(problem, cases), *FULL]
+    problems = [*map(problem, cases), *FULL, *TIES]
     source, binary = tmp_path / "cases.c", tmp_path / "cases"
     source.write_text(program(isa, problems))
     flags = [f"-std={standard}", "-O1", "-ffp-contract=off", f"-DMCUGEN_REQUANT_FPU={fpu}"]
@@ -111,7 +112,7 @@ def on_core(name: str, optimize: str, cases: list[Case], folder: Path) -> None:
     missing = available(board)
     if missing is not None:
         pytest.skip(missing)
-    problems = [*map(problem, cases), *FULL]
+    problems = [*map(problem, cases), *FULL, *TIES]
     source = folder / "cases.c"
     source.write_text(program(board.isa, problems))
     image = link_image(board, [source], includes=INCLUDES, optimize=optimize, extra_flags=WARNINGS)
