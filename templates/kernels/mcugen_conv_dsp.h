@@ -169,7 +169,7 @@ typedef struct {
     "sub r12, r10\n\tadd r12, r4, r12, asr #8\n\tsub lr, r11\n\tadd lr, r4, lr, asr #8\n\t"
 #define MCUGEN_SCALE(x, m) "vcvt.f32.s32 " x ", " x "\n\tvmul.f32 " x ", " x ", " m "\n\tvcvtr.s32.f32 " x ", " x "\n\t"
 #define MCUGEN_CHANNELS(group, second, second_sums)                                                                    \
-    __asm__("vldr s14, %[zero]\n\t"                                                                                    \
+    __asm__ volatile("vldr s14, %[zero]\n\t"                                                                           \
             ".if !%c[step]\n\tldr r2, %[multiplier]\n\tvldr s12, [r2]\n\tvmov.f32 s13, s12\n\t.endif\n"                \
             "2:\n\tldrd r0, r3, %[columns]\n\tldrd r10, r12, [r3]\n\tmov r11, r10\n\t" second                          \
             MCUGEN_LOOP_BEGIN group MCUGEN_LOOP_END                                                                    \
@@ -219,13 +219,11 @@ MCUGEN_ALWAYS_INLINE void mcugen_channels_2(const mcugen_layer *p, const int16_t
 MCUGEN_ALWAYS_INLINE void mcugen_widen_group(int16_t *group, const int8_t *bytes)
 {
 #if defined(MCUGEN_ASM_DSP)
-    uint32_t *const pairs = (uint32_t *)(void *)group;
-    const uint32_t word = mcugen_load_word(bytes);
-    uint32_t even, odd;
-    __asm__("sxtb16 %0, %1" : "=r"(even) : "r"(word));
-    __asm__("sxtb16 %0, %1, ror #8" : "=r"(odd) : "r"(word));
-    pairs[0] = even;
-    pairs[1] = odd;
+    uint32_t even, odd = mcugen_load_word(bytes);
+    __asm__ volatile("sxtb16 %0, %1\n\tsxtb16 %1, %1, ror #8\n\tstrd %0, %1, [%2]"
+                     : "=&r"(even), "+r"(odd)
+                     : "r"(group)
+                     : "memory");
 #else
     group[0] = bytes[0];
     group[1] = bytes[2];
