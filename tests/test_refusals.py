@@ -205,6 +205,46 @@ def _nan() -> onnx.ModelProto:
     return net.model()
 
 
+def _endless_stride() -> onnx.ModelProto:
+    net = Net()
+    net.output(net.conv(net.input((1, 3, 3, 8)), (4, 3, 3, 3), strides=[2**40, 1]))
+    return net.model()
+
+
+def _batch_norm(variance: float, outputs: int = 1, **attributes: int) -> Callable[[], onnx.ModelProto]:
+    """Behind a convolution, where it would be folded."""
+
+    def make() -> onnx.ModelProto:
+        net = Net()
+        weights = net.constant(np.ones((2, 3, 1, 1), np.float32))
+        y = net.node("Conv", net.float_input((1, 3, 4, 4)), weights)
+        factors = [net.constant(np.float32([1, value])) for value in (1, 0, 0, variance)]
+        ends = ["y", "mean", "var"][:outputs]
+        net.nodes.append(helper.make_node("BatchNormalization", [y, *factors], ends, name="body/Norm", **attributes))
+        net.outputs.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+        return net.model()
+
+    return make
+
+
+def _functions(depth: int, last: str) -> Callable[[], onnx.ModelProto]:
+    """Each calls the next one twice, the last one `last`."""
+
+    def make() -> onnx.ModelProto:
+        domain, opsets = "org.example", [helper.make_opsetid("", 17), helper.make_opsetid("org.example", 1)]
+        names = [f"F{i}" for i in range(depth)]
+        functions = []
+        for name, called in zip(names, [*names[1:], last], strict=True):
+            to = "" if called == "Relu" else domain
+            pair = [helper.make_node(called, [x], [y], domain=to) for x, y in (("a", "b"), ("b", "c"))]
+            functions.append(helper.make_function(domain, name, ["a"], ["c"], pair, opsets))
+        ends = [helper.make_tensor_value_info(name, TensorProto.FLOAT, [1, 4]) for name in "xy"]
+        graph = helper.make_graph([helper.make_node("F0", ["x"], ["y"], domain=domain)], "g", ends[:1], ends[1:])
+        return helper.make_model(graph, opset_imports=opsets, functions=functions, ir_version=8)
+
+    return make
+
+
 def _sums_read_as_real() -> onnx.ModelProto:
     net = Net()
     a, b = net.input((1, 4)), net.constant(np.ones((4, 2), np.uint8))
@@ -261,6 +301,11 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "scales of another number": (_scales_of_another_number, ("Dequantize", "scale of shape [3]", "[4]", "axis 0")),
     "bias of another length": (_bias_of_another_length, ("ONNX Runtime does not run the model", "bias", "export it")),
     "NaN": (_nan, ("body/Add", "holds NaN", "again")),
+    "endless stride": (_endless_stride, ("Conv_", "beyond int32 (1,099,511,627,776)", "fit its input")),
+    "negative variance": (_batch_norm(-0.5), ("body/Norm", "-0.49999", "not more than 0", "again")),
+    "training": (_batch_norm(1, 3, training_mode=1), ("body/Norm", "in training mode", "for inference")),
+    "many functions": (_functions(40, "Relu"), ("nodes, more than 100,000",)),
+    "recursive functions": (_functions(3, "F1"), ("the function F1 calls itself", "without functions")),
     "int32 read as real": (_sums_read_as_real, ("body/Back", "int32 numbers computed at run time", "8 or 16 bits")),
     "Div overflows": (_division("Div"), ("head/Size", "Div of constants", "beyond its type")),
     "Mod overflows": (_division("Mod"), ("head/Size", "Mod of constants", "beyond its type")),

@@ -90,19 +90,16 @@ def _params(e: Expansion) -> dict[str, float]:
 
 
 def _matmul(e: Expansion) -> None:
-    if e.attribute("transBatchA", 0) or e.attribute("transBatchB", 0):
-        raise UserError(
-            "transposed batches are not supported",
-            origin=e.where,
-            hint="Save the model with graph_optimization_level ORT_ENABLE_BASIC.",
-        )
     operands = []
-    for slot, attribute in enumerate(("transA", "transB")):
-        operand = e.input(slot)
-        rank = e.rank(operand) if e.attribute(attribute, 0) else 0
-        if rank > 1:  # one dimension: nothing to transpose
-            operand = e.add("Transpose", [operand], perm=[*range(rank - 2), rank - 1, rank - 2])
-        operands.append(operand)
+    for slot, name in enumerate("AB"):
+        operand, turned, batched = e.input(slot), e.attribute(f"trans{name}", 0), e.attribute(f"transBatch{name}", 0)
+        rank = e.rank(operand) if turned or batched else 0
+        order = list(range(rank))
+        if batched and rank > 1:  # the rows stand before the batches
+            order = [*order[1:-1], 0, order[-1]]
+        if turned and rank > 1:  # one dimension: nothing to transpose
+            order = [*order[:-2], order[-1], order[-2]]
+        operands.append(e.add("Transpose", [operand], perm=order) if order != sorted(order) else operand)
     y = e.add("MatMul", operands)
     alpha = e.attribute("alpha", 1.0)
     if alpha != 1.0:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from types import MappingProxyType
 
@@ -18,6 +18,7 @@ from .fused import ADOPTED
 OPSETS = range(10, 27)
 NO_FUNCTIONS: Mapping[str, onnx.FunctionProto] = MappingProxyType({})
 _MAX_BYTES = 2**31 - 1  # protobuf's own limit, which ORT shares
+_MAX_NODES = 100_000  # of a model whose functions call functions
 
 
 def load(path: Path, functions: Mapping[str, onnx.FunctionProto] = NO_FUNCTIONS) -> tuple[onnx.ModelProto, str]:
@@ -50,11 +51,33 @@ def load(path: Path, functions: Mapping[str, onnx.FunctionProto] = NO_FUNCTIONS)
         if tensor.data_location == onnx.TensorProto.EXTERNAL:
             digest.update(_load_external(tensor, path.parent.resolve()))
     if model.functions:
+        _check_functions(model)
         kept = [(function.domain, function.name) for function in functions.values()]
         model = onnx.inliner.inline_selected_functions(model, kept, exclude=True)
     _define(model, functions)
     _check_structure(model, path)
     return model, digest.hexdigest()
+
+
+def _check_functions(model: onnx.ModelProto) -> None:
+    """Before their bodies replace them: they end, and do not become more nodes than a model can have."""
+    bodies = {(function.domain, function.name): function.node for function in model.functions}
+    counts: dict[tuple[str, str], int] = {}
+
+    def count(nodes: Iterable[onnx.NodeProto], inside: tuple[tuple[str, str], ...]) -> int:
+        total = 0
+        for node in nodes:
+            total += 1 + sum(count(g.node, inside) for a in node.attribute for g in (a.g, *a.graphs))
+            key = node.domain, node.op_type
+            if key in inside:
+                raise UserError(f"the function {node.op_type} calls itself", hint="Export the model without functions.")
+            if key in bodies and key not in counts:
+                counts[key] = count(bodies[key], (*inside, key))
+            total += counts.get(key, 0)
+        return total
+
+    if (total := count(model.graph.node, ())) > _MAX_NODES:
+        raise UserError(f"with its functions in place, the model has {total:,} nodes, more than {_MAX_NODES:,}")
 
 
 def _define(model: onnx.ModelProto, functions: Mapping[str, onnx.FunctionProto]) -> None:

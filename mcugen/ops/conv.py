@@ -47,6 +47,13 @@ def window(node: Node, kernel: Sequence[int], input_hw: Sequence[int]) -> dict[s
         pads = (0,) * (2 * rank)
     else:
         pads = tuple(node.attrs.get("pads", (0,) * (2 * rank)))
+    largest = max(*kernel, *strides, *dilations, *pads)
+    if largest > np.iinfo(np.int32).max:
+        raise UserError(
+            f"a stride, dilation, pad or size of the window is beyond int32 ({largest:,})",
+            origin=node.where,
+            hint="Export the model with numbers that fit its input.",
+        )
     return {"strides": strides, "dilations": dilations, "pads": pads}
 
 

@@ -22,9 +22,21 @@ def _from_float(unit: FloatUnit) -> Node:
             hint="Export the model for inference.",
         )
     gamma, beta, mean, variance = (unit.constant(slot).astype(np.float64) for slot in (1, 2, 3, 4))
-    factor = gamma / np.sqrt(variance + unit.node.attrs.get("epsilon", 1e-5))
+    factor = normalizing_factor(unit.node, gamma, variance)
     per_channel = (tuple(map(float, factor)), tuple(map(float, beta - mean * factor)))
     return unit.make("float_batch_norm", (unit.name(0),), axis=1, factor=per_channel[0], offset=per_channel[1])
+
+
+def normalizing_factor(node: Node, gamma: np.ndarray, variance: np.ndarray) -> np.ndarray:
+    """gamma / sqrt(variance + epsilon) of a BatchNormalization; UserError where that is no number."""
+    sum = variance + np.float64(node.attrs.get("epsilon", 1e-5))
+    if not np.all(sum > 0):
+        raise UserError(
+            f"a variance of BatchNormalization and epsilon give {sum.min():g}, not more than 0",
+            origin=node.where,
+            hint="Train or export the model again.",
+        )
+    return np.asarray(gamma / np.sqrt(sum))
 
 
 def _canonical(c: Canonical, node: Node) -> None:

@@ -67,14 +67,13 @@ def _recognise_global(unit: Unit) -> Node:
 
 
 def max_pool_window(graph: Graph, node: Node) -> dict[str, Any]:
-    """Attributes of an ONNX MaxPool; no ceil_mode: the pads that the output size implies say the same."""
+    """Attributes of an ONNX MaxPool; ceil_mode where the output is larger than whole windows make it."""
     x_hw, y_hw = graph.type(node.inputs[0]).shape[1:3], graph.type(node.output).shape[1:3]
     kernel, strides, pads = node.attrs["kernel"], node.attrs["strides"], node.attrs["pads"]
     dilations = node.attrs["dilations"]
-    reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
-    end = [(o - 1) * s + r - i - p for o, s, r, i, p in zip(y_hw, strides, reach, x_hw, pads, strict=False)]
-    full = (*pads[:2], *(max(e, 0) for e in end))
-    return {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": full}
+    room = [x_hw[i] + pads[i] + pads[i + 2] - (kernel[i] - 1) * dilations[i] - 1 for i in (0, 1)]
+    ceil = any(y > r // s + 1 for y, r, s in zip(y_hw, room, strides, strict=True))
+    return {"kernel_shape": kernel, "strides": strides, "dilations": dilations, "pads": pads, "ceil_mode": int(ceil)}
 
 
 def _canonical_max(c: Canonical, node: Node) -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..ir import Graph, Node, attrs
+from ..ops.float_batch_norm import normalizing_factor
 from .rewrite import DQ, Builder, qdq_params, rebuild
 
 
@@ -17,7 +18,7 @@ def fold_batchnorm(graph: Graph) -> Graph:
     producers, consumers = graph.producers(), graph.consumers()
 
     def change(builder: Builder, node: Node) -> bool:
-        if node.op != "BatchNormalization":
+        if node.op != "BatchNormalization" or node.attrs.get("training_mode", 0):
             return False
         conv = producers.get(node.inputs[0])
         if conv is None or conv.op != "Conv" or len(consumers[conv.output]) > 1 or conv.output in graph.outputs:
@@ -29,7 +30,7 @@ def fold_batchnorm(graph: Graph) -> Graph:
             return False
         if weights is None and (weight_node is None or weight_node.op != DQ):
             return False
-        factor = (gamma / np.sqrt(var + np.float64(node.attrs.get("epsilon", 1e-5)))).astype(np.float32)
+        factor = normalizing_factor(node, gamma, var).astype(np.float32)
         bias = _real(graph, producers, conv.inputs[2]) if len(conv.inputs) > 2 and conv.inputs[2] else 0.0
         if bias is None or np.any(factor == 0):
             return False

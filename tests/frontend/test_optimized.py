@@ -286,6 +286,10 @@ SINGLE: dict[str, Callable[[], onnx.ModelProto]] = {
     "FusedMatMul of both transposed": lambda: single(
         "FusedMatMul", (2, 5, 3), (2, 4, 5), transA=1, transB=1, alpha=0.5
     ),
+    "FusedMatMul of transposed batches": lambda: single("FusedMatMul", (5, 2, 3), (2, 3, 4), transBatchA=1),
+    "FusedMatMul of all transposed": lambda: single(
+        "FusedMatMul", (3, 2, 6, 5), (4, 2, 6, 3), transBatchA=1, transA=1, transBatchB=1, transB=1, alpha=0.5
+    ),
     "TransposeMatMul": lambda: single("TransposeMatMul", (5, 3), (5, 4), transA=1),
     "BiasGelu": lambda: single("BiasGelu", (2, 12), bias=12),
     "FastGelu with a bias": lambda: single("FastGelu", (2, 12), bias=12),
@@ -305,7 +309,6 @@ def test_channels_last_is_exact(dtype: str, tmp_path: Path) -> None:
 
 
 REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
-    "transposed batches": (lambda: single("FusedMatMul", (5, 2, 3), (2, 3, 4), transBatchA=1), "transposed batches"),
     "a deviation": (lambda: _outputs(_with_sum("SkipLayerNormalization", 1), 2), "cannot be outputs"),
     "a type": (lambda: single("QuickGelu", (1, 4), alpha="much"), "attribute alpha is of the wrong type"),
     "an activation": (

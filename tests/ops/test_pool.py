@@ -38,6 +38,14 @@ def test_max_pool(case: str, dtype: str, tmp_path: Path) -> None:
     assert "arm_max_pool_s8" in kernels(exact(net.model(), tmp_path))
 
 
+def test_max_pool_whose_last_window_lies_far_outside(tmp_path: Path) -> None:
+    """ceil_mode and dilations: the last window ends further behind the input than a kernel is wide."""
+    net = Net()
+    window = {"kernel_shape": [4], "strides": [2], "pads": [1, 3], "dilations": [2], "ceil_mode": 1}
+    net.output(net.copy("MaxPool", net.input((1, 5, 10)), **window))
+    exact(net.model(), tmp_path)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_max_pool_at_the_lowest_values(dtype: str, tmp_path: Path) -> None:
     """Padding counts as nothing, not as a value that could win."""
