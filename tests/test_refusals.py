@@ -205,6 +205,27 @@ def _nan() -> onnx.ModelProto:
     return net.model()
 
 
+def _nan_attribute() -> onnx.ModelProto:
+    net = Net()
+    net.output(net.op("LeakyRelu", net.input((1, 4)), alpha=float("nan"), name="body/Leaky"))
+    return net.model()
+
+
+def _scale_beyond_float() -> onnx.ModelProto:
+    net = Net()
+    net.output(net.op("Neg", net.input((1, 4), scale=3e38)))
+    return net.model()
+
+
+def _constant_of_a_gigabyte() -> onnx.ModelProto:
+    net = Net()
+    wide = net.node("Expand", net.constant(np.float32([1])), net.constant(np.array([2**14, 2**14])), name="head/Wide")
+    total = net.node("ReduceSum", wide, keepdims=0)
+    net.outputs.append(helper.make_tensor_value_info("y", TensorProto.FLOAT, None))
+    net.nodes.append(helper.make_node("Add", [net.float_input((1, 4)), total], ["y"]))
+    return net.model()
+
+
 def _endless_stride() -> onnx.ModelProto:
     net = Net()
     net.output(net.conv(net.input((1, 3, 3, 8)), (4, 3, 3, 3), strides=[2**40, 1]))
@@ -301,6 +322,9 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "scales of another number": (_scales_of_another_number, ("Dequantize", "scale of shape [3]", "[4]", "axis 0")),
     "bias of another length": (_bias_of_another_length, ("ONNX Runtime does not run the model", "bias", "export it")),
     "NaN": (_nan, ("body/Add", "holds NaN", "again")),
+    "NaN attribute": (_nan_attribute, ("body/Leaky", "alpha is NaN")),
+    "scale beyond float32": (_scale_beyond_float, ("QuantizeLinear", "beyond float32", "Quantize the model again")),
+    "large constant": (_constant_of_a_gigabyte, ("head/Wide", "268,435,456 values", "without it")),
     "endless stride": (_endless_stride, ("Conv_", "beyond int32 (1,099,511,627,776)", "fit its input")),
     "negative variance": (_batch_norm(-0.5), ("body/Norm", "-0.49999", "not more than 0", "again")),
     "training": (_batch_norm(1, 3, training_mode=1), ("body/Norm", "in training mode", "for inference")),

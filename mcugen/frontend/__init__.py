@@ -15,7 +15,7 @@ from .fold import fold_shapes
 from .forms import modern_forms
 from .fused import to_standard
 from .layouts import note_layouts
-from .load import NO_FUNCTIONS, load
+from .load import NO_FUNCTIONS, load, spelled_out
 from .pairs import merge_pairs
 from .parse import parse
 from .qoperator import to_qdq
@@ -45,7 +45,7 @@ def read(
     loaded, sha256 = load(path, functions)
     model = fix_shapes(loaded, shapes or {})
     with oracle.blaming(model):
-        merged = merge_pairs(fold_shapes(take_branches(model)))
+        merged = merge_pairs(fold_shapes(take_branches(spelled_out(model))))
         # Again, for shapes behind operators that ONNX infers no shapes for until they are standard ones.
         graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merged)))), name=path.stem)
     return Source(model, note_layouts(graph, model), sha256)

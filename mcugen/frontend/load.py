@@ -59,6 +59,21 @@ def load(path: Path, functions: Mapping[str, onnx.FunctionProto] = NO_FUNCTIONS)
     return model, digest.hexdigest()
 
 
+def spelled_out(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which Attention is what ONNX defines it by.
+
+    Not where it hands out its scores, which ONNX Runtime masks otherwise, nor where the inliner cannot: then it stays.
+    """
+    found = [node for node in model.graph.node if node.op_type == "Attention" and node.domain in ("", "ai.onnx")]
+    if not found or any(any(node.output[3:]) for node in found):
+        return model
+    typed = onnx.shape_inference.infer_shapes(model, data_prop=True)  # the definition depends on types
+    try:
+        return onnx.inliner.inline_selected_functions(typed, [("", "Attention")], inline_schema_functions=True)
+    except RuntimeError:  # an optional input left out before another one
+        return model
+
+
 def _check_functions(model: onnx.ModelProto) -> None:
     """Before their bodies replace them: they end, and do not become more nodes than a model can have."""
     bodies = {(function.domain, function.name): function.node for function in model.functions}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from types import MappingProxyType
 from typing import Any
 
@@ -53,7 +54,11 @@ def parse(model: onnx.ModelProto, *, name: str) -> Graph:
             if output not in values:
                 raise _unknown(proto, origin, output)
         op = proto.op_type if proto.domain in ("", "ai.onnx") else f"{proto.domain}.{proto.op_type}"
-        nodes.append(Node(op, tuple(proto.input), _outputs(proto), attrs(**_attributes(proto)), (origin,)))
+        operands, attributes = tuple(proto.input), _attributes(proto)
+        if op == "CastLike":  # to the type of its other input, which is known by now
+            to = helper.np_dtype_to_tensor_dtype(np.dtype(values[proto.output[0]].type.dtype))
+            op, operands, attributes = "Cast", operands[:1], {"to": to}
+        nodes.append(Node(op, operands, _outputs(proto), attrs(**attributes), (origin,)))
     for output in graph.output:
         if output.name in values and not values[output.name].type.count:
             shape = list(values[output.name].type.shape)
@@ -180,5 +185,7 @@ def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:
             )
         elif not isinstance(value, (int, float)):
             value = tuple(value)
+        if any(isinstance(number, float) and math.isnan(number) for number in np.atleast_1d(value).tolist()):
+            raise UserError(f"attribute {attribute.name} is NaN", origin=proto.name or proto.op_type)
         found[attribute.name] = value
     return found

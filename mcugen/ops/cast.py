@@ -70,5 +70,5 @@ CAST = OpDef(
     layout="elementwise",
     exactness=PROVED,
     makes=("float32", "bool", "int32", "int64", "int8", "uint8"),
-    about="between bool, int8, uint8, int32, int64 and float32",
+    about="between bool, int8, uint8, int32, int64 and float32; CastLike too",
 )

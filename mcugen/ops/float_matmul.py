@@ -63,5 +63,5 @@ FLOAT_MATMUL = OpDef(
     fit=matrices,
     layout="fixed",
     exactness=FLOAT,
-    about=f"float32; within {TOLERANCE:g} of the largest result",
+    about=f"float32; Attention too, by its definition; within {TOLERANCE:g} of the largest result",
 )

@@ -18,6 +18,7 @@ from ..ir import Graph, Node, attrs, constant
 from .rewrite import DQ, Builder, Q, qdq_params, rebuild
 
 _NOTHING = ("Identity", "Dropout", "Cast")
+_LARGE = 2**26  # values: more than the flash of any microcontroller holds
 
 
 def fold_constants(graph: Graph) -> Graph:
@@ -33,6 +34,12 @@ def fold_constants(graph: Graph) -> Graph:
         elif node.op == DQ:
             weights[node.output] = node
             return False
+        elif sum(values[name].type.count for name in node.outputs) > _LARGE:
+            raise UserError(
+                f"{node.op} makes a constant of {values[node.output].type.count:,} values",
+                origin=node.where,
+                hint="Export the model without it.",
+            )
         elif node.inputs and node.inputs[0] in weights and _is_moved(builder, node):
             weights[node.output] = _moved(builder, weights[node.inputs[0]], node)
             return True

@@ -11,6 +11,7 @@ from ..errors import UserError
 from ..ir import Graph, Node, Quant, TensorType, Value, constant, live, quant, unique
 
 Q, DQ = "QuantizeLinear", "DequantizeLinear"
+_LARGEST_SCALE = 2.0**96  # times any int32, it is a float32
 NARROW = ("int4", "uint4")
 
 
@@ -101,6 +102,8 @@ def qdq_params(graph: Graph, node: Node) -> tuple[Quant, str]:
         )
     if not np.all(np.isfinite(scale)) or not np.all(scale > 0):
         raise UserError("a scale is not a positive number", origin=node.where, hint="Quantize the model again.")
+    if np.any(scale > _LARGEST_SCALE):
+        raise UserError("a scale takes its tensor beyond float32", origin=node.where, hint="Quantize the model again.")
     if scale.dtype != np.float32:
         raise UserError(
             f"scales must be float32 (these are {scale.dtype})",

@@ -12,7 +12,7 @@ from float_layers import layer, near, rand, some, together
 from onnx import TensorProto
 from small_models import DTYPES, Net
 
-from mcugen import oracle
+from mcugen import UserError, oracle
 from mcugen.prove.host import HostModel
 from mcugen.step import TABLE
 
@@ -170,3 +170,30 @@ def test_power_of_special_values(tmp_path: Path) -> None:
     np.testing.assert_array_equal(np.signbit(got[wanted == 0]), np.signbit(wanted[wanted == 0]))
     error = np.abs(got[~special].astype(np.float64) - wanted[~special])
     assert np.all(error <= np.spacing(np.abs(wanted[~special])))
+
+
+def _attention(outputs: int = 1, **attributes: object) -> onnx.ModelProto:
+    """Two heads, after projections; what is larger than the query passes."""
+    net = Net(opset=23)
+    x = net.float_input([1, 5, 8])
+    parts = [net.node("MatMul", x, net.constant(rand(8, 8, seed=seed))) for seed in range(3)]
+    ends = ["y", "key", "value", "scores"]
+    heads = {"q_num_heads": 2, "kv_num_heads": 2}
+    net.nodes.append(
+        onnx.helper.make_node("Attention", parts, ends[:outputs], name="head/Attention", **heads, **attributes)
+    )
+    for name in ends[:outputs:3]:
+        net._output(name, TensorProto.FLOAT)
+    larger = net.node("CastLike", net.node("Greater", "y", parts[0]), x)
+    net._output(net.node("Mul", "y", larger), TensorProto.FLOAT)
+    return net.model()
+
+
+def test_attention_by_its_definition(tmp_path: Path) -> None:
+    near(compile_model(_attention(is_causal=1), tmp_path))
+
+
+def test_attention_whose_scores_are_an_output_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="Attention") as caught:
+        compile_model(_attention(4), tmp_path)
+    assert caught.value.origin == "head/Attention"
