@@ -11,6 +11,7 @@ import tempfile
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -162,10 +163,11 @@ def run_all(
     return {name: np.stack([row[name] for row in rows]) for name in rows[0]}
 
 
-def check_runs(model: onnx.ModelProto) -> None:
+def check_runs(model: onnx.ModelProto, shapes: Mapping[str, tuple[int, ...]] = MappingProxyType({})) -> None:
     """UserError unless the pinned session runs the model, on zeros: what it does not run, nothing can be equal to.
 
     model: with every dimension fixed. Inputs beyond `_LARGE` bytes, which no microcontroller has, are not run on.
+    shapes: of outputs, as ONNX infers them; ONNX Runtime must agree.
     """
     session = pinned_session(model)
     given = {tensor.name for tensor in model.graph.initializer}
@@ -174,8 +176,16 @@ def check_runs(model: onnx.ModelProto) -> None:
         tensor = info.type.tensor_type
         shape = tuple(dim.dim_value for dim in tensor.shape.dim)
         feeds[info.name] = np.zeros(shape, onnx.helper.tensor_dtype_to_np_dtype(tensor.elem_type))
-    if sum(array.nbytes for array in feeds.values()) <= _LARGE:
-        run(session, feeds)
+    if sum(array.nbytes for array in feeds.values()) > _LARGE:
+        return
+    made = run(session, feeds)
+    for name, shape in shapes.items():
+        if made[name].shape != shape:
+            raise UserError(
+                f"ONNX says that the shape is {list(shape)}, ONNX Runtime makes {list(made[name].shape)}",
+                origin=name,
+                hint="Export the model without ceil_mode.",
+            )
 
 
 @contextmanager

@@ -145,7 +145,7 @@ def compile(path: Path, options: Options, seen: Seen = lambda name, graph: None)
     source = read(path, options.shapes, FUNCTIONS)
     with oracle.blaming(source.model):
         compiled = _compiled(source, project_name(options.name or path.stem), target, options, seen)
-    oracle.check_runs(source.model)
+    oracle.check_runs(source.model, {port.name: port.model_shape for port in compiled.outputs})
     return compiled
 
 

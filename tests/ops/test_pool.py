@@ -113,6 +113,15 @@ def test_several_images(dtype: str, tmp_path: Path) -> None:
     exact(net.model(), tmp_path)
 
 
+def test_a_window_that_only_onnx_counts_is_refused(tmp_path: Path) -> None:
+    """With ceil_mode it would begin behind the input, in the padding: ONNX infers one output more than ORT makes."""
+    net = Net(opset=19)
+    window = {"kernel_shape": [3], "strides": [3], "pads": [0, 2], "ceil_mode": 1}
+    net.output(net.copy("MaxPool", net.input((1, 2, 8)), **window))
+    with pytest.raises(UserError, match=r"ONNX says that the shape is \[1, 2, 4\], ONNX Runtime makes \[1, 2, 3\]"):
+        compile_model(net.model(), tmp_path)
+
+
 def test_average_pool_with_dilations_is_refused(tmp_path: Path) -> None:
     net = Net(opset=19)
     net.output(net.op("AveragePool", net.input((1, 3, 9, 9)), kernel_shape=[3, 3], dilations=[2, 2], name="pool"))
