@@ -22,11 +22,30 @@ from mcugen.prove.stack import Frame, bound, library_frames
 from mcugen.prove.toolchain import available
 from mcugen.target import core
 
+
+def layers() -> onnx.ModelProto:
+    """Those whose loops are assembly."""
+    net = Net("int8", seed=1)
+    x = net.conv(net.integer_input([1, 1, 7, 6]), (13, 1, 3, 3), pads=[1] * 4)
+    x = net.conv(x, (67, 13, 1, 1))
+    x = net.conv(x, (67, 1, 3, 3), group=67)
+    x = net.copy("Flatten", net.copy("GlobalMaxPool", x))
+    net.integer_output(net.gemm(x, 9, 67))
+    return net.model()
+
+
 CASES = [
     ("classifier-int8", "cortex-m0", {"kernels": "api"}),
     ("classifier-int8", "cortex-m4", {}),
     ("classifier-int8", "cortex-m55", {}),
     ("arithmetic-int8", "cortex-m0", {}),
+    ("layers", "cortex-m3", {}),
+    ("layers", "cortex-m55", {"kernels": "api"}),
+    *(
+        pytest.param("layers", on, {"kernels": kernels}, marks=pytest.mark.slow)
+        for on in ("cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55")
+        for kernels in ("specialised", "api")
+    ),
     pytest.param("arithmetic-int8", "cortex-m4", {"io": "float"}, marks=pytest.mark.slow),
     pytest.param("direct-uint8", "cortex-m55", {"ram": 0}, marks=pytest.mark.slow),
 ]
@@ -37,7 +56,8 @@ def test_no_run_uses_more_than_the_bound(case: str, on: str, options: dict[str, 
     reason = available(core(on))
     if reason:
         pytest.skip(reason)
-    compiled = compile_model(example(case), tmp_path, name="net", core=on, **options)
+    model = layers() if case == "layers" else example(case)
+    compiled = compile_model(model, tmp_path, name="net", core=on, **options)
     measured = footprint(compiled)
     assert measured is not None
     stack, used = measured.stack, run_on_board(compiled, random_samples(compiled, 2, seed=1).firmware).stack_bytes
@@ -143,6 +163,12 @@ def test_a_naked_function_takes_what_its_assembly_pushes() -> None:
     """GCC says 0 bytes of it, and knows nothing of its calls."""
     graphs = [graph(F, ("x.c:__divsi3", "0 bytes (static)"), calls={"f": "x.c:__divsi3"})]
     assert bound("f", graphs, LIBRARY, {}).bound_bytes == 16 + 32 + 68
+
+
+def test_assembly_in_a_compiled_function_counts() -> None:
+    """GCC knows of 16 bytes, the image of 32."""
+    graphs = [graph(F, ("x.c:__divsi3", "16 bytes (static)"), calls={"f": "x.c:__divsi3"})]
+    assert bound("f", graphs, LIBRARY, {}).bound_bytes == 16 + 32
 
 
 def test_static_functions_of_one_name_count_as_the_largest() -> None:

@@ -248,7 +248,8 @@ arm_cmsis_nn_status arm_transpose_s8(const int8_t *input_data,
 
 /* Sum of two vectors in fixed point, with CMSIS-NN's own rounding in every build (multipliers are plain Q31):
  * output = (a + b) * out + out_offset, where a = (input + offset) * 2^left_shift * multiplier of the first
- * vector, b of the second. */
+ * vector, b of the second. No value shifted left may leave int32; where all stay below 2^30, as TensorFlow Lite's do, a
+ * shorter loop runs. */
 arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
                                            const int8_t *input_2_vect,
                                            const int32_t input_1_offset,

@@ -4,7 +4,7 @@
 #include "mcugen_nn.h"
 
 #if !defined(MCUGEN_NN_MVE)
-/* mcugen_requant_stock for |value| * 2^left below 2^30 (what a sum of two in TensorFlow Lite's grid never exceeds). */
+/* mcugen_requant_stock for |value| * 2^left below 2^30, which TensorFlow Lite's parameters never reach. */
 typedef struct
 {
     int32_t multiplier;
@@ -34,6 +34,18 @@ MCUGEN_INLINE int32_t rescaled(int32_t value, const scale *to)
     const int32_t high = mcugen_high_product((int32_t)((uint32_t)value << to->left), to->multiplier);
 #endif
     return (high + to->half + ((high & to->sign) >> 31)) >> to->right;
+}
+
+/* A code's distance from its offset, at most. */
+MCUGEN_INLINE uint32_t reach_of(int32_t offset)
+{
+    return 128u + (offset < 0 ? 0u - (uint32_t)offset : (uint32_t)offset);
+}
+
+/* Is reach * 2^left below 2^30? */
+MCUGEN_INLINE bool has_room(uint32_t reach, int32_t left)
+{
+    return left < 30 && reach <= ((UINT32_C(1) << 30) - 1) >> left;
 }
 #endif
 
@@ -70,7 +82,20 @@ arm_cmsis_nn_status arm_elementwise_add_s8(const int8_t *input_1_vect,
     const scale first = scale_of(input_1_mult, input_1_shift);
     const scale second = scale_of(input_2_mult, input_2_shift);
     const scale last = scale_of(out_mult, out_shift);
-    for (int32_t i = 0; i < block_size; ++i)
+    const uint32_t one = reach_of(input_1_offset), two = reach_of(input_2_offset);
+    const int32_t one_left = left_shift + first.left, two_left = left_shift + second.left;
+    const bool room = has_room(one, one_left) && has_room(two, two_left) &&
+                      has_room((one << one_left) + (two << two_left), last.left);
+    for (int32_t i = 0; !room && i < block_size; ++i)
+    {
+        const int32_t a = (input_1_vect[i] + input_1_offset) * raise;
+        const int32_t b = (input_2_vect[i] + input_2_offset) * raise;
+        const int32_t sum = mcugen_requant_stock(a, input_1_mult, input_1_shift) +
+                            mcugen_requant_stock(b, input_2_mult, input_2_shift);
+        const int32_t value = mcugen_requant_stock(sum, out_mult, out_shift) + out_offset;
+        output[i] = (int8_t)mcugen_clamp(value, out_activation_min, out_activation_max);
+    }
+    for (int32_t i = 0; room && i < block_size; ++i)
     {
         const int32_t a = (input_1_vect[i] + input_1_offset) * raise;
         const int32_t b = (input_2_vect[i] + input_2_offset) * raise;

@@ -1,8 +1,8 @@
 """How deep the stack can get in a run: a bound over the call graph, for a target's compiler.
 
 GCC states the frame and the calls of every function it compiles (-fcallgraph-info=su). Functions of the C library and
-of libgcc come compiled, and naked ones are assembly; their frames and calls are read from the linked image. Interrupts
-use the stack on top.
+of libgcc come compiled, naked ones are assembly, and assembly inside others pushes too; frames are read from the linked
+image as well. Interrupts use the stack on top.
 """
 
 from __future__ import annotations
@@ -68,10 +68,17 @@ def bound(function: str, graphs: Iterable[str], disassembly: str, addresses: Map
 
 
 def _frame(compiled: Frame | None, linked: Frame | None) -> Frame | None:
-    """What GCC says of a function; of 0 bytes, what the image says: a naked one takes what its assembly pushes."""
-    if compiled is None or linked is None or compiled.own_bytes != 0:
+    """What GCC says of a function, or the image where that is more: GCC does not count what assembly pushes.
+
+    Of 0 bytes, what the image says: a naked function is all assembly, and calls from it.
+    """
+    if compiled is None or linked is None:
         return compiled or linked
-    return Frame(linked.own_bytes, compiled.calls | linked.calls)
+    if compiled.own_bytes == 0:
+        return Frame(linked.own_bytes, compiled.calls | linked.calls)
+    if compiled.own_bytes is None or linked.own_bytes is None:
+        return compiled
+    return Frame(max(compiled.own_bytes, linked.own_bytes), compiled.calls)
 
 
 class _Unbounded(Exception):

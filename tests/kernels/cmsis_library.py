@@ -103,11 +103,14 @@ class Addition:
     clamp: tuple[int, int]
 
     @classmethod
-    def random(cls, rng: np.random.Generator, clamp: tuple[int, int]) -> Addition:
-        """Scales as TensorFlow Lite makes them: both inputs on the grid of twice the coarser one."""
+    def random(cls, rng: np.random.Generator, clamp: tuple[int, int], left_shift: int = 20) -> Addition:
+        """Scales as TensorFlow Lite makes them: both inputs on the grid of twice the coarser one.
+
+        Its shift is 20; with 23 values reach the ends of int32.
+        """
         first, second, out = np.exp2(rng.uniform(-6, -3, 3))
         grid = 2 * max(first, second)
-        offsets, left_shift = rng.integers(-127, 129, 2), 20
+        offsets = rng.integers(-127, 129, 2)
         scale = Scale.of(np.array([first / grid, second / grid, grid / (2.0**left_shift * out)], np.float32))
         return cls((int(offsets[0]), int(offsets[1])), scale, left_shift, int(rng.integers(-128, 128)), clamp)
 

@@ -150,9 +150,10 @@ def transpose_calls(calls: Calls) -> None:
 
 
 def arm_add_calls(calls: Calls) -> None:
-    for count in [*COUNTS, 400, 400, 400]:
+    for case, count in enumerate([*COUNTS, 400, 400, 400]):
         a, b = calls.bytes(count), calls.bytes(count)
-        addition = Addition.random(calls.chance, (-128, 127) if count % 3 else (-90, 64))
+        clamp = (-128, 127) if count % 3 else (-90, 64)
+        addition = Addition.random(calls.chance, clamp, left_shift=(20, 22, 23)[case % 3])
         arguments = ", ".join(map(str, addition.arguments("input", "other", "output", count)))
         calls.add(f"arm_elementwise_add_s8({arguments});", addition.of(a, b), input=a, other=b)
 
