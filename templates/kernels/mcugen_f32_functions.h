@@ -7,11 +7,20 @@
 
 #include "mcugen_arithmetic.h"
 
+/* 2^n for -126 <= n <= 127. */
+static inline float mcugen_real_power_of_two(int32_t n)
+{
+    const uint32_t bits = (uint32_t)(n + 127) << 23;
+    float power;
+    memcpy(&power, &bits, sizeof power);
+    return power;
+}
+
 /* exp(x) for x <= 0, to 1 unit in the last place and in the very bits of ONNX Runtime's softmax: x = m ln 2 + r, a
- * polynomial in r, and m put into the exponent. Below -88.376 the result stays at its value there. */
+ * polynomial in r, times 2^m. Below -103.97 the result is 0. */
 static inline float mcugen_real_exp_negative(float x)
 {
-    x = x > -88.3762626647949f ? x : -88.3762626647949f;
+    x = x > -103.9720840454f ? x : -103.9720840454f;
     const float shifted = mcugen_fma(x, 1.44269504088896341f, 12582912.0f), m = shifted - 12582912.0f;
     float r = mcugen_fma(m, -6.93145752e-1f, x);
     r = mcugen_fma(m, -1.42860677e-6f, r);
@@ -22,19 +31,11 @@ static inline float mcugen_real_exp_negative(float x)
     p = mcugen_fma(p, r, 0x1.fffff6p-2f);
     p = mcugen_fma(p, r, 1.0f);
     p = mcugen_fma(p, r, 1.0f);
-    const uint32_t bits = (uint32_t)((int32_t)m + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return p * power;
-}
-
-/* 2^n for -126 <= n <= 127. */
-static inline float mcugen_real_power_of_two(int32_t n)
-{
-    const uint32_t bits = (uint32_t)(n + 127) << 23;
-    float power;
-    memcpy(&power, &bits, sizeof power);
-    return power;
+    const int32_t n = (int32_t)m;
+    if (n < -126) {
+        return p * mcugen_real_power_of_two(n + 64) * 0x1p-64f; /* a subnormal result is rounded once */
+    }
+    return p * mcugen_real_power_of_two(n);
 }
 
 /* All below are within 4 units in the last place of the largest result, over the whole range. */

@@ -22,10 +22,12 @@ from mcugen.cli import main
 from mcugen.emit.artefact import Compiled
 from mcugen.errors import UserError
 from mcugen.prove.host import HostModel
-from mcugen.prove.samples import random_samples
+from mcugen.prove.samples import given_samples, random_samples
 from mcugen.prove.tolerance import tolerances
+from mcugen.prove.toolchain import available
 from mcugen.prove.verify import verify
 from mcugen.step import FLOAT, PROVED, Table
+from mcugen.target import core
 
 ALIGNED = {"mode": "linear", "coordinate_transformation_mode": "align_corners"}
 ASYMMETRIC = {"mode": "linear", "coordinate_transformation_mode": "asymmetric"}
@@ -236,6 +238,21 @@ def test_special_values(tmp_path: Path) -> None:
         assert np.array_equal(got[name][np.isinf(want)], want[np.isinf(want)]), name
         error = np.abs(got[name][finite].astype(np.float64) - want[finite])
         assert np.all(error <= 4 * np.spacing(np.abs(want[finite])) + 1.2e-7), name
+
+
+@pytest.mark.parametrize("on", ["host", "cortex-m0", "cortex-m55"])
+def test_softmax_down_to_subnormals(on: str, tmp_path: Path) -> None:
+    """exp is subnormal from -87.3, and 0 from -104."""
+    reason = "" if on == "host" else available(core(on))
+    if reason:
+        pytest.skip(reason)
+    compiled = compile_model(layer("Softmax", [400, 3], axis=-1), tmp_path, core="cortex-m4" if on == "host" else on)
+    low = np.linspace(-106, -80, 400, dtype=np.float32)
+    rows = np.stack([low, np.zeros_like(low), np.full_like(low, -50)], 1)
+    result = verify(compiled, given_samples(compiled, {"x": rows[None]}, Path("sweep.npz"), None), on)
+    assert result.bit_exact
+    (got,) = result.outputs.values()
+    assert np.count_nonzero((got > 0) & (got < np.finfo(np.float32).tiny)) > 100
 
 
 # Float between integers
