@@ -28,6 +28,7 @@ from gallery import FEW_BY_DEFAULT, example
 from small_models import Net
 
 from mcugen import project
+from mcugen.emit.spelling import elements
 from mcugen.prove import emulator, toolchain
 from mcugen.target import Core, core
 
@@ -255,3 +256,26 @@ def test_header_says_what_the_model_is(build: Build, tmp_path: Path) -> None:
         line = next(line for line in text.splitlines() if line.startswith(f"#define NET_INPUT_{index}_SCALE "))
         assert np.float32(line.split()[2].rstrip("f")) == scale
         assert f"#define NET_INPUT_{index}_BYTES {port.type.bytes}" in text
+
+
+def test_c_keeps_to_120_columns() -> None:
+    root = Path(project.__file__).parents[1]
+    files = [
+        file for folder in ("templates", "cmsis", "firmware", "examples") for file in (root / folder).rglob("*.[ch]")
+    ]
+    long = [f"{file}:{number}" for file in files for number, line in enumerate(file.open(), 1) if len(line) > 121]
+    assert len(files) > 100 and not long
+
+
+@pytest.mark.parametrize("dtype", [np.int8, np.int16, np.int32, np.int64, np.float32, np.bool_])
+def test_tables_keep_to_120_columns(dtype: type[np.generic]) -> None:
+    lowest = True if dtype is np.bool_ else (np.finfo if dtype is np.float32 else np.iinfo)(dtype).min
+    lines = elements(np.full(40, lowest, dtype))
+    assert max(map(len, lines)) <= 116  # behind four spaces
+    assert sum(line.count(",") for line in lines) == 40
+
+
+def test_integers_are_numbers_that_c_has() -> None:
+    lowest = [np.iinfo(dtype).min for dtype in (np.int32, np.int64)]
+    assert elements(np.array([*lowest, -1])) == ["INT32_MIN, INT64_MIN, -1,"]
+    assert elements(np.array([True, False])) == ["1, 0,"]

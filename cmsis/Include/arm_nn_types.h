@@ -77,7 +77,7 @@ typedef struct
     cmsis_nn_activation activation;
 } cmsis_nn_conv_params;
 
-/* As above. padding_offsets (what TensorFlow Lite pads more behind than before) are not used: the output shape tells. */
+/* As above. padding_offsets (what TensorFlow Lite pads more behind than before) are unused: the output shape tells. */
 typedef struct
 {
     int32_t input_offset;

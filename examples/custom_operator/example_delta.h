@@ -16,7 +16,7 @@ typedef struct {
     int32_t features; /* of one frame */
 } example_delta_params;
 
-/* output[t][f] = input[t][f] - input[t - 1][f] in real numbers, zeros at t = 0. input and output: [frames][features]. */
+/* output[t][f] = input[t][f] - input[t - 1][f] in real numbers, 0 at t = 0. input and output: [frames][features]. */
 void example_delta(const example_delta_params *params, const int8_t *input, int8_t *output);
 
 #endif

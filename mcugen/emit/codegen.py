@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -14,11 +13,11 @@ import numpy as np
 from .. import __version__
 from ..ops.float_unary import LIBRARY_KERNELS
 from ..step import FEED, MOVE, Array, Buffer, Field, KernelSums, Requant, Scratch, Step, Struct, Table
+from . import sharing
 from .artefact import Compiled, Port, Shared
-from .loops import Call, loops
 from .memory import arena_bytes, ram_section, stage, table_section, usage
 from .sources import has_header, header_of
-from .spelling import CTYPES, WIDTH, comment, declaration, describe, elements, float_literal, int_literal, kernel_call
+from .spelling import CTYPES, comment, declaration, describe, elements, float_literal, int_literal, kernel_call
 from .templating import environment
 
 
@@ -181,13 +180,13 @@ class _Context:
         self.tables: dict[str, dict[str, Any]] = {}
         self.current: Step | None = None  # whose tables are named
         self.repeated = Counter(step.name for step in compiled.steps)
-        self.varied = _varied(compiled.steps)
+        self.rows = sharing.row_parameters(compiled.steps)
 
     def view(self) -> dict[str, Any]:
         compiled = self.compiled
         steps = [self._step(index, step) for index, step in enumerate(compiled.steps)]
-        layers = self._layers(steps)
-        functions = _functions([step for step in steps if step["kernel"] != FEED])
+        layers = sharing.layers(steps, self.tables)
+        functions = sharing.functions([step for step in steps if step["kernel"] != FEED])
         ports = [self._port(p, "input", i) for i, p in enumerate(compiled.inputs)]
         ports += [self._port(p, "output", i) for i, p in enumerate(compiled.outputs)]
         callers = [port for port in ports if port["caller"]]
@@ -217,7 +216,7 @@ class _Context:
             "layers": layers,
             "functions": functions,
             "steps": steps,
-            "loops": _loops(steps) if compiled.feed is None else [],
+            "loops": sharing.run_loops(steps) if compiled.feed is None else [],
             "ports": ports,
             "callers": callers,
             "parameters": ", ".join([f"{compiled.name}_arena_t *arena", *(port["parameter"] for port in callers)]),
@@ -306,41 +305,13 @@ class _Context:
         return [*lines, f"static {name}_arena_t arena = {{{members}}};"]
 
     def _feed(self, steps: list[dict[str, Any]], ports: list[dict[str, Any]]) -> dict[str, Any] | None:
-        """The turns of a fed model: where the rows of each go, and the steps it then runs.
-
-        Turns that come again with numbers that grow evenly stand in a cycle once; equal ones run one text.
-        """
+        """The turns of a fed model: where the rows of each go, and the steps it then runs."""
         fed = self.compiled.feed
         if fed is None:
             return None
         graph, plan = self.compiled.graph, self.compiled.plan
         starts = [index for index, step in enumerate(self.compiled.steps) if step.kernel == FEED]
         fills = [self.compiled.steps[index].outputs[0] for index in starts]
-        ends = [*starts[1:], len(steps)]
-        inside = [
-            [_call_of(i, steps[i]) for i in range(start + 1, end)] for start, end in zip(starts, ends, strict=True)
-        ]
-        turns = [
-            Call(tuple(call.kind for call in calls), (plan.addresses[fill], *(n for c in calls for n in c.numbers)))
-            for fill, calls in zip(fills, inside, strict=True)
-        ]
-        entries: list[dict[str, Any]] = []
-        cycles: list[dict[str, int]] = []
-        runs: dict[tuple[Any, ...], dict[str, Any]] = {}
-        for loop in loops(turns):
-            last = loop.first + loop.period - 1
-            if loop.count > 1 or not cycles or cycles[-1]["count"] > 1:
-                cycles.append({"first": loop.first, "count": loop.count, "turns": 0, "steps": 0, "entry": len(entries)})
-            cycles[-1]["turns"] += loop.period
-            cycles[-1]["steps"] += ends[last] - starts[loop.first]
-            for turn, (grows, *by) in enumerate(loop.steps, loop.first):
-                run, growing = [], iter(by)
-                for index, call in enumerate(inside[turn], starts[turn] + 1):
-                    run.append(_repeated(steps[index], call, [next(growing) for _ in call.numbers]))
-                text = tuple((call["invocation"], call["output"], call["output_bytes"]) for call in run)
-                number = runs.setdefault(text, {"number": len(runs), "steps": run})["number"]
-                at = plan.addresses[fills[turn]]
-                entries.append({"at": at, "grows": grows, "step": starts[turn], "run": number})
         _, height, width, channels = fed.type.shape
         return {
             "port": next(port for port in ports if port["caller"]),
@@ -348,10 +319,7 @@ class _Context:
             "turn_rows": graph.type(fills[0]).shape[1],
             "row": f"int8[{width}][{channels}]",
             "row_bytes": width * channels,
-            "turns": entries,
-            "cycles": cycles,
-            "runs": list(runs.values()),
-        }
+        } | sharing.cycles(steps, starts, [plan.addresses[fill] for fill in fills])
 
     # Ports
 
@@ -417,7 +385,7 @@ class _Context:
         name = step.name
         graph, plan = self.compiled.graph, self.compiled.plan
         places: dict[str, int] = {}  # parameter -> arena offset, where several steps share one function
-        rows = {key: value for key, value in _rows(step).items() if key in self.varied[_shape(step)]}
+        rows = self.rows[index]
         for role, arg in step.args:
             if isinstance(arg, Buffer):
                 const = "" if arg.value in step.outputs else "const "
@@ -489,39 +457,6 @@ class _Context:
             "output_bytes": graph.type(output).bytes,
         }
 
-    def _layers(self, steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        """Functions of layers that several steps compute, with tables of their own; the steps call them instead."""
-        passed = {_layer(step) for step in steps if _layer(step) and not _layer_rows(step)}  # rows that bands choose
-        kinds: dict[tuple[str, ...], list[dict[str, Any]]] = {}
-        for step in steps:
-            layer = _layer(step)
-            if layer:
-                kinds.setdefault((*layer, *(() if layer in passed else _layer_rows(step))), []).append(step)
-        found: list[dict[str, Any]] = []
-        for (kernel, *own), users in kinds.items():
-            names = list(dict.fromkeys(user["name"] for user in users))
-            if len(names) == 1:  # bands of one step share its function
-                continue
-            name = f"layer_{names[0]}"
-            while any(layer["name"] == name for layer in found):  # bands of one step may be of several kinds
-                name += "_too"
-            weights = self.tables[users[0]["arguments"][4]]["ctype"]
-            moved = ("&layer", "&rows") if len(own) == 2 else ("&layer",)
-            found.append(
-                {
-                    "name": name,
-                    "users": names,
-                    "kernel": kernel,
-                    "band": "" if len(own) == 2 else "const mcugen_rows *band, ",
-                    "declarations": own if len(own) == 2 else [*own, "const mcugen_rows rows = *band;"],
-                    "weights": weights,
-                }
-            )
-            for user in users:
-                user["declarations"] = [text for text in user["declarations"] if text not in own]
-                user["call"] = kernel_call(name, [text for text in user["arguments"] if text not in moved], False)
-        return found
-
     def _field(
         self, key: str, value: Field, step: str, owner: Step, path: str = "", rows: Mapping[str, int] | None = None
     ) -> str:
@@ -585,118 +520,3 @@ def _same(a: Table, b: Table) -> bool:
         shifts = np.array_equal(a.requant_shift, b.requant_shift)
     same_type = a.data.dtype == b.data.dtype and a.shared_shift == b.shared_shift
     return bool(same_type and shifts and np.array_equal(a.data, b.data))
-
-
-_ROWS = frozenset(("h", "count", "pixels", "first", "input_h", "output_h", "pad_top"))
-"""Fields and arguments in which the bands of one step may differ: they become parameters of the function they share."""
-
-
-def _rows(step: Step) -> dict[str, int]:
-    """Parameter name -> value, for all of these."""
-    found: dict[str, int] = {}
-
-    def look(path: str, key: str, value: Any) -> None:
-        if isinstance(value, Mapping):
-            for inner, item in value.items():
-                look(f"{path}_{inner}", inner, item)
-        elif key in _ROWS and isinstance(value, (int, np.integer)):
-            found[path] = int(value)
-
-    for role, arg in step.args:
-        if not isinstance(arg, Struct):
-            look(role, role, arg)
-        elif not arg.literal:
-            look(role, role, arg.fields)
-    return found
-
-
-def _shape(step: Step) -> tuple[str, ...]:
-    """What steps have in common that may share a function."""
-    return step.name, step.kernel, *_rows(step)
-
-
-def _varied(steps: Sequence[Step]) -> dict[tuple[str, ...], set[str]]:
-    """The parameters that steps of one shape need."""
-    first: dict[tuple[str, ...], dict[str, int]] = {}
-    found: dict[tuple[str, ...], set[str]] = {}
-    for step in steps:
-        rows, shape = _rows(step), _shape(step)
-        one = first.setdefault(shape, rows)
-        found.setdefault(shape, set()).update(key for key, value in rows.items() if one[key] != value)
-    return found
-
-
-def _layer(step: Mapping[str, Any]) -> tuple[str, ...]:
-    """The kernel and the declaration of a specialised layer."""
-    found = next((text for text in step["declarations"] if text.startswith("static const mcugen_layer layer")), None)
-    return () if found is None else (step["kernel"], found)
-
-
-def _layer_rows(step: Mapping[str, Any]) -> tuple[str, ...]:
-    """The declaration of its rows, if they are constant."""
-    return tuple(text for text in step["declarations"] if text.startswith("static const mcugen_rows rows"))
-
-
-def _functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The C functions behind the steps, shared by bands of one step. Gives each its `function` and `invocation`."""
-    made: dict[tuple[Any, ...], dict[str, Any]] = {}
-    names = {step["name"] for step in steps}
-    for step in steps:
-        key = (step["name"], *step["declarations"], step["call"])
-        if key not in made:
-            name = step["name"]
-            if any(function["function"] == name for function in made.values()):
-                number = 2
-                while f"{name}_{number}" in names:
-                    number += 1
-                name = f"{name}_{number}"
-            names.add(name)
-            parameters = [base.parameter for base in step["bases"]] + [f"uint32_t {place}" for place in step["places"]]
-            parameters += [f"int32_t {row}" for row in step["rows"]]
-            head = len(f"static {step['result']} step_{name}(")
-            lines = textwrap.wrap(", ".join(parameters), WIDTH - head, break_long_words=False)
-            made[key] = step | {"function": name, "parameters": ("\n" + " " * head).join(lines)}
-        step["function"] = made[key]["function"]
-        step["invocation"] = _invocation(step, [f"{offset}u" for offset in step["places"].values()])
-    return list(made.values())
-
-
-def _invocation(step: dict[str, Any], offsets: Sequence[str]) -> str:
-    arguments = [base.argument for base in step["bases"]] + [*offsets, *map(str, step["rows"].values())]
-    return f"step_{step['function']}({', '.join(arguments)})"
-
-
-def _loops(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """The steps as the run calls them: {turns, calls}; `turn` counts the turns of those that repeat."""
-    calls = [_call_of(index, step) for index, step in enumerate(steps)]
-    found = []
-    for loop in loops(calls):
-        turn = []
-        for at, grows in enumerate(loop.steps, loop.first):
-            index = f"{at} + {grows[0]} * (int)turn" if grows[0] else at
-            turn.append(_repeated(steps[at], calls[at], grows) | {"index": index})
-        found.append({"turns": loop.count, "calls": turn})
-    return found
-
-
-def _call_of(index: int, step: dict[str, Any]) -> Call:
-    """The step's call; what may grow are its number and its offsets."""
-    kind = (step["function"], *step["rows"].values(), step["output_base"], step["output_bytes"])
-    return Call(kind, (index, *step["places"].values(), step["output_at"]))
-
-
-def _repeated(step: dict[str, Any], call: Call, grows: Sequence[int]) -> dict[str, Any]:
-    """The step's call in turn `turn` of a loop."""
-    _, *offsets, output = call.numbers
-    places = [_grown(f"{n}u", by) for n, by in zip(offsets, grows[1:-1], strict=True)]
-    return {
-        "result": step["result"],
-        "invocation": _invocation(step, places),
-        "output": f"{step['output_base']} + {_grown(str(output), grows[-1])}",
-        "output_bytes": step["output_bytes"],
-    }
-
-
-def _grown(number: str, by: int) -> str:
-    """The number in turn `turn`."""
-    return number if by == 0 else f"{number} {'-' if by < 0 else '+'} {abs(by)}u * turn"

@@ -45,7 +45,7 @@ def float_literal(value: Any) -> str:
 
 def int_literal(value: int) -> str:
     """An integer as a C literal; -2147483648 would be an operator and a literal that int does not hold."""
-    return "INT32_MIN" if value == -(2**31) else str(value)
+    return {-(2**31): "INT32_MIN", -(2**63): "INT64_MIN"}.get(value, str(value))
 
 
 def describe(type: TensorType) -> str:
@@ -69,7 +69,7 @@ def kernel_call(kernel: str, arguments: list[str], returns_status: bool) -> str:
 
 
 def elements(data: np.ndarray, shift: np.ndarray | None = None, shared: int | None = None) -> list[str]:
-    """The elements of a table as C, a readable number to the line."""
+    """The elements of a table as C, as many to the line as fit whatever their values."""
     flat = data.reshape(-1)
     if shift is not None:
         pairs = zip(flat.tolist(), shift.reshape(-1).tolist(), strict=True)
@@ -81,5 +81,5 @@ def elements(data: np.ndarray, shift: np.ndarray | None = None, shared: int | No
     elif data.dtype == np.float32:
         words, width = [float_literal(x) for x in flat], 6
     else:
-        words, width = [int_literal(int(x)) for x in flat.tolist()], 24 if data.dtype.itemsize == 1 else 10
+        words, width = [int_literal(int(x)) for x in flat.tolist()], {1: 16, 2: 12, 4: 8, 8: 5}[data.dtype.itemsize]
     return [", ".join(words[i : i + width]) + "," for i in range(0, len(words), width)]

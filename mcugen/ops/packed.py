@@ -20,8 +20,9 @@ def fits(weights: np.ndarray) -> bool:
 
 
 def pack(filters: np.ndarray) -> np.ndarray:
-    """int8[O, 4 * ceil(K / 8)] from filters [O, ...] of K weights in -8..7: eight a word, and 8 more each, the first in
-    the lowest bits.
+    """int8[O, 4 * ceil(K / 8)] from filters [O, ...] of K weights in -8..7.
+
+    Eight a word, and 8 more each, the first in the lowest bits.
     """
     assert fits(filters)
     flat = filters.reshape(len(filters), -1).astype(np.int16) + 8

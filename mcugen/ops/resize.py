@@ -1,5 +1,6 @@
-"""Resize by interpolation: linear of 8-bit images, as ONNX Runtime does it without real numbers; linear and cubic, with
-antialiasing too, of float32 ones. Nearest: see `take`.
+"""Resize by interpolation: linear of 8-bit images, linear and cubic, with antialiasing too, of float32 ones.
+
+Nearest: see `take`.
 
 x[N,H,W,C] -> y[N,OH,OW,C]: y = rows and columns of x around a position, weighted by distance.
 
@@ -235,8 +236,10 @@ def _spatial(node: Node, before: Sequence[int], after: Sequence[int]) -> list[np
 
 
 def _one_axis_exactly(graph: Graph, node: Node) -> str | None:
-    """Over one axis, Resize of 8-bit numbers needs factors that give weights of few bits. Resize by a power of two, or
-    put DequantizeLinear before it."""
+    """Over one axis, Resize of 8-bit numbers needs factors that give weights of few bits.
+
+    Resize by a power of two, or put DequantizeLinear before it.
+    """
     if node.attrs["axes"] == 2:
         return None
     positions = _spatial(node, graph.type(node.inputs[0]).shape, graph.type(node.output).shape)

@@ -24,7 +24,7 @@ typedef struct {
     mcugen_sum_s16 aw, av, bw, bv;
 } mcugen_sums_2x2_s16;
 
-/* Do the two words of four values hold the first and third, and the second and fourth? So SXTB16 takes weights apart. */
+/* Do the two words of four values hold the first and third, the second and fourth? So SXTB16 takes weights apart. */
 #if defined(__ARM_FEATURE_DSP) && !defined(__ARM_FEATURE_MVE)
 #define MCUGEN_COLUMN_TURNED 1
 #else

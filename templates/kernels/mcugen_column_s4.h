@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Convolution with weights of 4 bits: windows gathered into columns of int16, two filters at a time. The file that includes
- * this defines MCUGEN_S4_VALUE, the type of an input, MCUGEN_S4_SUM, MCUGEN_S4_PARAMS and mcugen_finish_s4. Not for users.
+/* Convolution with weights of 4 bits: windows gathered into columns of int16, two filters at a time. Not for users.
+ *
+ * The file that includes this defines MCUGEN_S4_VALUE, the type of an input, MCUGEN_S4_SUM, MCUGEN_S4_PARAMS and
+ * mcugen_finish_s4.
  *
  * Eight is added to weights; eight times the sum of a column is taken off again. Rows of weights are whole words. */
 #ifndef MCUGEN_COLUMN_S4_H
@@ -17,8 +19,8 @@
 #include <arm_acle.h>
 #endif
 
-/* How many values of a column change places among themselves, so that they meet the weights as those come apart: even and
- * odd ones in vectors; values 0 and 4, 1 and 5, 2 and 6, 3 and 7 in words. */
+/* How many values of a column change places among themselves, so that they meet the weights as those come apart: even
+ * and odd ones in vectors; values 0 and 4, 1 and 5, 2 and 6, 3 and 7 in words. */
 #if defined(__ARM_FEATURE_MVE)
 #define MCUGEN_S4_GROUP 16
 #elif defined(__ARM_FEATURE_DSP)

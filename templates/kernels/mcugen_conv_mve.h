@@ -2,8 +2,8 @@
 /* Convolution and fully connected for Helium: four output channels of two adjacent pixels at a time, their eight sums
  * in the even core registers.
  *
- * weights int8 [output_c / 4, chunks, 4, 16]: a channel's filter in its own order, zeros behind its end, in chunks of 16
- * bytes that take turns with those of three other channels. So one pointer walks through the weights. Missing
+ * weights int8 [output_c / 4, chunks, 4, 16]: a channel's filter in its own order, zeros behind its end, in chunks of
+ * 16 bytes that take turns with those of three other channels. So one pointer walks through the weights. Missing
  * channels are zeros; bias and multiplier have entries for them.
  *
  * The input is read where it is, row by row of the window, if the rows are of whole chunks (and not too many) or there

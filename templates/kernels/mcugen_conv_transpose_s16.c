@@ -36,7 +36,8 @@ void mcugen_conv_transpose_s16(const mcugen_conv_transpose_s16_params *params,
                                    (int64_t)p.input_zero_point * p.tap_sums[tap];
                         }
                     }
-                    *output++ = mcugen_requant_s16(sum, p.multiplier[c], p.shift[c], p.output_zero_point, &p.activation);
+                    *output++ =
+                        mcugen_requant_s16(sum, p.multiplier[c], p.shift[c], p.output_zero_point, &p.activation);
                 }
             }
         }

@@ -125,7 +125,8 @@ void mcugen_depthwise_s16(const mcugen_conv_s16_params *params,
                             sums = add_block(sums, met);
                         }
                     }
-                    for (int32_t ky = together && whole ? filter_dims->h : 0; ky < filter_dims->h; ky++, w += filter_row) {
+                    const int32_t begin = together && whole ? filter_dims->h : 0;
+                    for (int32_t ky = begin; ky < filter_dims->h; ky++, w += filter_row) {
                         const int inside = ky >= at.rows.first && ky < at.rows.last;
                         const int32_t first = inside ? at.columns.first : 0, last = inside ? at.columns.last : 0;
                         const int32_t x = inside ? start + ky * down + first * right + channel : 0;

@@ -13,7 +13,7 @@
 #define STEP_OF_8 9362
 
 #define LINE(BITS, LOAD, STORE, NEXT)                                                                                  \
-    __asm__ volatile("wlstp." BITS " lr, %[count], 2f\n1:\n\t" LOAD "\n\t" STORE "\n\t" NEXT "\n\tletp lr, 1b\n2:"      \
+    __asm__ volatile("wlstp." BITS " lr, %[count], 2f\n1:\n\t" LOAD "\n\t" STORE "\n\t" NEXT "\n\tletp lr, 1b\n2:"     \
                      : [to] "+r"(to), [from] "+r"(from)                                                                \
                      : [count] "r"(count), [lanes] "w"(lanes), [bytes] "r"(bytes)                                      \
                      : "lr", "q0", "memory")

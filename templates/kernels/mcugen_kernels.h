@@ -99,8 +99,8 @@ void mcugen_max_broadcast_s8(const mcugen_choice_params *params, const mcugen_br
 void mcugen_min_broadcast_s8(const mcugen_choice_params *params, const mcugen_broadcast *shape, const int8_t *a,
                              const int8_t *b, int8_t *output);
 
-/* One loop over the source: `count` turns; turn i begins offsets[i] elements behind its start, or i * step if offsets is
- * NULL. */
+/* One loop over the source: `count` turns; turn i begins offsets[i] elements behind its start, or i * step where
+ * offsets is NULL. */
 typedef struct {
     int32_t count, step;
     const int32_t *offsets;
@@ -300,10 +300,10 @@ void mcugen_convolve_direct_s8(const mcugen_direct_params *params,
                                const cmsis_nn_dims *output_dims,
                                int8_t *output);
 
-/* The same for weights of 4 bits without zero points, of which eight less is meant: eight a little-endian word, the first in
- * its lowest bits; each filter begins a new word. bias includes input_offset times the sum of a filter, multiplier is made
- * with MCUGEN_MULTIPLIER. The context holds the taps of two windows (one, if there is but one) as int16, each in groups of
- * 16. */
+/* The same for weights of 4 bits without zero points, of which eight less is meant: eight a little-endian word, the
+ * first in its lowest bits; each filter begins a new word. bias includes input_offset times the sum of a filter,
+ * multiplier is made with MCUGEN_MULTIPLIER. The context holds the taps of two windows (one, if there is but one) as
+ * int16, each in groups of 16. */
 void mcugen_convolve_s4(const cmsis_nn_context *context,
                         const mcugen_direct_params *params,
                         const cmsis_nn_dims *input_dims,
@@ -314,8 +314,9 @@ void mcugen_convolve_s4(const cmsis_nn_context *context,
                         const cmsis_nn_dims *output_dims,
                         int8_t *output);
 
-/* As mcugen_direct_params. With `wide` the multipliers are plain mantissas and results may be of any size, else they are
- * made with MCUGEN_MULTIPLIER. tap_step = stride / gcd(stride, dilation): the distance of taps that meet one output. */
+/* As mcugen_direct_params. With `wide` the multipliers are plain mantissas and results may be of any size, else they
+ * are made with MCUGEN_MULTIPLIER. tap_step = stride / gcd(stride, dilation): the distance of taps that meet one
+ * output. */
 typedef struct {
     int32_t input_offset, output_offset, groups, wide;
     cmsis_nn_tile stride, padding, dilation, tap_step;
@@ -421,8 +422,8 @@ void mcugen_s64_to_bool(const int64_t *input, int8_t *output, int32_t count);
 #define MCUGEN_GATHER_DEPTH 4
 
 /* `outer` parts of sizes[0] * ... * sizes[depth - 1] * inner blocks of `block` bytes. `count` tuples of `depth` indices
- * name blocks of each part, tuple i one at place i % inner of the innermost; all parts have the same tuples if `shared`,
- * else each has its own. An index below 0 counts from behind. */
+ * name blocks of each part, tuple i one at place i % inner of the innermost; all parts have the same tuples if
+ * `shared`, else each has its own. An index below 0 counts from behind. */
 typedef struct {
     int32_t outer, count, depth, inner, block, shared;
     int32_t sizes[MCUGEN_GATHER_DEPTH];

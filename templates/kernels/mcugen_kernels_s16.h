@@ -154,8 +154,8 @@ void mcugen_average_pool_s16(const mcugen_average_pool_s16_params *params,
                              const cmsis_nn_dims *output_dims,
                              int16_t *output);
 
-/* offset[c] is the bias less input_zero_point times the sum of the filter; multiplier[c] and shift[c] make a sum an output
- * by acc * multiplier / 2^shift, halves to even. Padding is that of the top and left. */
+/* offset[c] is the bias less input_zero_point times the sum of the filter; multiplier[c] and shift[c] make a sum an
+ * output by acc * multiplier / 2^shift, halves to even. Padding is that of the top and left. */
 typedef struct {
     int32_t input_zero_point, output_zero_point, groups;
     cmsis_nn_tile stride, padding, dilation;
@@ -164,9 +164,9 @@ typedef struct {
     const int64_t *offset;
 } mcugen_conv_s16_params;
 
-/* Convolution of any kind (fully connected as 1x1). The magnitudes of products, offset and result add up to less than 2^31
- * in int32, and shift is above 32; `wide` takes any. filter_dims->c is the number of input channels of one group. The
- * context holds the taps of two windows, of one group, as int16 (of one, if there is but one). */
+/* Convolution of any kind (fully connected as 1x1). The magnitudes of products, offset and result add up to less than
+ * 2^31 in int32, and shift is above 32; `wide` takes any. filter_dims->c is the number of input channels of one group.
+ * The context holds the taps of two windows, of one group, as int16 (of one, if there is but one). */
 void mcugen_convolve_s16(const cmsis_nn_context *context,
                          const mcugen_conv_s16_params *params,
                          const cmsis_nn_dims *input_dims,
@@ -203,8 +203,8 @@ void mcugen_depthwise_s16(const mcugen_conv_s16_params *params,
                           const cmsis_nn_dims *output_dims,
                           int16_t *output);
 
-/* Transposed convolution, summed in int64. tap_sums[c][ky][kx] is the sum of the weights of a tap; multiplier and shift are
- * as of mcugen_conv_s16_params. */
+/* Transposed convolution, summed in int64. tap_sums[c][ky][kx] is the sum of the weights of a tap; multiplier and shift
+ * are as of mcugen_conv_s16_params. */
 typedef struct {
     int32_t input_zero_point, output_zero_point, groups;
     cmsis_nn_tile stride, padding, dilation, tap_step;

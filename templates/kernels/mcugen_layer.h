@@ -3,7 +3,8 @@
  *
  * - A kernel mcugen_NAME is an always-inlined function in mcugen_NAME.h. The generated code calls it with the address
  *   of a constant mcugen_layer, so the compiler folds sizes, strides, borders, zero points and clamps into the code.
- *   mcugen_rows is constant too, or holds what bands of one layer that share its code pass; its address stays in the kernel.
+ *   mcugen_rows is constant too, or holds what bands of one layer that share its code pass; its address stays in the
+ *   kernel.
  * - `weights` is a table whose order the kernel's header defines and mcugen/ops/specialised.py writes. `bias` holds
  *   bias - input_zero * (sum of the channel's weights): kernels multiply the raw bytes, and a padded tap is
  *   input_zero. `multiplier` is one entry per channel, or one for all if multiplier_step is 0.

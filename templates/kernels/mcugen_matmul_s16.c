@@ -14,7 +14,8 @@ void mcugen_matmul_s16(const mcugen_matmul_s16_params *params, const int16_t *a,
                 for (int32_t k = 0; k < p.depth; k++, column += p.columns) {
                     sum += (int64_t)(row[k] - p.a_zero_point) * (*column - p.b_zero_point);
                 }
-                *output++ = mcugen_requant_s16(sum >> p.drop, p.multiplier, p.shift, p.output_zero_point, &p.activation);
+                *output++ =
+                    mcugen_requant_s16(sum >> p.drop, p.multiplier, p.shift, p.output_zero_point, &p.activation);
             }
         }
     }

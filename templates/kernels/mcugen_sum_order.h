@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Sums of dequantized values in ONNX Runtime's float32 order; the file that includes this defines MCUGEN_SUM_TYPE. Not for
- * users. */
+/* Sums of dequantized values in ONNX Runtime's float32 order; the file that includes this defines MCUGEN_SUM_TYPE.
+ * Not for users. */
 #ifndef MCUGEN_SUM_ORDER_H
 #define MCUGEN_SUM_ORDER_H
 

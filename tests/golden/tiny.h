@@ -36,9 +36,14 @@ extern "C" {
 #define TINY_OUTPUT_0_SCALE 0.00644345861f /* real = scale * (value - zero point) */
 #define TINY_OUTPUT_0_ZERO_POINT (5)
 
-enum tiny_status { TINY_OK = 0, TINY_ERR_ARG = -1, TINY_ERR_KERNEL = -2, TINY_ERR_FPU = -3 };
+enum tiny_status {
+    TINY_OK = 0,
+    TINY_ERR_ARG = -1,
+    TINY_ERR_KERNEL = -2,
+    TINY_ERR_FPU = -3
+};
 
-/* All the memory a run needs; place it where you like. */
+/* All the memory a run needs; put it where you like. */
 typedef struct {
     MCUGEN_ALIGNED(16) uint8_t bytes[TINY_ARENA_BYTES];
 } tiny_arena_t;
