@@ -67,7 +67,12 @@ class _Split:
                     self.gaps[i][j] = _aligned(least)
         self.heat = self._heat()
         self.solved: dict[tuple[int, ...], int] = {}
-        self.bounds: dict[tuple[int, ...], int] = {}
+        slots = self.plan.slots
+        starts = sorted({slot.first_step for slot in slots})
+        self.moments = [  # slots that live together, as bits
+            sum(1 << i for i, slot in enumerate(slots) if slot.first_step <= step <= slot.last_step) for step in starts
+        ]
+        self.needs: dict[int, int] = {}  # bytes that such slots, or some of them, need at least
 
     def _heat(self) -> list[int]:
         """Bytes that the steps read and write in each slot, roughly: a multiplication reads a byte of its input."""
@@ -109,11 +114,13 @@ class _Split:
 
     def bound(self, inside: Sequence[int]) -> int:
         """No region with these slots needs less."""
-        key = tuple(inside)
-        if key not in self.bounds:
-            sizes, gaps, moments = self._instance(inside)
-            self.bounds[key] = max((least_height(moment, sizes, gaps) for moment in moments), default=0)
-        return self.bounds[key]
+        bits = sum([1 << i for i in inside])
+        needs = self.needs
+        for together in {moment & bits for moment in self.moments}:
+            if together not in needs:
+                group = frozenset(i for i in inside if together >> i & 1)
+                needs[together] = least_height(group, self.sizes, self.gaps)
+        return max([needs[moment & bits] for moment in self.moments], default=0)
 
     def rank(self, chosen: Sequence[int], measure: Callable[[Sequence[int]], int] | None = None) -> tuple[int, ...]:
         """The smaller the better; by heights, or what else measures the slots of a region."""
@@ -166,8 +173,9 @@ class _Split:
         chosen = [len(self.limits) - 1] * len(order)
         for i in order:
             for region, limit in enumerate(self.limits[:-1]):
-                if self.sizes[i] <= limit and self.height([*inside[region], i]) <= limit:
-                    inside[region].append(i)
+                more = [*inside[region], i]
+                if self.bound(more) <= limit and self.height(more) <= limit:
+                    inside[region] = more
                     chosen[i] = region
                     break
         return chosen

@@ -15,6 +15,7 @@ Gaps = Sequence[dict[int, int]]
 _EXCHANGES = 1000
 _QUICK_EXCHANGES = 60
 _NODES = 5_000  # of the exact search
+_NOWHERE = -1  # offset of an item that is not placed yet
 
 
 @dataclass(frozen=True)
@@ -36,40 +37,23 @@ def solve(sizes: Sequence[int], gaps: Gaps, together: Sequence[frozenset[int]], 
     return Solution(tuple(offsets), height, bound)
 
 
-def stack(group: frozenset[int], sizes: Sequence[int], gaps: Gaps) -> int:
+def least_height(group: frozenset[int], sizes: Sequence[int], gaps: Gaps) -> int:
     """A height that the items of one moment need at least, in whatever order they lie.
 
-    Each but the highest one takes at least its smallest distance to another.
+    Each but the highest one takes at least its smallest distance to another. Where one item may lie in another, the
+    rest may need more without that one.
     """
-    steps = _least_steps(group, sizes, gaps)
-    return sum(steps.values()) + min((sizes[i] - steps[i] for i in group), default=0)
+    nearest = {i: sorted([(gaps[i].get(j, 0), j) for j in group if j != i])[:2] for i in group}
+
+    def stack(without: int | None) -> int:
+        steps = {i: next((g for g, j in near if j != without), sizes[i]) for i, near in nearest.items() if i != without}
+        return sum(steps.values()) + min((sizes[i] - step for i, step in steps.items()), default=0)
+
+    return max(stack(without) for without in (None, *group))
 
 
 def _least_steps(group: frozenset[int], sizes: Sequence[int], gaps: Gaps) -> dict[int, int]:
     return {i: min([gaps[i].get(j, 0) for j in group if j != i], default=sizes[i]) for i in group}
-
-
-def least_height(group: frozenset[int], sizes: Sequence[int], gaps: Gaps) -> int:
-    """The same, sharper where one item may lie in another: without that one, the rest may need more."""
-    return max([stack(group, sizes, gaps), *(stack(group - {i}, sizes, gaps) for i in group)])
-
-
-def first_fit(order: Sequence[int], sizes: Sequence[int], gaps: Gaps) -> tuple[int, list[int]]:
-    """(height, offset of each item): each goes to the lowest place that those placed before leave."""
-    offsets = [0] * len(sizes)
-    placed: list[int] = []
-    height = 0
-    for i in order:
-        taken = sorted((offsets[k] - gaps[i][k], offsets[k] + gaps[k][i]) for k in placed if k in gaps[i])
-        offset = 0
-        for above, below in taken:
-            if offset <= above:
-                break
-            offset = max(offset, below)
-        offsets[i] = offset
-        placed.append(i)
-        height = max(height, offset + sizes[i])
-    return height, offsets
 
 
 def _heuristic(sizes: Sequence[int], gaps: Gaps, bound: int, exchanges: int) -> tuple[int, list[int]]:
@@ -83,7 +67,8 @@ def _heuristic(sizes: Sequence[int], gaps: Gaps, bound: int, exchanges: int) -> 
         list(reversed(indices)),  # a chain in which each one follows the next
         sorted(reversed(indices), key=lambda i: 4 * sizes[i] < max(sizes)),  # the same, small ones where room is left
     ]
-    results = [first_fit(order, sizes, gaps) for order in orders]
+    near = [[(k, above, gaps[k][i]) for k, above in gaps[i].items()] for i in indices]
+    results = [_first_fit(order, 0, [_NOWHERE] * len(sizes), sizes, near, sum(sizes)) for order in orders]
     best = min(range(len(orders)), key=lambda k: results[k][0])
     order, (height, offsets) = orders[best], results[best]
     chance = random.Random(0)
@@ -93,9 +78,41 @@ def _heuristic(sizes: Sequence[int], gaps: Gaps, bound: int, exchanges: int) -> 
         i, j = chance.sample(indices, 2)
         trial = list(order)
         trial[i], trial[j] = trial[j], trial[i]
-        found = first_fit(trial, sizes, gaps)
+        found = _first_fit(trial, min(i, j), offsets, sizes, near, height)
         if found[0] <= height:
             order, (height, offsets) = trial, found
+    return height, offsets
+
+
+def _first_fit(
+    order: Sequence[int],
+    kept: int,
+    offsets: Sequence[int],
+    sizes: Sequence[int],
+    near: Sequence[Sequence[tuple[int, int, int]]],
+    most: int,
+) -> tuple[int, list[int]]:
+    """(height, offset of each item): each goes to the lowest place that those placed before leave.
+
+    The first `kept` items stay at their `offsets`. Given up at the first height beyond `most`.
+    near: of each item, those it may meet, with the distance to one above it and from one below it.
+    """
+    offsets = list(offsets)
+    for i in order[kept:]:
+        offsets[i] = _NOWHERE
+    height = max([offsets[i] + sizes[i] for i in order[:kept]], default=0)
+    for i in order[kept:]:
+        taken = [(offsets[k] - to, offsets[k] + since) for k, to, since in near[i] if offsets[k] != _NOWHERE]
+        taken.sort()
+        offset = 0
+        for above, below in taken:
+            if offset <= above:
+                break
+            offset = max(offset, below)
+        offsets[i] = offset
+        height = max(height, offset + sizes[i])
+        if height > most:
+            break
     return height, offsets
 
 
@@ -131,7 +148,7 @@ class _Search:
                 self.height, self.offsets = top, [placed[i] for i in range(len(self.sizes))]
             return
         last = max(placed.values(), default=0)
-        if self._least(floors, left, last) >= self.height:
+        if self._in_vain(floors, left, last):
             return
         for i in sorted(left, key=lambda i: (floors[i], -self.sizes[i], i)):
             if floors[i] < last:
@@ -144,12 +161,17 @@ class _Search:
                 raised[j] = max(raised[j], floors[i] + distance)
             self._place({**placed, i: floors[i]}, raised, left - {i})
 
-    def _least(self, floors: list[int], left: frozenset[int], last: int) -> int:
-        """A lower bound of the height that the items left will reach."""
-        least = max(max(last, floors[i]) + self.sizes[i] for i in left)
-        for group, steps in self.together:
-            rest = [i for i in group if i in left]
-            if rest:
-                start = max(last, min(floors[i] for i in rest))
-                least = max(least, start + sum(steps[i] for i in rest) + min(self.sizes[i] - steps[i] for i in rest))
-        return least
+    def _in_vain(self, floors: list[int], left: frozenset[int], last: int) -> bool:
+        """Whether the items left will reach the height found before."""
+        if any(max(last, floors[i]) + self.sizes[i] >= self.height for i in left):
+            return True
+        for at, (group, steps) in enumerate(self.together):
+            rest = group & left
+            if not rest:
+                continue
+            start = max(last, min([floors[i] for i in rest]))
+            slack = min([self.sizes[i] - steps[i] for i in rest])
+            if start + sum([steps[i] for i in rest]) + slack >= self.height:
+                self.together.insert(0, self.together.pop(at))  # what is in vain often is so for the same reason
+                return True
+        return False
