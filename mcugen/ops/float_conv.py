@@ -7,11 +7,12 @@ Sums run over the taps and then over the channels, the bias last; ORT's order de
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from ..errors import UserError
-from ..ir import Node
+from ..ir import Graph, Node
 from ..step import FLOAT, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
 from .conv import onnx_window, window
@@ -22,19 +23,20 @@ TOLERANCE = 1e-5  # n products of random signs: about sqrt(n) roundings of 6e-8 
 
 
 def _conv_from_float(unit: FloatUnit) -> Node:
-    weights = unit.constant(1)
+    inputs = (unit.name(0), unit.name(1), _bias(unit))
+    return unit.make("float_conv", inputs, **convolved(unit.graph, unit.node, unit.constant(1)))
+
+
+def convolved(graph: Graph, node: Node, weights: np.ndarray) -> dict[str, Any]:
+    """The group and the window of a Conv with these weights."""
     if weights.ndim not in (3, 4):
         raise UserError(
             f"only 1-D and 2-D convolution is supported (the weights have {weights.ndim} dimensions)",
-            origin=unit.node.where,
+            origin=node.where,
             hint="Reshape to fewer dimensions before export.",
         )
-    return unit.make(
-        "float_conv",
-        (unit.name(0), unit.name(1), _bias(unit)),
-        group=int(unit.node.attrs.get("group", 1)),
-        **window(unit.node, weights.shape[2:], unit.type(0).shape[2:]),
-    )
+    x = graph.type(node.inputs[0]).shape
+    return {"group": int(node.attrs.get("group", 1)), **window(node, weights.shape[2:], x[2:])}
 
 
 def _gemm_from_float(unit: FloatUnit) -> Node:

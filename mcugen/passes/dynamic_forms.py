@@ -104,13 +104,16 @@ class _Chain:
         return np.broadcast_to(data.reshape(-1), (self.outputs,)) if spread or data.size == 1 else None
 
     def _scales(self, name: str) -> tuple[str, np.ndarray] | None:
-        """(value with the input's scale, scales of the weights) whose product is `name`."""
+        """(value with the input's scale, scales of the weights) whose product is `name`; a constant has no input."""
         product = self.producers.get(name)
         if product is not None and product.op == "Mul":
             for a, b in (product.inputs, product.inputs[::-1]):
                 scale = self._per_output(b)
                 if scale is not None and self.graph.type(a).count == 1:
                     return a, scale
+        both = self._per_output(name)
+        if both is not None:
+            return "", both
         return (name, np.ones(self.outputs, np.float32)) if self.graph.type(name).count == 1 else None
 
     def _bias(self) -> np.ndarray | None:
@@ -145,6 +148,7 @@ class _Chain:
         weights = self.weights if self.is_conv else np.ascontiguousarray(self.weights.T)
         q = quant(w_scale, np.broadcast_to(self.zeros.reshape(-1), w_scale.shape), 0)
         bias = "" if self.bias is None else builder.constant(f"{y}/bias", self.bias.astype(np.float32))
+        x_scale = x_scale or builder.constant(f"{y}/one", np.ones((), np.float32))
         inputs = (layer.inputs[0], builder.constant(f"{y}/weights", weights, q), bias, x_scale, zeros[0])
         op = "dynamic_conv" if self.is_conv else "dynamic_fully_connected"
         origin = layer.origin + tuple(name for node in self.behind for name in node.origin)

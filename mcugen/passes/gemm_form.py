@@ -59,7 +59,8 @@ def gemm_form(graph: Graph) -> Graph:
             add, bias = found
             absorbed.add(add.output)
             output, origin = add.output, origin + add.origin
-        builder.add(Node("Gemm", (x, weights, bias), (output,), attrs(transB=1), origin))
+        scaled = {} if alpha == beta == 1 else {"scaled": 1}
+        builder.add(Node("Gemm", (x, weights, bias), (output,), attrs(transB=1, **scaled), origin))
         return True
 
     return rebuild(graph, change)

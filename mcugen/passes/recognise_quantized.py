@@ -16,6 +16,7 @@ from ..errors import UserError
 from ..ir import Graph, Node, Quant, Value, attrs, constant, quant
 from ..ops import FLOATS, INTEGERS, OPS, RECOGNISED, RECOGNISED_16
 from ..ops.base import FloatUnit, OpDef, Unit
+from ..ops.float_conv import convolved
 from ..ops.gather import GATHERS, SCATTERS, indexed
 from ..ops.pool import max_pool_attrs
 from ..ops.reduce import arg_of, axes_of
@@ -23,8 +24,9 @@ from ..ops.resize import interpolated
 from .move_quantize import COPIES, VIEWS, moved_slots, quantize
 from .rewrite import DQ, NARROW, Builder, Q, dequantized, qdq_params
 
-_INTEGERS = ("int8", "uint8", "int16", "uint16")
+_BYTES = ("int8", "uint8")
 _WIDE = ("int16", "uint16")
+_INTEGERS = (*_BYTES, *_WIDE)
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
 _SAME_SCALE = (*COPIES, "Resize")  # on integers: nothing is quantized anew
 _ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat", *GATHERS, *SCATTERS)  # they move bytes
@@ -35,7 +37,7 @@ _BIAS_SCALE = 0.01  # relative: converters round the product in float32 or float
 
 def recognise_quantized(graph: Graph) -> Graph:
     builder = Builder(graph)
-    producers = graph.producers()
+    producers, consumers = graph.producers(), graph.consumers()
     for name, q in _annotations(graph).items():
         value = builder.values[name]
         builder.values[name] = Value(name, replace(value.type, quant=q), value.data)
@@ -56,8 +58,10 @@ def recognise_quantized(graph: Graph) -> Graph:
         elif node.op in _SAME_SCALE and (node.op not in FLOATS or typed.type(node.output).dtype != "float32"):
             builder.add(_copy(typed, node))
         elif node.op in FLOATS or node.op in INTEGERS:
+            quantized = any(reader.op == Q for reader in consumers[node.output])
             node = _with_real_exponent(builder, node)
-            builder.add(_real(typed.replace(values=builder.values), node))
+            layer = _summed(builder, graph, producers, node, quantized) if node.op in ("Conv", "Gemm") else None
+            builder.add(layer or _real(typed.replace(values=builder.values), node))
         elif node.op in OPS:  # made by a pass
             builder.add(node)
     after = builder.graph_out(unsigned=_unsigned(graph, 8), unsigned16=_unsigned(graph, 16))
@@ -144,6 +148,57 @@ def _real(graph: Graph, node: Node) -> Node:
     make = definition.from_float
     assert make is not None
     return make(FloatUnit(graph, node))
+
+
+def _summed(builder: Builder, graph: Graph, producers: dict[str, Node], layer: Node, quantized: bool) -> Node | None:
+    """A layer of 8-bit codes whose float32 result is wanted: int32 sums and a scale, with the weights in 8 bits.
+
+    quantized: a QuantizeLinear reads the result too, and so ONNX Runtime fuses nothing. None: the codes are not known,
+    or int32 does not hold sums that ONNX Runtime makes in float32.
+    """
+    x_dq, w_dq, b_dq = (producers.get(name) for name in (*layer.inputs, "")[:3])
+    if x_dq is None or w_dq is None or x_dq.op != DQ or w_dq.op != DQ:
+        return None
+    x, weights = x_dq.inputs[0], graph.data(w_dq.inputs[0])
+    (x_q, x_dtype), (w_q, w_dtype) = (qdq_params(graph, dq) for dq in (x_dq, w_dq))
+    if graph.data(x) is not None or x_dtype not in _BYTES or w_dtype not in _BYTES:
+        return None
+    bias = builder.values[layer.inputs[2]].data if any(layer.inputs[2:]) else None
+    if weights is None or w_q.axis not in (None, 0) or (bias is None and any(layer.inputs[2:])):
+        return None
+    raw = None if b_dq is None else graph.data(b_dq.inputs[0])
+    whole = bias is None or (raw is not None and raw.dtype == np.int32)
+    fused = layer.op == "Gemm" and whole and not layer.attrs.get("scaled") and not quantized
+    in_float = not fused or (x_dtype, w_dtype) == ("int8", "uint8")
+    y, w, start = layer.output, builder.constant(f"{layer.output}/weights", weights, w_q), ""
+    if in_float and not _sums_fit(x_q, x_dtype, w_q, weights):
+        return None
+    if in_float and bias is not None:
+        start = builder.constant(f"{y}/bias", np.broadcast_to(bias.reshape(-1), (len(weights),)))
+    elif raw is not None and b_dq is not None:
+        start = builder.constant(f"{y}/bias", raw, qdq_params(graph, b_dq)[0])
+        _checked_bias(builder, layer, [x, w, start], False)
+    window = convolved(graph, layer, weights) if layer.op == "Conv" else {}
+    return Node(
+        "dynamic_conv" if layer.op == "Conv" else "dynamic_fully_connected",
+        (
+            x,
+            w,
+            start,
+            builder.constant(f"{y}/scale", x_q.scale.reshape(())),
+            builder.constant(f"{y}/zero_point", x_q.zero_point.reshape(()).astype(x_dtype)),
+        ),
+        layer.outputs,
+        attrs(clamp=layer.attrs.get("clamp", (-math.inf, math.inf)), in_float=in_float, **window),
+        layer.origin,
+    )
+
+
+def _sums_fit(x: Quant, x_dtype: str, w: Quant, weights: np.ndarray) -> bool:
+    """Does int32 hold every sum of products of such codes?"""
+    ends, (_, zero) = np.iinfo(x_dtype), x.per_tensor
+    rows = np.abs(weights.reshape(len(weights), -1).astype(np.int64) - w.zero_point.reshape(-1, 1)).sum(axis=1)
+    return bool(np.all(rows * max(zero - ends.min, ends.max - zero) < 2**31))
 
 
 def _with_real_exponent(builder: Builder, node: Node) -> Node:

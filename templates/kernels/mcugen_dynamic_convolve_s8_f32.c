@@ -95,7 +95,8 @@ void mcugen_dynamic_convolve_s8_f32(const mcugen_dynamic_params *params,
                     }
                     for (int32_t k = 0; k < lanes; k++, c++) {
                         const int32_t filter_zero = params->filter_zero_point ? params->filter_zero_point[c] : 0;
-                        const int32_t products = (int32_t)(total[k] - (uint32_t)filter_zero * inputs);
+                        const uint32_t start = params->start != NULL ? (uint32_t)params->start[c] : 0u;
+                        const int32_t products = (int32_t)(start + total[k] - (uint32_t)filter_zero * inputs);
                         const float scale = *input_scale * params->filter_scale[c];
                         const float product = (float)products * scale;
                         const float sum = bias != NULL ? product + bias[c] : product;

@@ -22,17 +22,18 @@ void mcugen_dynamic_quantize_f32_s8(const float *input,
                                     int8_t *zero_point,
                                     int32_t count);
 
-/* filter_scale and filter_zero_point (NULL: zeros) hold one value per output channel. Padding is that of the top
- * and left. */
+/* filter_scale, filter_zero_point and start (NULL: zeros) hold one value per output channel. Padding is that of the
+ * top and left. */
 typedef struct {
     int32_t groups;
     cmsis_nn_tile stride, padding, dilation;
     float low, high;
     const float *filter_scale;
     const int32_t *filter_zero_point;
+    const int32_t *start;
 } mcugen_dynamic_params;
 
-/* Convolution of an input quantized at run time (fully connected as 1x1): the int32 sum of (input -
+/* Convolution of 8 bits to float32 (fully connected as 1x1): the int32 sum of start and of (input -
  * *input_zero_point) * (filter - filter_zero_point), times *input_scale * filter_scale, plus bias (NULL: none).
  * filter_dims->c is the number of input channels of one group. */
 void mcugen_dynamic_convolve_s8_f32(const mcugen_dynamic_params *params,
