@@ -8,6 +8,7 @@ tests run every one at exactly this distance.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -68,18 +69,21 @@ def overlap(graph: Graph, node: Node, step: Step, library: str) -> tuple[tuple[s
     order = ORDERS.get(step.kernel)
     unordered = step.kernel.startswith("arm_") and library == "arm"
     if order is not None and not unordered:
-        found[step.inputs[0]] = _window_lead(graph, node, order)
+        x, y = graph.type(node.inputs[0]).shape, graph.type(node.output).shape
+        if "strides" not in node.attrs:  # fully connected: every vector is a pixel
+            x, y = (1, 1, int(np.prod(x[:-1])), x[-1]), (1, 1, int(np.prod(y[:-1])), y[-1])
+        strides, pads = node.attrs.get("strides", (1, 1)), node.attrs.get("pads", (0, 0))
+        found[step.inputs[0]] = window_lead(x, y, strides, pads, order)
     return tuple(found.items())
 
 
-def _window_lead(graph: Graph, node: Node, order: Order) -> int:
-    """max over groups of (bytes written when it is done - lowest byte read while it is written or later)."""
-    x, y = graph.type(node.inputs[0]).shape, graph.type(node.output).shape
-    if "strides" not in node.attrs:  # fully connected: every vector is a pixel
-        x, y = (1, 1, int(np.prod(x[:-1])), x[-1]), (1, 1, int(np.prod(y[:-1])), y[-1])
+def window_lead(x: Sequence[int], y: Sequence[int], strides: Sequence[int], pads: Sequence[int], order: Order) -> int:
+    """max over groups of (bytes written when it is done - lowest byte read while it is written or later).
+
+    x, y: shapes NHWC of input and output; strides (h, w); pads (top, left, ...).
+    """
     (batch, height, width, channels), (_, rows, columns, outputs) = x, y
-    stride_h, stride_w = node.attrs.get("strides", (1, 1))
-    top, left = node.attrs.get("pads", (0, 0))[:2]
+    (stride_h, stride_w), (top, left) = strides, pads[:2]
     first_row = np.clip(np.arange(rows) * stride_h - top, 0, height)
     first_column = np.clip(np.arange(columns) * stride_w - left, 0, width)
     window = (first_row[:, None] * width + first_column[None, :]) * channels

@@ -149,9 +149,10 @@ typedef struct {
 #endif
 
 /* Computes a line; given entries, only writes down its addresses. r11 = line, r9 = program, r1 = weights, r3 and r5 =
- * inputs of the pair, q4 = scales, q5 = offset (in integers: work), q6 = low, q7 = high. */
-MCUGEN_NAKED void mcugen_mve_line_core(mcugen_mve_line *line __attribute__((unused)),
-                                       mcugen_mve_entries *entries __attribute__((unused)))
+ * inputs of the pair, q4 = scales, q5 = offset (in integers: work), q6 = low, q7 = high. At a whole word, as adr counts
+ * from one: compilers that save space align a function to 2 bytes only. */
+MCUGEN_NAKED __attribute__((aligned(4))) void mcugen_mve_line_core(mcugen_mve_line *line __attribute__((unused)),
+                                                                   mcugen_mve_entries *entries __attribute__((unused)))
 {
     __asm__(".syntax unified\n\t"
             "cbz r1, 1f\n\t"

@@ -11,6 +11,7 @@ from cmsis_library import Scale, requantize_exact
 
 from mcugen.ops.channels import Channels
 from mcugen.ops.specialised import Call, Layer, call
+from mcugen.plan.overlap import ORDERS, window_lead
 from mcugen.step import PROVED, Table
 
 GUARD = 0x5A
@@ -19,7 +20,10 @@ GUARD_BYTES = 32
 
 @dataclass(frozen=True)
 class Case:
-    """One layer; pads are (top, left, bottom, right), misaligned = bytes by which activations miss a word."""
+    """One layer; pads are (top, left, bottom, right), misaligned = bytes by which activations miss a word.
+
+    overlap: the output begins as close before the input as the kernel's order allows, and runs over it.
+    """
 
     channels: int
     outputs: int
@@ -37,12 +41,14 @@ class Case:
     lowest: int = -128  # of the weights
     wide: bool = False
     misaligned: int = 1
+    overlap: bool = False
 
     def __str__(self) -> str:
         kind = "dw" if self.depthwise else f"to{self.outputs}" + f"by{self.groups}" * (self.groups > 1)
         sizes = "x".join(map(str, (*self.input_hw, self.channels)))
         text = f"{sizes}-{kind}-k{self.kernel}-s{self.strides}-p{self.pads}-d{self.dilations}-n{self.batch}"
         text += f"-c{self.clamp}-z{self.zeros}-spread{self.spread}-from{self.lowest}{'-wide' * self.wide}"
+        text += "-overlap" * self.overlap
         return text.replace(" ", "")
 
 
@@ -57,6 +63,50 @@ GROUPED = [
     Case(channels=64, outputs=20, groups=2, pads=(1, 1, 1, 1), spread=11),
     Case(channels=40, outputs=8, groups=4, kernel=(1, 1), strides=(2, 2), spread=0),
 ]
+
+
+def overlapping(count: int, seed: int) -> list[Case]:
+    """Random layers of every kind of window, most of few pixels, around the channel counts where kernels change."""
+    chance = np.random.default_rng(seed)
+    edges = [15, 16, 17, 31, 33, 63, 64, 65, 127, 128, 129, 255, 256, 257, 270, 300]
+
+    def draw(low: int, high: int) -> int:
+        return int(chance.integers(low, high, endpoint=True))
+
+    def channels() -> int:
+        return draw(1, 12) if chance.random() < 0.4 else int(chance.choice(edges))
+
+    found: list[Case] = []
+    while len(found) < count:
+        kind = ("dense", "pointwise", "depthwise", "grouped")[len(found) % 4]
+        kernel = (1, 1) if kind == "pointwise" else (draw(1, 3), draw(1, 3))
+        size = draw(1, 6), draw(1, 6)
+        dilations = draw(1, 2), draw(1, 2)
+        top, left, bottom, right = (draw(0, n - 1) for n in kernel * 2)
+        reach = [(k - 1) * d + 1 for k, d in zip(kernel, dilations, strict=True)]
+        inputs, outputs = channels(), channels()
+        groups = draw(2, 4) if kind == "grouped" else 1
+        if kind == "grouped":
+            inputs, outputs = (groups * -(-n // groups) for n in (inputs, outputs))
+        case = Case(
+            channels=inputs,
+            outputs=inputs if kind == "depthwise" else outputs,
+            input_hw=size,
+            kernel=kernel,
+            strides=(draw(1, 3), draw(1, 3)) if kind != "pointwise" or draw(0, 3) == 0 else (1, 1),
+            pads=(top, left, bottom, right),
+            dilations=dilations,
+            depthwise=kind == "depthwise" and inputs > 1,
+            groups=groups,
+            batch=draw(1, 2),
+            lowest=-128 + draw(0, 1),
+            misaligned=draw(0, 3),
+            overlap=True,
+        )
+        fits = size[0] + top + bottom >= reach[0] and size[1] + left + right >= reach[1]
+        if fits and (case.depthwise or inputs * case.outputs // groups * kernel[0] * kernel[1] <= 20_000):
+            found.append(case)
+    return found
 
 
 @dataclass(frozen=True)
@@ -219,6 +269,11 @@ __attribute__((noipa)) static void call_KERNEL(const cmsis_nn_context *scratch, 
 #endif"""
 
 
+def overlap_lead(layer: Layer, kernel: str) -> int:
+    """Bytes by which the output must begin before the input, that it may run over."""
+    return window_lead(layer.x_shape, layer.y_shape, layer.strides, layer.pads, ORDERS[kernel])
+
+
 def program(isa: str, problems: Sequence[Problem]) -> str:
     """A C program that runs every problem (on a core with literal layers) and returns how many go wrong."""
     calls = [found(isa, p.layer) for p in problems]
@@ -246,6 +301,12 @@ def _case(index: int, p: Problem, c: Call) -> list[str]:
     at, bytes_in, bytes_out = p.case.misaligned, p.input.size, p.expected.size
     tables = f"weights_{index}, bias_{index}, multiplier_{index}"
     scratch = "scratch" if c.scratch_bytes else "NULL"
+    if p.case.overlap:
+        lead = overlap_lead(p.layer, c.kernel)
+        room, inputs = max(lead + bytes_in, bytes_out), f"    int8_t *const input = room + {at + lead};"
+    else:
+        room, inputs = bytes_out, f"    static int8_t inputs[{bytes_in + at}], *const input = inputs + {at};"
+    rooms = [f"    static int8_t room[{at + room + GUARD_BYTES}], before[sizeof room];", inputs]
     return [
         *arrays,
         f"static int case_{index}(void)",
@@ -253,17 +314,17 @@ def _case(index: int, p: Problem, c: Call) -> list[str]:
         f"    static const mcugen_layer layer = {{{', '.join(literals)}}};",
         f"    static const mcugen_rows rows = {{{', '.join(f'.{key} = {value}' for key, value in c.rows.items())}}};",
         f"    static uint32_t scratch_words[{c.scratch_bytes // 4 + 1 + GUARD_BYTES // 4}];",
-        f"    static int8_t input[{bytes_in + at}], output[{bytes_out + at + GUARD_BYTES}];",
+        *rooms,
         "    int8_t *const scratch = (int8_t *)scratch_words;",
         f"    const cmsis_nn_context context = {{.buf = {scratch}, .size = {c.scratch_bytes}}};",
         "    int wrong = 0;",
         "    memset(scratch, GUARD, sizeof scratch_words);",
-        "    memset(output, GUARD, sizeof output);",
-        f"    memcpy(input + {at}, input_{index}, {bytes_in});",
-        f"    CALL({c.kernel})(&context, &layer, &rows, input + {at}, {tables}, output + {at});",
-        f"    wrong |= memcmp(output + {at}, expected_{index}, {bytes_out}) != 0;",
-        f"    for (int i = 0; i < {at}; i++) wrong |= output[i] != GUARD;",
-        f"    for (int i = {at + bytes_out}; i < (int)sizeof output; i++) wrong |= output[i] != GUARD;",
+        "    memset(room, GUARD, sizeof room);",
+        f"    memcpy(input, input_{index}, {bytes_in});",
+        "    memcpy(before, room, sizeof room);",
+        f"    CALL({c.kernel})(&context, &layer, &rows, input, {tables}, room + {at});",
+        f"    memcpy(before + {at}, expected_{index}, {bytes_out});",
+        "    wrong |= memcmp(room, before, sizeof room) != 0;",
         f"    for (int i = {c.scratch_bytes}; i < (int)sizeof scratch_words; i++) wrong |= scratch[i] != GUARD;",
         f'    if (wrong) SAY("{p.case}\\n");',
         "    return wrong;",
