@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import jinja2
 
 from .. import resources
 
 
+@cache  # it keeps the templates that it compiled
 def environment(*, html: bool = False) -> jinja2.Environment:
     """Of the files below templates/; html: values are escaped."""
     return jinja2.Environment(

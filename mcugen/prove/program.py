@@ -67,5 +67,6 @@ def write_program(compiled: Compiled, folder: Path, cmsis_nn: Path | None, defin
     if compiled.requant == "stock":
         defines = (*defines, "MCUGEN_REQUANT_STOCK=1")
     sections = sections_script([compiled], compiled.name) if compiled.memories else None
-    includes = (folder, library, exact, *resources.kernel_folders())
+    # Not `folder`: what lies there finds its headers, and the kernels come out of the cache whatever its name is.
+    includes = (library, exact, *resources.kernel_folders())
     return Program(tuple(sources), includes, defines, sections)
