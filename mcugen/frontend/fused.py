@@ -20,6 +20,7 @@ import onnx.parser
 from onnx import TensorProto, helper
 
 from ..errors import UserError
+from .attention import attention
 from .expansion import Expansion, expand, full_name
 from .qoperator import CONV, POOL
 from .weight_only import matmul_nbits
@@ -216,6 +217,7 @@ def _integer_matmul(e: Expansion, operands: list[str], scales: list[str], zeros:
 
 _EXPANSIONS: dict[str, Callable[[Expansion], None]] = {
     "SimplifiedLayerNormalization": _rms_norm,
+    "com.microsoft.Attention": attention,
     "com.microsoft.BiasGelu": _gelu,
     "com.microsoft.DynamicQuantizeMatMul": _dynamic_matmul,
     "com.microsoft.FastGelu": _fast_gelu,

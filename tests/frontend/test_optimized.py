@@ -262,6 +262,19 @@ def _with_sum(op: str, parameters: int) -> onnx.ModelProto:
     return net.finished("y", "sum", rank=3)
 
 
+def _attention(mask: int = 0, *, bias: bool = True, added: bool = False, **attributes: Any) -> onnx.ModelProto:
+    """mask: its dimensions."""
+    net = FloatNet()
+    operands = [net.float_input((2, 5, 12)), net.random(12, 24), net.random(24) if bias else "", "", "", ""]
+    if mask:
+        net.inputs.append(helper.make_tensor_value_info("mask", TensorProto.INT32, (2, 5, 5)[:mask]))
+        operands[3] = "mask"
+    if added:
+        operands[5] = net.float_input((1, 2, 5, 5), "added")
+    y = net.node("Attention", *operands, domain="com.microsoft", num_heads=2, **attributes)
+    return net.finished(y, rank=3)
+
+
 def _nhwc(dtype: str) -> onnx.ModelProto:
     """What the level above EXTENDED makes of quantized convolutions and pools."""
     net = Net(dtype)
@@ -295,6 +308,9 @@ SINGLE: dict[str, Callable[[], onnx.ModelProto]] = {
     "FastGelu with a bias": lambda: single("FastGelu", (2, 12), bias=12),
     "SkipLayerNormalization": lambda: _with_sum("SkipLayerNormalization", 3),
     "SkipSimplifiedLayerNormalization": lambda: _with_sum("SkipSimplifiedLayerNormalization", 2),
+    "Attention": lambda: _attention(qkv_hidden_sizes=[8, 8, 8], scale=0.7),
+    "Attention, masked": lambda: _attention(2, mask_filter_value=-3.0, qkv_hidden_sizes=[6, 6, 12]),
+    "Attention, sum with a tensor": lambda: _attention(added=True),
 }
 
 
@@ -316,6 +332,10 @@ REFUSED: dict[str, tuple[Callable[[], onnx.ModelProto], str]] = {
         "activation Magic is not supported",
     ),
     "no operands": (lambda: single("FusedMatMul", (1, 4)), "cannot be inferred"),
+    "a mask of lengths": (lambda: _attention(1), "a mask of 1 dimensions"),
+    "a causal mask": (lambda: _attention(unidirectional=1), "a causal mask"),
+    "other heads": (lambda: _attention(qkv_hidden_sizes=[7, 7, 10]), "24 columns of weights for 2 heads"),
+    "an embedding": (lambda: single("EmbedLayerNormalization", (1, 4)), "EmbedLayerNormalization is not supported"),
     "an unknown operator": (lambda: single("Magic", (1, 4)), "com.microsoft.Magic is not supported"),
 }
 
