@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from itertools import combinations
 from pathlib import Path
 
+import onnx
 import pytest
 from c_compiler import GCC, build_for_board, compile_project, includes, needs_cmake, run, sources
 from checking import assert_exact, compile_model
+from click.testing import CliRunner
 from gallery import FEW_BY_DEFAULT, example
 
 from mcugen import project
+from mcugen.cli import main
 from mcugen.emit.artefact import Compiled
 from mcugen.emit.codegen import harness, project_view
 from mcugen.emit.report import report
@@ -41,6 +45,21 @@ def test_parts_with_other_options(options: dict[str, object], tmp_path: Path) ->
     compiled = halves("classifier-uint8", tmp_path, **options)
     assert len(compiled.plan.parts) == 2
     assert_exact(compiled, samples=4)
+
+
+def test_the_build_says_how_far_each_part_is_from_its_bound(tmp_path: Path) -> None:
+    need = compile_model(example("classifier-int8"), tmp_path).plan.arena_bytes
+    onnx.save(example("classifier-int8"), tmp_path / "net.onnx")
+    command = ["build", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "out")]
+    command += ["--memory", f"dtcm={need * 5 // 8},sram={need},flash=64K"]
+    done = CliRunner().invoke(main, command, env={"COLUMNS": "200"}, catch_exceptions=False)
+    (line,) = [line for line in done.stdout.splitlines() if line.startswith(" arena ")]
+    parts = json.loads((tmp_path / "out" / "report.json").read_text())["arena_parts"]
+    assert [part["region"] for part in parts] == ["dtcm", "sram"]
+    for part in parts:
+        gap = part["bytes"] - part["bound_bytes"]
+        said = f"{gap:,} above the lower bound of {part['bound_bytes']:,}" if gap else "at its lower bound"
+        assert gap >= 0 and f"{part['region']} {said}" in line
 
 
 def test_a_region_that_is_no_name_in_c_is_refused(tmp_path: Path) -> None:

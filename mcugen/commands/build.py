@@ -158,11 +158,16 @@ def _say_what_was_not_checked(code_bytes: int | None, chosen: Chosen, flash: int
         )
 
 
+def _bound(size: int, bound: int) -> str:
+    return "at its lower bound" if size == bound else f"{size - bound:,} above the lower bound of {bound:,}"
+
+
 def _summary(built: project.Built) -> None:
     data = built.report
     table = Table(title=f"{data['name']} for {data['target']}", title_justify="left", box=None, show_header=False)
-    gap = data["arena_bytes"] - data["arena_bound_bytes"]
-    bound = "at its lower bound" if gap == 0 else f"{gap:,} above the lower bound of {data['arena_bound_bytes']:,}"
+    bound = _bound(data["arena_bytes"], data["arena_bound_bytes"])
+    if len(data["arena_parts"]) > 1:  # what each one holds is chosen by a search, without a bound
+        bound = "; ".join(f"{p['region']} {_bound(p['bytes'], p['bound_bytes'])}" for p in data["arena_parts"])
     table.add_row("arena", f"{data['arena_bytes']:,} bytes", f"{data['arena_includes']}; {bound}")
     if not data["arena_plan"].startswith(WHOLE):
         table.add_row("plan", *data["arena_plan"].split(": ", 1))

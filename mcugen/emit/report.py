@@ -41,6 +41,9 @@ def report(
         "arena_bytes": compiled.arena_bytes,
         "arena_includes": includes(compiled),
         "arena_bound_bytes": plan.bound_bytes + compiled.arena_bytes - plan.arena_bytes,
+        "arena_parts": [
+            {"region": part.name, "bytes": part.size_bytes, "bound_bytes": part.bound_bytes} for part in plan.parts
+        ],
         "arena_plan": compiled.planned,
         "arena_peak_step": compiled.steps[plan.peak_step].name if compiled.steps else None,
         "memory": memory_usage([compiled], code_bytes),

@@ -31,6 +31,7 @@ class Part:
     name: str
     size_bytes: int
     limit_bytes: int  # that the region has
+    bound_bytes: int  # no placement of its slots is smaller
 
     @property
     def over(self) -> int:

@@ -7,7 +7,7 @@ as can be found; of such partitions, the one is taken that has most of the traff
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations, permutations, product
 
@@ -27,7 +27,8 @@ def place(graph: Graph, steps: Sequence[Step], plan: Plan, memories: Sequence[Me
     """The plan with its parts. If the regions are too small, the last one holds more than it has: `Part.over`."""
     regions = [memory for memory in memories if memory.is_data]
     if plan.arena_bytes <= regions[0].size_bytes or len(regions) == 1:
-        return _in_parts(plan, [regions[0]] * len(plan.slots), [slot.offset_bytes for slot in plan.slots], regions)
+        offsets = [slot.offset_bytes for slot in plan.slots]
+        return _in_parts(plan, [regions[0]] * len(offsets), offsets, {regions[0]: plan.bound_bytes})
     work = _Split(graph, steps, plan, [region.size_bytes for region in regions])
     count = range(len(plan.slots))
     orders = [
@@ -38,11 +39,14 @@ def place(graph: Graph, steps: Sequence[Step], plan: Plan, memories: Sequence[Me
     starts = [*map(work.fill, orders), work.spans()]
     chosen = min(map(work.improve, sorted(starts, key=work.rank)[:_STARTS]), key=work.rank)
     offsets = [0] * len(plan.slots)
-    for region in range(len(regions)):
-        inside = [i for i in count if chosen[i] == region]
-        for i, offset in zip(inside, work.solve(inside, quick=False).offsets, strict=True):
+    bounds = {}
+    for number, region in enumerate(regions):
+        inside = [i for i in count if chosen[i] == number]
+        solution = work.solve(inside, quick=False)
+        bounds[region] = solution.bound
+        for i, offset in zip(inside, solution.offsets, strict=True):
             offsets[i] = offset
-    return _in_parts(plan, [regions[region] for region in chosen], offsets, regions)
+    return _in_parts(plan, [regions[number] for number in chosen], offsets, bounds)
 
 
 @dataclass
@@ -185,17 +189,21 @@ def _aligned(size: int) -> int:
     return -(-size // ALIGN) * ALIGN
 
 
-def _in_parts(plan: Plan, regions: Sequence[Memory], offsets: Sequence[int], order: Sequence[Memory]) -> Plan:
-    """The plan with each slot at its offset in its region."""
+def _in_parts(plan: Plan, regions: Sequence[Memory], offsets: Sequence[int], bounds: Mapping[Memory, int]) -> Plan:
+    """The plan with each slot at its offset in its region. bounds: of all regions, in the user's order."""
     slots = [
         replace(slot, offset_bytes=offset, part=region.name)
         for slot, region, offset in zip(plan.slots, regions, offsets, strict=True)
     ]
     moved = {id(old): new for old, new in zip(plan.slots, slots, strict=True)}
-    ends = {region.name: 0 for region in order}
+    ends = {region.name: 0 for region in bounds}
     for slot in slots:
         ends[slot.part] = max(ends[slot.part], _aligned(slot.offset_bytes + slot.size_bytes))
-    parts = tuple(Part(region.name, ends[region.name], region.size_bytes) for region in order if ends[region.name])
+    parts = tuple(
+        Part(region.name, ends[region.name], region.size_bytes, bound)
+        for region, bound in bounds.items()
+        if ends[region.name]
+    )
     addresses = dict(plan.addresses)
     part_of = {}
     for slot, storage in zip(slots, plan.storages, strict=True):

@@ -52,3 +52,4 @@ def test_no_partition_is_better(seed: int, share: float, tmp_path: Path) -> None
     assert found[:2] == (over, least) == (0, least)
     assert found[2] <= 0.9 * hottest
     assert [part.size_bytes for part in parts.parts if part.name == "sram"] == [least]
+    assert [part.bound_bytes for part in parts.parts] == [part.size_bytes for part in parts.parts]
