@@ -2,22 +2,8 @@
 #define MCUGEN_INDEX_TYPE int32_t
 #include "mcugen_gather.h"
 
-#include <string.h>
-
 arm_cmsis_nn_status mcugen_gather_s32(const mcugen_gather_params *params, const int8_t *data, const int32_t *indices,
                                       int8_t *output)
 {
-    const int32_t part_bytes = mcugen_part_bytes(params);
-    for (int32_t o = 0; o < params->outer; o++, data += part_bytes) {
-        const int32_t *index = params->shared ? indices : indices + o * params->count * params->depth;
-        for (int32_t i = 0, n = 0; i < params->count; i++, index += params->depth, output += params->block) {
-            const int32_t at = mcugen_block_of(params, index);
-            if (at < 0) {
-                return ARM_CMSIS_NN_ARG_ERROR;
-            }
-            memcpy(output, data + (at * params->inner + n) * params->block, (size_t)params->block);
-            n = n + 1 < params->inner ? n + 1 : 0;
-        }
-    }
-    return ARM_CMSIS_NN_SUCCESS;
+    return mcugen_gather(params, data, indices, output);
 }

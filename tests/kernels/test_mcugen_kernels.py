@@ -35,7 +35,7 @@ class Library:
         self.ffi = FFI()
         self.ffi.cdef(subprocess.run(declare, check=True, capture_output=True, text=True).stdout)
         shared = folder / "kernels.so"
-        flags = ["-O2", "-ffp-contract=off", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
+        flags = ["-O1", "-ffp-contract=off", "-fsanitize=undefined", "-fno-sanitize-recover=all"]
         macros = [f"-DMCUGEN_REQUANT_FPU={fpu}"]
         command = ["gcc", *WARNINGS, *flags, *macros, *INCLUDES, "-shared", "-fPIC", "-o", str(shared)]
         subprocess.run([*command, *map(str, SOURCES), "-lm"], check=True)
