@@ -151,7 +151,9 @@ def _fields(lowering: Lowering, node: Node) -> dict[str, object]:
 def _lower(*roles: str) -> Callable[[Lowering, Node], Step]:
     def lower(lowering: Lowering, node: Node) -> Step:
         kind = {"int32": "s32", "int64": "s64"}[lowering.type(node.inputs[1]).dtype]
-        in_place = node.inputs[:1] if node.op == "scatter" and lowering.graph.data(node.inputs[0]) is None else ()
+        data, *others = node.inputs
+        alone = lowering.graph.data(data) is None and data not in others  # the kernel reads those while it writes
+        in_place = (data,) if node.op == "scatter" and alone else ()
         return Step(
             name=lowering.name,
             kernel=f"mcugen_{node.op}_{kind}",

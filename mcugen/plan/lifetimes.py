@@ -84,6 +84,8 @@ def storages(graph: Graph, steps: Sequence[Step], places: Places) -> list[Storag
 def in_place(graph: Graph, steps: Sequence[Step], places: Places) -> dict[str, tuple[str, int]]:
     """Outputs that take over exactly the bytes of an operand that dies (Step.in_place, where no lead says more).
 
+    Not where an operand whose bytes they may not take is a view of it, as a scatter's updates can be of its data.
+
     What a step adds to (Step.adds_to) must be such an operand.
     """
     found = dict(places)
@@ -100,7 +102,9 @@ def in_place(graph: Graph, steps: Sequence[Step], places: Places) -> dict[str, t
                 root in graph.values and graph.data(root) is None and graph.type(root).bytes == graph.type(output).bytes
             )
             foreign = root in graph.apart and root in graph.inputs  # the caller's; a run only reads it
-            if name in dict(step.leads) or not whole or foreign or offset or last[root] != index or output in found:
+            shared = any(find(other)[0] == root for other in step.inputs if other not in step.in_place)
+            done = name in dict(step.leads) or output in found
+            if done or not whole or foreign or shared or offset or last[root] != index:
                 continue
             last[root] = last.get(output, index)
             found[output] = (root, 0)

@@ -71,6 +71,7 @@ def test_layers_without_float(every: int, tmp_path: Path) -> None:
 
 
 COUNTS = [1, 2, 3, 4, 5, 7, 8, 15, 16, 17, 31, 67]
+LEADS = [None, 0, 1, 2, 3, 5, 17]  # from the output to an input that it runs over, element by element
 
 
 def literal(value: np.floating) -> str:
@@ -102,6 +103,7 @@ def add_calls(calls: Calls) -> None:
         calls.add(
             f"{params} mcugen_add_s8(&p, input, other, output, {count});",
             converted(real, origin, clamp),
+            lead=LEADS[index % len(LEADS)],
             input=a,
             other=b,
         )
@@ -124,15 +126,17 @@ def mul_calls(calls: Calls) -> None:
         calls.add(
             f"{params} mcugen_mul_s8(&p, input, other, output, {count});",
             converted(real, origin, clamp),
+            lead=LEADS[index % len(LEADS)],
             input=a,
             other=b,
         )
 
 
 def lut_calls(calls: Calls) -> None:
-    for count in COUNTS:
+    for index, count in enumerate(COUNTS):
         table, x = calls.bytes(256), calls.bytes(count)
-        calls.add(f"mcugen_lut_s8(table, input, output, {count});", table[x.astype(int) + 128], table=table, input=x)
+        y, lead = table[x.astype(int) + 128], LEADS[index % len(LEADS)]
+        calls.add(f"mcugen_lut_s8(table, input, output, {count});", y, lead=lead, table=table, input=x)
 
 
 def average_calls(calls: Calls) -> None:

@@ -66,6 +66,20 @@ def test_forms(optimize: str, tmp_path: Path) -> None:
     exact(together(FORMS), tmp_path, optimize=optimize)
 
 
+@pytest.mark.parametrize("view", [False, True])
+@pytest.mark.parametrize("op", ["ScatterElements", "ScatterND"])
+def test_updates_that_are_the_data(op: str, view: bool, tmp_path: Path) -> None:
+    """They are read while the output is written, so it cannot take their bytes."""
+
+    def build(net: Net) -> str:
+        updates = net.float_input([6, 3])
+        data = net.node("Reshape", net.node("Reshape", updates, net.shape(18)), net.shape(6, 3)) if view else updates
+        at = indices(net, [6, 1] if op == "ScatterND" else [6, 3])
+        return net.node(op, data, at, updates)
+
+    exact(model_of(build), tmp_path)
+
+
 def embedding(net: Net, form: str, dtype: str = "int64") -> str:
     """Words of 6 numbers each, of a vocabulary of 9, as tools leave them quantized."""
     at = indices(net, [2, 4], dtype)
