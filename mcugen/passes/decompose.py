@@ -194,6 +194,30 @@ def _one_hot(parts: _Parts) -> bool:
     return parts.finish(parts.add("Where", hot, on, off, dtype=parts.dtype(values)))
 
 
+def _rows(parts: _Parts) -> bool:
+    """Gather from a table with a scale a row: of the codes, and of the scales. Mul rounds as DequantizeLinear does."""
+    node, builder = parts.node, parts.builder
+    dq = builder.graph.producers().get(node.inputs[0])
+    if dq is None or dq.op != DQ or int(node.attrs.get("axis", 0)) != 0:
+        return False
+    if any(reader.op == Q for reader in parts.readers):
+        return False  # the table itself is quantized for it
+    table, (q, dtype) = builder.graph.data(dq.inputs[0]), qdq_params(builder.graph, dq)
+    one_zero = np.all(q.zero_point == q.zero_point[0])
+    if table is None or q.axis != 0 or dtype not in ("int8", "uint8") or not one_zero:
+        return False
+    index, shape = node.inputs[1], parts.shape(node.output)
+    unsigned = any(v.type.dtype == "uint8" and v.data is None for v in builder.graph.values.values())
+    offset = 128 * (unsigned - (dtype == "uint8"))  # codes of the type that the activations have
+    dtype, (zero, codes) = "uint8" if unsigned else "int8", (q.zero_point[0] + offset, table.astype(np.int16) + offset)
+    picked = parts.add("Gather", parts.constant(codes.astype(dtype)), index, shape=shape, dtype=dtype, axis=0)
+    real = parts.add(DQ, picked, parts.number(1), parts.constant(np.array(zero, dtype)), shape=shape)
+    scales = q.scale.reshape(-1, *(1,) * (table.ndim - 1))
+    spread = (*shape[: len(shape) - table.ndim + 1], *scales.shape[1:])
+    scale = parts.add("Gather", parts.constant(scales), index, shape=spread, axis=0)
+    return parts.finish(parts.add("Mul", real, scale))
+
+
 def _trilu(parts: _Parts) -> bool:
     """A choice between x and 0 by a constant."""
     x, shape = parts.node.inputs[0], parts.shape(parts.node.inputs[0])
@@ -321,6 +345,7 @@ _FORMS: dict[str, Callable[[_Parts], bool]] = {
     "Clip": _clip,
     "Relu": _clip,
     "OneHot": _one_hot,
+    "Gather": _rows,
     "Trilu": _trilu,
     "MeanVarianceNormalization": _mean_variance_normalization,
     "LayerNormalization": _layer_normalization,

@@ -16,6 +16,7 @@ from small_models import DTYPES, Net
 
 from mcugen import UserError, oracle
 from mcugen.cli import main
+from mcugen.emit.artefact import Compiled
 from mcugen.emit.codegen import c_sources
 from mcugen.prove.board import run_on_board
 from mcugen.prove.host import HostModel
@@ -120,6 +121,32 @@ def test_positions_of_a_layer_pick_from_its_input(dtype: str, tmp_path: Path) ->
     row = net.node("Gather", one, net.constant(np.array(1)), axis=0)
     net.output(net.copy("Gather", x, row, axis=1))
     assert "mcugen_gather_s64" in kernels(exact(net.model(), tmp_path))
+
+
+@pytest.mark.parametrize("activations", ["int8", "uint8", ""])
+@pytest.mark.parametrize("table", [np.int8, np.uint8])
+def test_rows_of_8_bits_stay_in_8_bits(activations: str, table: type, tmp_path: Path) -> None:
+    """An embedding with a scale a row, whatever the type of the activations beside it."""
+    net = Net(activations or "int8")
+    rows, _ = net.weights((40, 12), dtype=table, zero_point=3)
+    net._output(net.node("Gather", rows, indices(net, [2, 5])), TensorProto.FLOAT)
+    if activations:
+        net.output(net.op("Sigmoid", net.input((2, 7)), scale=1 / 256, zero_point=-128))
+    compiled = exact(net.model(), tmp_path)
+    assert kernels(compiled).count("mcugen_gather_s64") == 2
+    sizes = [compiled.graph.values[name].data.nbytes for name in _tables(compiled)]
+    assert sorted(sizes) == [40 * 4, 40 * 12]
+
+
+def _tables(compiled: Compiled) -> list[str]:
+    return [node.inputs[0] for node in compiled.graph.nodes if node.op == "gather"]
+
+
+def test_rows_that_are_quantized_again_are_a_table_of_that_scale(tmp_path: Path) -> None:
+    net = Net()
+    rows, _ = net.weights((40, 12))
+    net.output(net.quantize(net.node("Gather", rows, indices(net, [2, 5]))))
+    assert kernels(exact(net.model(), tmp_path)) == ["mcugen_gather_s64"]
 
 
 def test_indices_through_copies_and_casts_are_drawn_in_range(tmp_path: Path) -> None:
