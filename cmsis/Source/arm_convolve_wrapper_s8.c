@@ -27,6 +27,7 @@ typedef struct
     int32_t group_inputs;
     int32_t group_outputs;
     int32_t filter_step;
+    int32_t column_step; /* between the columns of a pixel's groups; 0: there is room for one at a time */
 } layer;
 
 /* Output channels ch to ch + last of one pixel. */
@@ -72,30 +73,33 @@ static void convolve_pixel(const layer *conv, const window *taps, const int8_t *
 
 #if defined(MCUGEN_NN_DENSE)
 /* The window of one pixel as a column, in one group; skipped = bytes of the filter before the first valid tap. */
-static void fill_column(const layer *conv, const window *taps, const int8_t *input, int32_t skipped,
-                        mcugen_columns *columns, int32_t which)
+MCUGEN_INLINE void fill_column(const layer *conv, const window *taps, const int8_t *input, int32_t skipped,
+                               mcugen_columns *columns, int32_t which, int32_t at)
 {
     const int32_t depth = conv->filter_step;
     const int32_t valid = taps->rows * taps->runs * taps->run_bytes;
     const int8_t *bytes = input;
     if (valid != depth || taps->rows * taps->runs != 1)
     {
-        int8_t *const copy = mcugen_column_bytes(columns, which, depth);
+        int8_t *const copy = mcugen_column_bytes(columns, which, at, depth);
         if (valid != depth)
         {
             memset(copy, -conv->params->input_offset, (size_t)depth);
         }
         for (int32_t row = 0; row < taps->rows; ++row)
         {
-            for (int32_t run = 0; run < taps->runs; ++run)
+            int8_t *to = copy + skipped + row * taps->filter_row_step;
+            const int8_t *from = input + row * taps->input_row_step;
+            for (int32_t left = taps->runs; left > 0; --left)
             {
-                mcugen_copy(copy + skipped + row * taps->filter_row_step + run * taps->filter_run_step,
-                            input + row * taps->input_row_step + run * taps->input_run_step, taps->run_bytes);
+                mcugen_copy(to, from, taps->run_bytes);
+                to += taps->filter_run_step;
+                from += taps->input_run_step;
             }
         }
         bytes = copy;
     }
-    mcugen_fill_column(columns, which, bytes, depth, conv->params->input_offset);
+    mcugen_fill_column(columns, which, at, bytes, depth, conv->params->input_offset);
 }
 
 /* Pixels whose windows wait as columns. */
@@ -106,28 +110,43 @@ typedef struct
     int8_t *output; /* of the first of them */
 } waiting;
 
-static void finish_pixels(const mcugen_dense *dense, waiting *pixels)
+static void next_group(const layer *conv, mcugen_dense *dense)
 {
-    if (pixels->held > 0)
-    {
-        mcugen_dense_outputs(dense, &pixels->columns, pixels->held, pixels->output);
-        pixels->held = 0;
-    }
+    dense->at += conv->column_step;
+    dense->weights += dense->rows * dense->depth;
+    dense->bias = dense->bias != NULL ? dense->bias + dense->rows : NULL;
+    dense->multiplier += dense->rows;
+    dense->shift += dense->rows;
 }
 
-static void convolve_groups(const layer *conv, mcugen_dense dense, const window *taps, const int8_t *input,
-                            int32_t skipped, mcugen_columns *columns, int8_t *output)
+static void finish_pixels(const layer *conv, const mcugen_dense *dense, waiting *pixels)
+{
+    if (pixels->held > 0 && conv->groups == 1)
+    {
+        mcugen_dense_outputs(dense, &pixels->columns, pixels->held, pixels->output);
+    }
+    else if (pixels->held > 0)
+    {
+        mcugen_dense each = *dense;
+        for (int32_t group = 0; group < conv->groups; ++group)
+        {
+            mcugen_dense_outputs(&each, &pixels->columns, pixels->held, pixels->output + group * each.rows);
+            next_group(conv, &each);
+        }
+    }
+    pixels->held = 0;
+}
+
+/* A pixel whose groups are too many to wait. */
+MCUGEN_OUT_OF_LINE static void convolve_groups(const layer *conv, mcugen_dense dense, const window *taps,
+                                               const int8_t *input, int32_t skipped, mcugen_columns *columns,
+                                               int8_t *output)
 {
     for (int32_t group = 0; group < conv->groups; ++group)
     {
-        fill_column(conv, taps, input, skipped, columns, 0);
-        mcugen_dense_outputs(&dense, columns, 1, output);
-        input += conv->group_inputs;
-        output += dense.rows;
-        dense.weights += dense.rows * dense.depth;
-        dense.bias = dense.bias != NULL ? dense.bias + dense.rows : NULL;
-        dense.multiplier += dense.rows;
-        dense.shift += dense.rows;
+        fill_column(conv, taps, input + group * conv->group_inputs, skipped, columns, 0, 0);
+        mcugen_dense_outputs(&dense, columns, 1, output + group * dense.rows);
+        next_group(conv, &dense);
     }
 }
 #endif
@@ -142,6 +161,10 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
     const int32_t kernel_ch = filter_dims->c;
     const int32_t input_row = input_dims->w * input_dims->c;
     const int adjacent = conv->groups == 1 && dilation.w == 1;
+    window taps = {.input_row_step = dilation.h * input_row,
+                   .input_run_step = dilation.w * input_dims->c,
+                   .filter_row_step = filter_dims->w * kernel_ch,
+                   .filter_run_step = kernel_ch};
 #if defined(MCUGEN_NN_DENSE)
     waiting pixels;
     pixels.held = 0;
@@ -158,13 +181,9 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
                 const int32_t origin_x = x * params->stride.w - params->padding.w;
                 const mcugen_taps columns = mcugen_valid_taps(origin_x, input_dims->w, filter_dims->w, dilation.w);
                 const int32_t width = columns.end - columns.begin;
-                const window taps = {.rows = width > 0 ? rows.end - rows.begin : 0,
-                                     .runs = adjacent ? 1 : width,
-                                     .run_bytes = adjacent ? width * kernel_ch : kernel_ch,
-                                     .input_row_step = dilation.h * input_row,
-                                     .input_run_step = dilation.w * input_dims->c,
-                                     .filter_row_step = filter_dims->w * kernel_ch,
-                                     .filter_run_step = kernel_ch};
+                taps.rows = width > 0 ? rows.end - rows.begin : 0;
+                taps.runs = adjacent ? 1 : width;
+                taps.run_bytes = adjacent ? width * kernel_ch : kernel_ch;
                 const int32_t first_row = origin_y + rows.begin * dilation.h;
                 const int32_t first_column = origin_x + columns.begin * dilation.w;
                 const int8_t *const input =
@@ -172,17 +191,21 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
                 const int32_t skipped = (rows.begin * filter_dims->w + columns.begin) * kernel_ch;
 
 #if defined(MCUGEN_NN_DENSE)
-                if (dense != NULL && conv->groups > 1)
+                if (dense != NULL && conv->column_step == 0)
                 {
                     convolve_groups(conv, *dense, &taps, input, skipped, &pixels.columns, output_data);
                 }
                 else if (dense != NULL)
                 {
                     pixels.output = pixels.held == 0 ? output_data : pixels.output;
-                    fill_column(conv, &taps, input, skipped, &pixels.columns, pixels.held++);
-                    if (pixels.held == mcugen_columns_at_once(conv->filter_step))
+                    for (int32_t group = 0; group < conv->groups; ++group)
                     {
-                        finish_pixels(dense, &pixels);
+                        fill_column(conv, &taps, input + group * conv->group_inputs, skipped, &pixels.columns,
+                                    pixels.held, group * conv->column_step);
+                    }
+                    if (++pixels.held == mcugen_columns_at_once(conv->groups * conv->column_step))
+                    {
+                        finish_pixels(conv, dense, &pixels);
                     }
                 }
                 else
@@ -196,7 +219,7 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
         input_data += input_dims->h * input_row;
     }
 #if defined(MCUGEN_NN_DENSE)
-    finish_pixels(dense, &pixels);
+    finish_pixels(conv, dense, &pixels);
 #else
     (void)dense;
 #endif
@@ -204,7 +227,7 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
 
 #if defined(MCUGEN_NN_DENSE)
 /* Rows of weights times the windows of all pixels; false if windows, groups or rows do not suit it. */
-static int convolve_dense(const layer *conv, const cmsis_nn_dims *input_dims, const int8_t *input_data,
+static int convolve_dense(layer *conv, const cmsis_nn_dims *input_dims, const int8_t *input_data,
                           const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
                           const cmsis_nn_dims *output_dims, int8_t *output_data)
 {
@@ -231,6 +254,11 @@ static int convolve_dense(const layer *conv, const cmsis_nn_dims *input_dims, co
     }
     mcugen_dense_prepare(&dense, params->input_offset, sums);
     dense.rows = conv->group_outputs;
+    conv->column_step = (dense.depth + MCUGEN_COLUMN_ALIGN - 1) / MCUGEN_COLUMN_ALIGN * MCUGEN_COLUMN_ALIGN;
+    if (mcugen_columns_at_once(conv->groups * conv->column_step) == 0)
+    {
+        conv->column_step = 0;
+    }
     if (pointwise)
     {
         mcugen_dense_vectors(&dense, input_data, output_dims->n * output_dims->h * output_dims->w,
@@ -266,13 +294,13 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
     }
 
     const int32_t groups = input_dims->c / kernel_ch;
-    const layer conv = {.params = conv_params,
-                        .quant = quant_params,
-                        .bias = bias_data,
-                        .groups = groups,
-                        .group_inputs = kernel_ch,
-                        .group_outputs = output_dims->c / groups,
-                        .filter_step = filter_dims->h * filter_dims->w * kernel_ch};
+    layer conv = {.params = conv_params,
+                  .quant = quant_params,
+                  .bias = bias_data,
+                  .groups = groups,
+                  .group_inputs = kernel_ch,
+                  .group_outputs = output_dims->c / groups,
+                  .filter_step = filter_dims->h * filter_dims->w * kernel_ch};
 
 #if defined(MCUGEN_NN_DENSE)
     if (convolve_dense(&conv, input_dims, input_data, filter_dims, filter_data, output_dims, output_data))

@@ -71,14 +71,12 @@ __attribute__((naked, noinline)) static void add_window(window_sums *sums __attr
 {
     __asm__(".syntax unified\n"
             "push {r0, r4-r11, lr}\n"
-            "ldr r9, [r0, #40]\n"
+            "ldrd r10, r9, [r0, #36]\n"
             "ldrd r2, r3, [r0, #24]\n"
             "ldr r8, [r0, #32]\n"
             "ldm r0, {r4-r7}\n"
             "ldrd r0, r1, [r0, #16]\n"
             "1:\n"
-            "ldr r12, [sp]\n"
-            "ldr r10, [r12, #36]\n"
             "cmp r10, #3\n"
             "bne 3f\n" THREE_TAPS "2:\n"
             "ldr r12, [sp]\n"
@@ -86,6 +84,7 @@ __attribute__((naked, noinline)) static void add_window(window_sums *sums __attr
             "add r0, r10\n"
             "add r1, r11\n"
             "subs r9, #1\n"
+            "ldr r10, [r12, #36]\n"
             "bne 1b\n"
             "stm r12, {r4-r7}\n"
             "pop {r0, r4-r11, pc}\n"
@@ -180,39 +179,69 @@ static void convolve_one(const layer *conv, const window *taps, int32_t ch, cons
 }
 
 #if defined(MCUGEN_REQUANT_MVE)
-/* Output channels ch to ch + 7 of one pixel, that read adjacent input channels, with a bias. No product exceeds
- * 16 bits: 255 * 128. Sums in two vectors: even lanes and odd ones. */
-MCUGEN_INLINE void convolve_eight(const layer *conv, const window *taps, int32_t ch, const int8_t *input,
-                                  const int8_t *filter, int8_t *output)
+/* Entries ch to ch + lanes - 1 of a table, those of even lanes and those of odd ones. */
+MCUGEN_INLINE int32x4x2_t load_lanes(const int32_t *table, int32_t ch, int32_t lanes, int whole)
+{
+    if (whole)
+    {
+        return vld2q_s32(table + ch);
+    }
+    /* The lanes beyond are not stored: whatever they load, it is an entry. */
+    const uint32x4_t last = vdupq_n_u32((uint32_t)lanes - 1u);
+    const uint32x4_t even = vidupq_n_u32(0, 2);
+    const int32x4x2_t loaded = {
+        {vldrwq_gather_shifted_offset_s32(table + ch, vminq_u32(even, last)),
+         vldrwq_gather_shifted_offset_s32(table + ch, vminq_u32(vaddq_n_u32(even, 1), last))}};
+    return loaded;
+}
+
+/* Output channels ch to ch + lanes - 1 of one pixel, eight (whole) or fewer, that read adjacent input channels. Sums in
+ * two vectors: even lanes and odd ones. */
+MCUGEN_INLINE void convolve_lanes(const layer *conv, const window *taps, int32_t ch, int32_t lanes, int whole,
+                                  const int8_t *input, const int8_t *filter, int8_t *output)
 {
     const int16_t input_offset = (int16_t)conv->params->input_offset;
-    int32x4x2_t sums = vld2q_s32(conv->bias + ch);
+    const mve_pred16_t any = vctp16q((uint32_t)lanes);
+    int32x4x2_t sums = {{vdupq_n_s32(0), vdupq_n_s32(0)}};
     const int8_t *values = input;
     const int8_t *weights = filter + ch;
     const int32_t row_step = taps->input_row_step - taps->columns * taps->input_column_step;
     const int32_t weight_row_step = taps->filter_row_step - taps->columns * taps->filter_column_step;
 
+    if (conv->bias != NULL)
+    {
+        sums = load_lanes(conv->bias, ch, lanes, whole);
+    }
     for (int32_t row = taps->rows; row > 0; --row)
     {
         for (int32_t left = taps->columns; left > 0; --left)
         {
-            const int16x8_t products = vmulq_s16(vaddq_n_s16(vldrbq_s16(values), input_offset), vldrbq_s16(weights));
-            sums.val[0] = vaddq_s32(sums.val[0], vmovlbq_s16(products));
-            sums.val[1] = vaddq_s32(sums.val[1], vmovltq_s16(products));
+            const int16x8_t read = whole ? vldrbq_s16(values) : vldrbq_z_s16(values, any);
+            const int16x8_t weight = whole ? vldrbq_s16(weights) : vldrbq_z_s16(weights, any);
+            const int16x8_t value = vaddq_n_s16(read, input_offset);
+            sums.val[0] = vaddq_s32(sums.val[0], vmullbq_int_s16(value, weight));
+            sums.val[1] = vaddq_s32(sums.val[1], vmulltq_int_s16(value, weight));
             values += taps->input_column_step;
             weights += taps->filter_column_step;
         }
         values += row_step;
         weights += weight_row_step;
     }
-    const int32x4x2_t multiplier = vld2q_s32(conv->quant->multiplier + ch);
+    const int32x4x2_t multiplier = load_lanes(conv->quant->multiplier, ch, lanes, whole);
     /* Saturation to 16 bits comes before the zero point, and changes nothing beyond 8 bits. */
     int16x8_t result = vqmovnbq_s32(vdupq_n_s16(0), mcugen_requant_mve(sums.val[0], multiplier.val[0]));
     result = vqmovntq_s32(result, mcugen_requant_mve(sums.val[1], multiplier.val[1]));
     result = vqaddq_n_s16(result, (int16_t)conv->params->output_offset);
     result = vmaxq_s16(result, vdupq_n_s16((int16_t)conv->params->activation.min));
     result = vminq_s16(result, vdupq_n_s16((int16_t)conv->params->activation.max));
-    vstrbq_s16(output + ch, result);
+    if (whole)
+    {
+        vstrbq_s16(output + ch, result);
+    }
+    else
+    {
+        vstrbq_p_s16(output + ch, result, any);
+    }
 }
 #endif
 
@@ -222,20 +251,22 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
 {
     int32_t ch = 0;
 #if defined(MCUGEN_REQUANT_MVE)
-    for (; conv->bias != NULL && ch + 8 <= conv->input_ch; ch += 8)
+    for (; ch + 8 <= conv->input_ch; ch += 8)
     {
-        convolve_eight(conv, taps, ch, input + ch, filter, output);
+        convolve_lanes(conv, taps, ch, 8, 1, input + ch, filter, output);
     }
-#endif
+    if (ch < conv->input_ch)
+    {
+        convolve_lanes(conv, taps, ch, conv->input_ch - ch, 0, input + ch, filter, output);
+    }
+#else
 #if defined(WINDOW_ASM)
     const int32_t blocks_end = taps->rows > 0 ? conv->input_ch - MCUGEN_NN_BLOCK : -1;
     const int32_t *const multiplier = conv->quant->multiplier;
     const int32_t *const shift = conv->quant->shift;
     const int32_t *const bias = conv->bias;
-#if !defined(MCUGEN_NN_PACK)
-    const int narrow = mcugen_is_narrow(&conv->params->activation);
-#endif
     const cmsis_nn_activation *const clamp = &conv->params->activation;
+    const int narrow = mcugen_is_narrow(clamp);
     const int32_t offset = conv->params->output_offset;
     window_sums sums;
     prepare(&sums, taps, conv->params->input_offset);
@@ -245,16 +276,8 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
         sums.input = input + ch;
         sums.filter = filter + ch;
         add_window(&sums);
-#if defined(MCUGEN_NN_PACK)
-        mcugen_block_store(output + ch, &sums.sums, MCUGEN_NN_BLOCK - 1, multiplier + ch, shift + ch, 1, offset, clamp);
-#else
-        const int32_t values[MCUGEN_NN_BLOCK] = {sums.sums.a, sums.sums.b, sums.sums.c, sums.sums.d};
-        for (int32_t i = 0; i < MCUGEN_NN_BLOCK; ++i)
-        {
-            output[ch + i] =
-                mcugen_clamped(mcugen_requantize(values[i], multiplier[ch + i], shift[ch + i]) + offset, clamp, narrow);
-        }
-#endif
+        mcugen_block_store_as(output + ch, &sums.sums, MCUGEN_NN_BLOCK - 1, multiplier + ch, shift + ch, 1, offset,
+                              clamp, narrow);
     }
 #endif
     for (; ch + MCUGEN_NN_BLOCK <= conv->input_ch; ch += MCUGEN_NN_BLOCK)
@@ -265,6 +288,7 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
     {
         convolve_one(conv, taps, ch, input + ch, filter, output);
     }
+#endif
 }
 
 /* Several output channels per input channel: those of one input channel together. */
@@ -310,6 +334,10 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(const cmsis_nn_context *ctx,
     const cmsis_nn_tile dilation = dw_conv_params->dilation;
     const layer conv = {
         .params = dw_conv_params, .quant = quant_params, .bias = bias_data, .input_ch = input_dims->c};
+    window taps = {.input_row_step = dilation.h * input_row,
+                   .input_column_step = dilation.w * input_dims->c,
+                   .filter_row_step = filter_dims->w * output_dims->c,
+                   .filter_column_step = output_dims->c};
 
     for (int32_t batch = 0; batch < input_dims->n; ++batch)
     {
@@ -322,12 +350,8 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(const cmsis_nn_context *ctx,
                 const int32_t origin_x = x * dw_conv_params->stride.w - dw_conv_params->padding.w;
                 const mcugen_taps columns = mcugen_valid_taps(origin_x, input_dims->w, filter_dims->w, dilation.w);
                 const int32_t width = columns.end - columns.begin;
-                const window taps = {.rows = width > 0 ? rows.end - rows.begin : 0,
-                                     .columns = width,
-                                     .input_row_step = dilation.h * input_row,
-                                     .input_column_step = dilation.w * input_dims->c,
-                                     .filter_row_step = filter_dims->w * output_dims->c,
-                                     .filter_column_step = output_dims->c};
+                taps.rows = width > 0 ? rows.end - rows.begin : 0;
+                taps.columns = width;
                 const int32_t first_row = origin_y + rows.begin * dilation.h;
                 const int32_t first_column = origin_x + columns.begin * dilation.w;
                 const int8_t *input =

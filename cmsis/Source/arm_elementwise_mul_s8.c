@@ -26,8 +26,9 @@ arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
     }
 #else
     int32_t i = 0;
-#if defined(MCUGEN_NN_PACK)
     const cmsis_nn_activation clamp = {out_activation_min, out_activation_max};
+    const int narrow = mcugen_is_narrow(&clamp);
+#if defined(MCUGEN_NN_PACK)
     for (; i + 4 <= block_size; i += 4)
     {
         const int8_t *const a = input_1_vect + i;
@@ -42,8 +43,7 @@ arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
     for (; i < block_size; ++i)
     {
         const int32_t product = (input_1_vect[i] + input_1_offset) * (input_2_vect[i] + input_2_offset);
-        const int32_t value = mcugen_requantize(product, out_mult, out_shift) + out_offset;
-        output[i] = (int8_t)mcugen_clamp(value, out_activation_min, out_activation_max);
+        output[i] = mcugen_output(product, out_mult, out_shift, out_offset, &clamp, narrow);
     }
 #endif
     return ARM_CMSIS_NN_SUCCESS;

@@ -88,15 +88,73 @@ static inline int mcugen_is_narrow(const cmsis_nn_activation *clamp)
     return clamp->min != -128 || clamp->max != 127;
 }
 
-MCUGEN_INLINE int8_t mcugen_clamped(int32_t value, const cmsis_nn_activation *clamp, int narrow)
+#if defined(__GNUC__) && defined(MCUGEN_MAINLINE) && !MCUGEN_REQUANT_FPU && !MCUGEN_REQUANT_STOCK
+#define MCUGEN_NN_FIXED 1
+/* How far accumulators of one shift go left before the product with the multiplier, and its upper word right after. */
+typedef struct
 {
+    int32_t left;
+    int32_t right;
+} mcugen_fixed;
+
+MCUGEN_INLINE mcugen_fixed mcugen_fixed_shift(int32_t shift)
+{
+    const int32_t up = shift + 15;
+    int32_t left;
+    __asm__("usat %0, #5, %1" : "=r"(left) : "r"(up) : "cc");
+    const mcugen_fixed by = {left, left - up};
+    return by;
+}
+
+MCUGEN_OUT_OF_LINE static int32_t mcugen_output_wide(int32_t acc, int32_t multiplier, int32_t shift, int32_t offset)
+{
+    return mcugen_clamp(mcugen_requant_wide(acc, multiplier, shift) + offset, -128, 127);
+}
+
+/* Requantizes, adds the zero point, clamps to int8. As mcugen_requant, of whose fraction 14 bits are kept: the float
+ * roundings move them by less than half a unit. |acc * s| < 2^15, so no bit of acc is lost to the left. */
+MCUGEN_INLINE int32_t mcugen_output_fixed(int32_t acc, int32_t multiplier, mcugen_fixed by, int32_t shift,
+                                          int32_t offset)
+{
+    const int32_t scaled = (int32_t)((uint32_t)acc << by.left);
+    const int32_t high = (int32_t)(((int64_t)scaled * multiplier) >> 32);
+    const int32_t fixed = (high >> by.right) + (offset * (1 << 14) + 0x2000);
+    int32_t value;
+    if (MCUGEN_RARELY((((uint32_t)fixed + 1u) & 0x3FFEu) == 0))
+    {
+        return mcugen_output_wide(acc, multiplier, shift, offset);
+    }
+    __asm__("ssat %0, #8, %1, asr #14" : "=r"(value) : "r"(fixed) : "cc");
+    return value;
+}
+#endif
+
+#if defined(MCUGEN_REQUANT_V6M) && !MCUGEN_REQUANT_STOCK
+#define MCUGEN_NN_V6M 1
+MCUGEN_OUT_OF_LINE static int32_t mcugen_output_any(int32_t acc, int32_t multiplier, int32_t shift, int32_t offset)
+{
+    return mcugen_clamp(mcugen_requant(acc, multiplier, shift) + offset, -128, 127);
+}
+#endif
+
+/* Requantizes, adds the zero point, clamps. */
+MCUGEN_INLINE int8_t mcugen_output(int32_t acc, int32_t multiplier, int32_t shift, int32_t offset,
+                                   const cmsis_nn_activation *clamp, int narrow)
+{
+#if defined(MCUGEN_NN_FIXED)
+    const int32_t value = mcugen_output_fixed(acc, multiplier, mcugen_fixed_shift(shift), shift, offset);
+#elif defined(MCUGEN_NN_V6M)
+    const int32_t value = (uint32_t)shift + 16u < 16u ? mcugen_requant_output_v6m(acc, multiplier, 15 - shift, offset)
+                                                      : mcugen_output_any(acc, multiplier, shift, offset);
+#else
+    int32_t value = mcugen_requantize(acc, multiplier, shift) + offset;
 #if defined(__GNUC__) && defined(MCUGEN_MAINLINE)
     __asm__("ssat %0, #8, %0" : "+r"(value) : : "cc");
-    return (int8_t)(narrow ? mcugen_clamp(value, clamp->min, clamp->max) : value);
 #else
-    (void)narrow;
-    return (int8_t)mcugen_clamp(value, clamp->min, clamp->max);
+    narrow = 1;
 #endif
+#endif
+    return (int8_t)(narrow ? mcugen_clamp(value, clamp->min, clamp->max) : value);
 }
 
 #if defined(MCUGEN_NN_MVE)
@@ -105,16 +163,34 @@ static inline int32x4_t mcugen_clamp_mve(int32x4_t values, int32_t low, int32_t 
     return vminq_s32(vmaxq_s32(values, vdupq_n_s32(low)), vdupq_n_s32(high));
 }
 
-#if MCUGEN_REQUANT_STOCK || defined(MCUGEN_REQUANT_MVE)
+#if MCUGEN_REQUANT_STOCK || defined(MCUGEN_REQUANT_MVE) || !MCUGEN_REQUANT_FPU
 #define MCUGEN_NN_REQUANTIZE_MVE 1
 /* Four of mcugen_requantize. */
 static inline int32x4_t mcugen_requantize_mve(int32x4_t acc, int32_t multiplier, int32_t shift)
 {
 #if MCUGEN_REQUANT_STOCK
     return mcugen_requant_stock_mve(acc, multiplier, shift);
-#else
+#elif defined(MCUGEN_REQUANT_MVE)
     (void)shift;
     return mcugen_requant_mve(acc, vdupq_n_s32(multiplier));
+#else
+    /* As mcugen_requant, of whose fraction 14 bits are kept: see mcugen_output_fixed. */
+    const int32_t up = shift + 15;
+    const int32_t left = mcugen_max(up, 0);
+    const int32x4_t high = vmulhq_s32(vshlq_r_s32(acc, left), vdupq_n_s32(multiplier));
+    const int32x4_t fixed = vaddq_n_s32(vshlq_r_s32(high, up - left), 0x2000);
+    const int32x4_t fractions = vandq_s32(vaddq_n_s32(fixed, 1), vdupq_n_s32(0x3FFE));
+    if (MCUGEN_RARELY(vminvq_s32(0x3FFE, fractions) == 0)) /* not vcmpeqq: GCC 12 fails on it with -Os */
+    {
+        int32_t lanes[4];
+        vstrwq_s32(lanes, acc);
+        for (int32_t i = 0; i < 4; ++i)
+        {
+            lanes[i] = mcugen_requant(lanes[i], multiplier, shift);
+        }
+        return vldrwq_s32(lanes);
+    }
+    return vshrq_n_s32(fixed, 14);
 #endif
 }
 #endif
@@ -396,7 +472,8 @@ MCUGEN_INLINE void mcugen_block_mac(mcugen_acc4 *acc, const int8_t *input, int32
 #if defined(MCUGEN_NN_DSP) && !MCUGEN_REQUANT_STOCK
 #define MCUGEN_NN_PACK 1
 /* Four requantized values, which fit 16 bits, as bytes of a word: with the zero point, clamped. */
-MCUGEN_INLINE uint32_t mcugen_pack4(const int32_t values[4], int32_t offset, const cmsis_nn_activation *clamp)
+MCUGEN_INLINE uint32_t mcugen_pack4(const int32_t values[4], int32_t offset, const cmsis_nn_activation *clamp,
+                                    int narrow)
 {
     const uint32_t offsets = ((uint32_t)offset << 16) | ((uint32_t)offset & 0xFFFFu);
     uint32_t even;
@@ -405,16 +482,18 @@ MCUGEN_INLINE uint32_t mcugen_pack4(const int32_t values[4], int32_t offset, con
     __asm__("pkhbt %0, %1, %2, lsl #16" : "=r"(odd) : "r"(values[1]), "r"(values[3]));
     __asm__("qadd16 %0, %0, %1\n\tssat16 %0, #8, %0\n\tuxtb16 %0, %0" : "+r"(even) : "r"(offsets) : "cc");
     __asm__("qadd16 %0, %0, %1\n\tssat16 %0, #8, %0\n\tuxtb16 %0, %0" : "+r"(odd) : "r"(offsets) : "cc");
-    return mcugen_smaller4(mcugen_larger4(even | odd << 8, (uint32_t)(uint8_t)clamp->min * 0x01010101u),
-                           (uint32_t)(uint8_t)clamp->max * 0x01010101u);
+    const uint32_t word = even | odd << 8;
+    return narrow ? mcugen_smaller4(mcugen_larger4(word, (uint32_t)(uint8_t)clamp->min * 0x01010101u),
+                                    (uint32_t)(uint8_t)clamp->max * 0x01010101u)
+                  : word;
 }
 #endif
 
 /* Requantizes, adds the zero point, clamps: outputs 0 to `last` of a block. Each has an entry in the
- * tables, or all share the first one (quant_step 0). */
-static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, int32_t last, const int32_t *multiplier,
-                                      const int32_t *shift, int32_t quant_step, int32_t offset,
-                                      const cmsis_nn_activation *clamp)
+ * tables, or all share the first one (quant_step 0). narrow: mcugen_is_narrow(clamp). */
+MCUGEN_INLINE void mcugen_block_store_as(int8_t *output, const mcugen_acc4 *acc, int32_t last,
+                                         const int32_t *multiplier, const int32_t *shift, int32_t quant_step,
+                                         int32_t offset, const cmsis_nn_activation *clamp, int narrow)
 {
 #if defined(MCUGEN_REQUANT_MVE)
     const mve_pred16_t lanes = vctp32q((uint32_t)last + 1u);
@@ -422,6 +501,7 @@ static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, in
     const int32x4_t scales = quant_step != 0 ? vldrwq_z_s32(multiplier, lanes) : vdupq_n_s32(*multiplier);
     const int32x4_t values = vaddq_n_s32(mcugen_requant_mve(sums, scales), offset);
     (void)shift;
+    (void)narrow;
     vstrbq_p_s32(output, mcugen_clamp_mve(values, clamp->min, clamp->max), lanes);
 #else
     const int32_t sums[MCUGEN_NN_BLOCK] = {acc->a, acc->b, acc->c, acc->d};
@@ -432,19 +512,34 @@ static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, in
                                   mcugen_requantize(sums[1], multiplier[quant_step], shift[quant_step]),
                                   mcugen_requantize(sums[2], multiplier[2 * quant_step], shift[2 * quant_step]),
                                   mcugen_requantize(sums[3], multiplier[3 * quant_step], shift[3 * quant_step])};
-        const uint32_t word = mcugen_pack4(values, offset, clamp);
+        const uint32_t word = mcugen_pack4(values, offset, clamp, narrow);
         memcpy(output, &word, sizeof word);
         return;
     }
+#elif defined(MCUGEN_NN_FIXED)
+    if (last == MCUGEN_NN_BLOCK - 1 && !narrow)
+    {
+        output[0] = mcugen_output(acc->a, multiplier[0], shift[0], offset, clamp, 0);
+        output[1] = mcugen_output(acc->b, multiplier[quant_step], shift[quant_step], offset, clamp, 0);
+        output[2] = mcugen_output(acc->c, multiplier[2 * quant_step], shift[2 * quant_step], offset, clamp, 0);
+        output[3] = mcugen_output(acc->d, multiplier[3 * quant_step], shift[3 * quant_step], offset, clamp, 0);
+        return;
+    }
 #endif
-    const int narrow = mcugen_is_narrow(clamp);
     for (int32_t j = 0; j <= last; ++j)
     {
-        output[j] = mcugen_clamped(mcugen_requantize(sums[j], *multiplier, *shift) + offset, clamp, narrow);
+        output[j] = mcugen_output(sums[j], *multiplier, *shift, offset, clamp, narrow);
         multiplier += quant_step;
         shift += quant_step;
     }
 #endif
+}
+
+static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, int32_t last, const int32_t *multiplier,
+                                      const int32_t *shift, int32_t quant_step, int32_t offset,
+                                      const cmsis_nn_activation *clamp)
+{
+    mcugen_block_store_as(output, acc, last, multiplier, shift, quant_step, offset, clamp, mcugen_is_narrow(clamp));
 }
 
 #endif

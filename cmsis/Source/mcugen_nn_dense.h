@@ -23,6 +23,7 @@ typedef struct
     const int32_t *multiplier;
     const int32_t *shift;
     int32_t quant_step; /* 1, or 0: the first entry of both for all rows */
+    int32_t at;         /* where the columns begin, a multiple of MCUGEN_COLUMN_ALIGN values */
     int32_t output_offset;
     cmsis_nn_activation clamp;
 } mcugen_dense;
@@ -30,8 +31,10 @@ typedef struct
 /* The longest column; it lies on the stack. */
 #if defined(MCUGEN_NN_MVE)
 #define MCUGEN_COLUMN 640
+#define MCUGEN_COLUMN_ALIGN 16
 #else
 #define MCUGEN_COLUMN 320
+#define MCUGEN_COLUMN_ALIGN 4
 #endif
 
 #if defined(MCUGEN_NN_MVE_ASM) && defined(MCUGEN_REQUANT_MVE)
@@ -49,19 +52,20 @@ typedef struct
 
 MCUGEN_INLINE int32_t mcugen_columns_at_once(int32_t depth) { return depth <= MCUGEN_COLUMN ? 2 : 0; }
 
-MCUGEN_INLINE int8_t *mcugen_column_bytes(mcugen_columns *columns, int32_t which, int32_t depth)
+MCUGEN_INLINE int8_t *mcugen_column_bytes(mcugen_columns *columns, int32_t which, int32_t at, int32_t depth)
 {
     (void)which;
+    (void)at;
     (void)depth;
     return columns->copy;
 }
 
 MCUGEN_INLINE void mcugen_copy(int8_t *to, const int8_t *from, int32_t bytes) { mcugen_memcpy(to, from, bytes); }
 
-static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, const int8_t *bytes, int32_t depth,
-                                      int32_t offset)
+static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, int32_t at, const int8_t *bytes,
+                                      int32_t depth, int32_t offset)
 {
-    int8_t *to = columns->pairs + 16 * which;
+    int8_t *to = columns->pairs + 2 * at + 16 * which;
     (void)offset;
     __asm__ volatile("wlstp.8 lr, %[depth], 2f\n"
                      "1:\n"
@@ -80,11 +84,17 @@ static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offse
     const int8_t *row = dense->weights;
     for (int32_t i = 0; i < dense->rows; ++i)
     {
+        const int8_t *values = row;
         int32_t sum = 0;
-        for (int32_t left = dense->depth; left > 0; left -= 16)
-        {
-            sum = vaddvaq_s8(sum, vldrbq_z_s8(row + dense->depth - left, vctp8q((uint32_t)left)));
-        }
+        __asm__("wlstp.8 lr, %[depth], 2f\n"
+                "1:\n"
+                "vldrb.u8 q0, [%[values]], #16\n"
+                "vaddva.s8 %[sum], q0\n"
+                "letp lr, 1b\n"
+                "2:"
+                : [values] "+r"(values), [sum] "+Te"(sum)
+                : [depth] "r"(dense->depth)
+                : "lr", "q0", "memory");
         sums[i] = sum * input_offset + (dense->bias != NULL ? dense->bias[i] : 0);
         row += dense->depth;
     }
@@ -107,6 +117,20 @@ typedef struct
     int32_t blocks;            /* 40: at least one */
 } mcugen_pair;
 
+/* Sixteen values of each row and column; `if_any` says that the loads of the rows are predicated. */
+#define MCUGEN_PAIR_CHUNK(if_any, load)                                                                          \
+    if_any load ".u8 q2, [r1], #16\n" load ".u8 q3, [r3], #16\n"                                                 \
+                "vldrb.u8 q1, [r9, #16]\n"                                                                       \
+                "vldrb.u8 q0, [r9], #32\n"                                                                       \
+                "vmladava.s8 r0, q0, q2\n"                                                                       \
+                "vmladava.s8 r8, q1, q2\n"                                                                       \
+                "vmladava.s8 r2, q0, q3\n"                                                                       \
+                "vmladava.s8 r10, q1, q3\n" if_any load ".u8 q2, [r5], #16\n" load ".u8 q3, [r7], #16\n"        \
+                "vmladava.s8 r4, q0, q2\n"                                                                       \
+                "vmladava.s8 r12, q1, q2\n"                                                                      \
+                "vmladava.s8 r6, q0, q3\n"                                                                       \
+                "vmladava.s8 lr, q1, q3\n"
+
 /* Sums of the first column in r0, r2, r4, r6, of the second in r8, r10, r12, lr; rows r1, r3, r5, r7. */
 __attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair *pair __attribute__((unused)))
 {
@@ -128,26 +152,16 @@ __attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair
             "mov r10, r2\n"
             "mov r12, r4\n"
             "mov lr, r6\n"
-            "2:\n"
-            "vctp.8 r11\n"
-            "vpstt\n"
-            "vldrbt.u8 q2, [r1], #16\n"
-            "vldrbt.u8 q3, [r3], #16\n"
-            "vldrb.u8 q1, [r9, #16]\n"
-            "vldrb.u8 q0, [r9], #32\n"
-            "vmladava.s8 r0, q0, q2\n"
-            "vmladava.s8 r8, q1, q2\n"
-            "vmladava.s8 r2, q0, q3\n"
-            "vmladava.s8 r10, q1, q3\n"
-            "vpstt\n"
-            "vldrbt.u8 q2, [r5], #16\n"
-            "vldrbt.u8 q3, [r7], #16\n"
-            "vmladava.s8 r4, q0, q2\n"
-            "vmladava.s8 r12, q1, q2\n"
-            "vmladava.s8 r6, q0, q3\n"
-            "vmladava.s8 lr, q1, q3\n"
             "subs r11, r11, #16\n"
-            "bgt 2b\n"
+            "blt 3f\n"
+            "2:\n" MCUGEN_PAIR_CHUNK("", "vldrb")
+            "subs r11, r11, #16\n"
+            "bge 2b\n"
+            "3:\n"
+            "adds r11, r11, #16\n"
+            "beq 4f\n"
+            "vctp.8 r11\n" MCUGEN_PAIR_CHUNK("vpstt\n", "vldrbt")
+            "4:\n"
             "ldr r11, [sp]\n"
             "vmov d0, r0, r2\n"
             "vmov d1, r4, r6\n"
@@ -188,7 +202,7 @@ static inline void mcugen_dense_blocks(const mcugen_dense *dense, mcugen_columns
 {
     mcugen_pair pair = {.weights = dense->weights + row * dense->depth,
                         .depth = dense->depth,
-                        .columns = columns->pairs,
+                        .columns = columns->pairs + 2 * dense->at,
                         .sums = dense->bias + row,
                         .multiplier = dense->multiplier + row,
                         .output_offset = dense->output_offset,
@@ -344,15 +358,15 @@ static inline void mcugen_copy(int8_t *to, const int8_t *from, int32_t count)
 }
 
 /* Where the bytes of column `which` may lie until it is filled: no value is overwritten before it is read. */
-MCUGEN_INLINE int8_t *mcugen_column_bytes(mcugen_columns *columns, int32_t which, int32_t depth)
+MCUGEN_INLINE int8_t *mcugen_column_bytes(mcugen_columns *columns, int32_t which, int32_t at, int32_t depth)
 {
-    return (int8_t *)columns->words + 2 * which * MCUGEN_COLUMN_PAIR + depth;
+    return (int8_t *)columns->words + 2 * (which * MCUGEN_COLUMN_PAIR + at) + depth;
 }
 
-static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, const int8_t *bytes, int32_t depth,
-                                      int32_t offset)
+static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, int32_t at, const int8_t *bytes,
+                                      int32_t depth, int32_t offset)
 {
-    int16_t *const column = (int16_t *)(void *)columns->words + which * MCUGEN_COLUMN_PAIR;
+    int16_t *const column = (int16_t *)(void *)columns->words + which * MCUGEN_COLUMN_PAIR + at;
     int32_t i = 0;
 #if defined(MCUGEN_NN_DSP)
     const int16x2_t offsets = (int16x2_t)(((uint32_t)offset << 16) | ((uint32_t)offset & 0xFFFFu));
@@ -376,13 +390,14 @@ typedef struct
 {
     const int16_t *column; /*  0 */
     const int8_t *weights; /*  4 */
-    int32_t groups;        /*  8: of four values, at least one */
+    int32_t groups;        /*  8: of MCUGEN_DOT_GROUP_VALUES, at least one */
     int32_t step;          /* 12 */
-    int32_t sums[7];       /* 16: the last one is never used */
+    int32_t sums[7];       /* 16 */
 } mcugen_dot;
 
 #if defined(MCUGEN_PAIR_ROWS)
 #define MCUGEN_DOT_ASM 1
+#define MCUGEN_DOT_GROUP_VALUES 4
 
 /* Sums in r5, r6, r8, r9; column r0 to r4, weights r1, step r2. */
 #define MCUGEN_DOT_BEGIN                                                                                         \
@@ -418,6 +433,8 @@ typedef struct
 #define MCUGEN_DOT_GROUP                                                                                         \
     "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_ROW(", r2]", "r6") MCUGEN_DOT_ROW(", r2, lsl #1]", "r8")              \
         MCUGEN_DOT_ROW(", lr]", "r9") MCUGEN_DOT_ROW("], #4", "r5")
+#define MCUGEN_DOT_GROUP2                                                                                        \
+    "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_ROW(", r2]", "r6") MCUGEN_DOT_ROW("], #4", "r5")
 #else
 #define MCUGEN_DOT_TAP                                                                                           \
     "ldrsh r10, [r0], #2\n"                                                                                      \
@@ -429,12 +446,25 @@ typedef struct
     "ldrsb r12, [r1], #1\n"                                                                                      \
     "mla r9, r10, r11, r9\n"                                                                                     \
     "mla r5, r10, r12, r5\n"
+#define MCUGEN_DOT_TAP2                                                                                          \
+    "ldrsh r10, [r0], #2\n"                                                                                      \
+    "ldrsb r11, [r1, r2]\n"                                                                                      \
+    "ldrsb r12, [r1], #1\n"                                                                                      \
+    "mla r6, r10, r11, r6\n"                                                                                     \
+    "mla r5, r10, r12, r5\n"
 #define MCUGEN_DOT_GROUP MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP
+#define MCUGEN_DOT_GROUP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2
 #endif
 
 __attribute__((naked, noinline, unused)) static void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
 {
     __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP));
+}
+
+/* Of the first two rows. */
+__attribute__((naked, noinline, unused)) static void mcugen_dot_groups2(mcugen_dot *dot __attribute__((unused)))
+{
+    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP2));
 }
 
 #if defined(MCUGEN_NN_DSP)
@@ -487,84 +517,115 @@ __attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot
 #elif defined(__GNUC__) && defined(MCUGEN_BASELINE)
 #define MCUGEN_DOT_ASM 1
 
-/* Sums in r8 to r11; rows r1, r2, r4, r5 end where the index r3 becomes 0; the column r0 moves with it. */
+/* Sums in r8 to r11; rows r1, r2, r4, r5 end where the index r3 becomes 0; the column r0 moves with it. Four taps at a
+ * time; the first time those that are over, of any number. */
+#define MCUGEN_DOT_GROUP_VALUES 1
 #define MCUGEN_DOT_ROW(row, sum)                                                                                 \
     "ldrsb r7, [" row ", r3]\n"                                                                                  \
     "muls r7, r6\n"                                                                                              \
     "add " sum ", r7\n"
+#define MCUGEN_DOT_NEXT                                                                                          \
+    "adds r0, #1\n"                                                                                              \
+    "adds r3, #1\n"
+#define MCUGEN_DOT_TAP2 "ldrsh r6, [r0, r3]\n" MCUGEN_DOT_ROW("r1", "r8") MCUGEN_DOT_ROW("r2", "r9") MCUGEN_DOT_NEXT
 #define MCUGEN_DOT_TAP                                                                                           \
     "ldrsh r6, [r0, r3]\n" MCUGEN_DOT_ROW("r1", "r8") MCUGEN_DOT_ROW("r2", "r9") MCUGEN_DOT_ROW("r4", "r10")     \
-        MCUGEN_DOT_ROW("r5", "r11") "adds r0, #1\n"                                                              \
-                                    "adds r3, #1\n"
+        MCUGEN_DOT_ROW("r5", "r11") MCUGEN_DOT_NEXT
+#define MCUGEN_DOT_LOOP(tap)                                                                                     \
+    ".syntax unified\n"                                                                                          \
+    "push {r0, r4-r7, lr}\n"                                                                                     \
+    "mov r4, r8\n"                                                                                               \
+    "mov r5, r9\n"                                                                                               \
+    "mov r6, r10\n"                                                                                              \
+    "mov r7, r11\n"                                                                                              \
+    "push {r4-r7}\n"                                                                                             \
+    "ldr r4, [r0, #16]\n"                                                                                        \
+    "ldr r5, [r0, #20]\n"                                                                                        \
+    "ldr r6, [r0, #24]\n"                                                                                        \
+    "ldr r7, [r0, #28]\n"                                                                                        \
+    "mov r8, r4\n"                                                                                               \
+    "mov r9, r5\n"                                                                                               \
+    "mov r10, r6\n"                                                                                              \
+    "mov r11, r7\n"                                                                                              \
+    "ldr r6, [r0, #12]\n"                                                                                        \
+    "ldr r3, [r0, #8]\n"                                                                                         \
+    "ldr r1, [r0, #4]\n"                                                                                         \
+    "ldr r0, [r0]\n"                                                                                             \
+    "adds r0, r3\n"                                                                                              \
+    "adds r1, r3\n"                                                                                              \
+    "adds r2, r1, r6\n"                                                                                          \
+    "adds r4, r2, r6\n"                                                                                          \
+    "adds r5, r4, r6\n"                                                                                          \
+    "rsbs r3, r3, #0\n"                                                                                          \
+    "lsls r6, r3, #30\n"                                                                                         \
+    "lsrs r6, r6, #29\n"                                                                                         \
+    "add pc, r6\n"                                                                                               \
+    "nop\n"                                                                                                      \
+    "b 1f\n"                                                                                                     \
+    "b 2f\n"                                                                                                     \
+    "b 3f\n"                                                                                                     \
+    "b 4f\n"                                                                                                     \
+    "1:\n" tap "2:\n" tap "3:\n" tap "4:\n" tap                                                                  \
+    "bne 1b\n"                                                                                                   \
+    "ldr r0, [sp, #16]\n"                                                                                        \
+    "mov r4, r8\n"                                                                                               \
+    "mov r5, r9\n"                                                                                               \
+    "mov r6, r10\n"                                                                                              \
+    "mov r7, r11\n"                                                                                              \
+    "adds r0, #16\n"                                                                                             \
+    "stmia r0!, {r4-r7}\n"                                                                                       \
+    "pop {r4-r7}\n"                                                                                              \
+    "mov r8, r4\n"                                                                                               \
+    "mov r9, r5\n"                                                                                               \
+    "mov r10, r6\n"                                                                                              \
+    "mov r11, r7\n"                                                                                              \
+    "pop {r0, r4-r7, pc}\n"
 
 __attribute__((naked, noinline, unused)) static void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
 {
-    __asm__(".syntax unified\n"
-            "push {r0, r4-r7, lr}\n"
-            "mov r4, r8\n"
-            "mov r5, r9\n"
-            "mov r6, r10\n"
-            "mov r7, r11\n"
-            "push {r4-r7}\n"
-            "ldr r4, [r0, #16]\n"
-            "ldr r5, [r0, #20]\n"
-            "ldr r6, [r0, #24]\n"
-            "ldr r7, [r0, #28]\n"
-            "mov r8, r4\n"
-            "mov r9, r5\n"
-            "mov r10, r6\n"
-            "mov r11, r7\n"
-            "ldr r6, [r0, #12]\n"
-            "ldr r3, [r0, #8]\n"
-            "ldr r1, [r0, #4]\n"
-            "ldr r0, [r0]\n"
-            "lsls r3, #2\n"
-            "adds r0, r3\n"
-            "adds r1, r3\n"
-            "adds r2, r1, r6\n"
-            "adds r4, r2, r6\n"
-            "adds r5, r4, r6\n"
-            "rsbs r3, r3, #0\n"
-            "1:\n" MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP
-            "bne 1b\n"
-            "ldr r0, [sp, #16]\n"
-            "mov r4, r8\n"
-            "mov r5, r9\n"
-            "mov r6, r10\n"
-            "mov r7, r11\n"
-            "adds r0, #16\n"
-            "stmia r0!, {r4-r7}\n"
-            "pop {r4-r7}\n"
-            "mov r8, r4\n"
-            "mov r9, r5\n"
-            "mov r10, r6\n"
-            "mov r11, r7\n"
-            "pop {r0, r4-r7, pc}\n");
+    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_TAP));
+}
+
+/* Of the first two rows. */
+__attribute__((naked, noinline, unused)) static void mcugen_dot_groups2(mcugen_dot *dot __attribute__((unused)))
+{
+    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_TAP2));
 }
 #endif
 
-/* Four rows times one column of `depth` values, upon the sums. */
-static inline void mcugen_dot_1x4(mcugen_dot *dot, int32_t depth)
+#if !defined(MCUGEN_DOT_GROUP_VALUES)
+#define MCUGEN_DOT_GROUP_VALUES 1
+#endif
+
+/* Two rows, or four, times one column of `depth` values, upon the sums. */
+MCUGEN_INLINE void mcugen_dot_column(mcugen_dot *dot, int32_t rows, int32_t depth)
 {
     int32_t i = 0;
 #if defined(MCUGEN_DOT_ASM)
-    if (dot->groups > 0)
+    if (dot->groups > 0 && rows == 2)
+    {
+        mcugen_dot_groups2(dot);
+    }
+    else if (dot->groups > 0)
     {
         mcugen_dot_groups(dot);
     }
-    i = 4 * dot->groups;
+    i = MCUGEN_DOT_GROUP_VALUES * dot->groups;
 #endif
-    if (i == depth)
-    {
-        return;
-    }
     for (; i < depth; ++i)
     {
+        const int8_t *weight = dot->weights + i;
         const int32_t value = dot->column[i];
-        dot->sums[0] += value * dot->weights[i];
-        dot->sums[1] += value * dot->weights[dot->step + i];
-        dot->sums[2] += value * dot->weights[2 * dot->step + i];
-        dot->sums[3] += value * dot->weights[3 * dot->step + i];
+        dot->sums[0] += value * weight[0];
+        weight += dot->step;
+        dot->sums[1] += value * weight[0];
+        if (rows == 4)
+        {
+            weight += dot->step;
+            dot->sums[2] += value * weight[0];
+            weight += dot->step;
+            dot->sums[3] += value * weight[0];
+        }
     }
 }
 
@@ -575,9 +636,12 @@ static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offse
     (void)sums;
 }
 
-MCUGEN_INLINE int32_t mcugen_dense_bias(const mcugen_dense *dense, int32_t row)
+/* The first column; the sums are not set yet. */
+MCUGEN_INLINE void mcugen_dot_begin(mcugen_dot *dot, const mcugen_dense *dense, const mcugen_columns *columns)
 {
-    return dense->bias != NULL ? dense->bias[row] : 0;
+    dot->column = (const int16_t *)(const void *)columns->words + dense->at;
+    dot->groups = dense->depth / MCUGEN_DOT_GROUP_VALUES;
+    dot->step = dense->depth;
 }
 
 /* All outputs of the first column. */
@@ -585,16 +649,24 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, co
                                                    int8_t *output)
 {
     mcugen_dense d = *dense; /* a copy: output cannot alias it */
-    mcugen_dot dot = {.column = (const int16_t *)(const void *)columns->words, .groups = d.depth / 4, .step = d.depth};
+    mcugen_dot dot;
+    mcugen_dot_begin(&dot, &d, columns);
+#if !defined(MCUGEN_NN_PACK)
+    dot.sums[4] = dot.sums[5] = dot.sums[6] = 0; /* read if rows come again, never stored */
+#endif
     for (int32_t next = 0; next < d.rows; next += 4)
     {
-        const int32_t row = mcugen_min(next, d.rows - 4); /* the last four again, if rows are left over */
+        const int32_t left = d.rows - next;
+        const int32_t at_once = left > 2 ? 4 : 2;
+        const int32_t row = mcugen_min(next, d.rows - at_once); /* some again, if rows are left over */
+        const int32_t last = at_once - 1;
+        const mcugen_acc4 bias = mcugen_block_bias(d.bias != NULL ? d.bias + row : NULL, last);
         dot.weights = d.weights + row * d.depth;
-        for (int32_t i = 0; i < 4; ++i)
-        {
-            dot.sums[i] = mcugen_dense_bias(&d, row + i) + d.extra[0];
-        }
-        mcugen_dot_1x4(&dot, d.depth);
+        dot.sums[0] = bias.a + d.extra[0];
+        dot.sums[1] = bias.b + d.extra[0];
+        dot.sums[2] = bias.c + d.extra[0];
+        dot.sums[3] = bias.d + d.extra[0];
+        mcugen_dot_column(&dot, at_once, d.depth);
 #if defined(MCUGEN_NN_PACK)
         const int32_t again = 0; /* four stores cost less than a few of four */
 #else
@@ -603,7 +675,7 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, co
         const int32_t first = row + again;
         const int32_t *const sums = dot.sums + again;
         const mcugen_acc4 rest = {sums[0], sums[1], sums[2], sums[3]};
-        mcugen_block_store(output + first, &rest, 3 - again, dense->multiplier + first * d.quant_step,
+        mcugen_block_store(output + first, &rest, last - again, dense->multiplier + first * d.quant_step,
                            dense->shift + first * d.quant_step, d.quant_step, d.output_offset, &d.clamp);
     }
 }
@@ -622,7 +694,7 @@ MCUGEN_INLINE void mcugen_dense_store(const mcugen_dense *d, int32_t row, int32_
                               mcugen_requantize(sums[1], multiplier[step], shift[step]),
                               mcugen_requantize(sums[2], multiplier[0], shift[0]),
                               mcugen_requantize(sums[3], multiplier[step], shift[step])};
-    const uint32_t word = mcugen_pack4(values, d->output_offset, &d->clamp);
+    const uint32_t word = mcugen_pack4(values, d->output_offset, &d->clamp, mcugen_is_narrow(&d->clamp));
     const uint16_t first = (uint16_t)word;
     const uint16_t second = (uint16_t)(word >> 16);
     memcpy(output, &first, sizeof first);
@@ -634,9 +706,18 @@ MCUGEN_INLINE void mcugen_dense_store(const mcugen_dense *d, int32_t row, int32_
     {
         const int32_t m = multiplier[i * step];
         const int32_t s = shift[i * step];
-        output[i] = mcugen_clamped(mcugen_requantize(sums[i], m, s) + d->output_offset, &d->clamp, narrow);
-        output2[i] =
-            mcugen_clamped(mcugen_requantize(sums[MCUGEN_PAIR_ROWS + i], m, s) + d->output_offset, &d->clamp, narrow);
+        const int32_t second = sums[MCUGEN_PAIR_ROWS + i];
+#if defined(MCUGEN_NN_FIXED)
+        if (!narrow)
+        {
+            const mcugen_fixed by = mcugen_fixed_shift(s);
+            output[i] = (int8_t)mcugen_output_fixed(sums[i], m, by, s, d->output_offset);
+            output2[i] = (int8_t)mcugen_output_fixed(second, m, by, s, d->output_offset);
+            continue;
+        }
+#endif
+        output[i] = mcugen_output(sums[i], m, s, d->output_offset, &d->clamp, narrow);
+        output2[i] = mcugen_output(second, m, s, d->output_offset, &d->clamp, narrow);
     }
 #endif
 }
@@ -646,17 +727,21 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_pair(const mcugen_dense *dense, cons
                                                  int8_t *output)
 {
     mcugen_dense d = *dense;
-    mcugen_dot dot = {.column = (const int16_t *)(const void *)columns->words, .groups = d.depth / 4, .step = d.depth};
+    mcugen_dot dot;
+    mcugen_dot_begin(&dot, &d, columns);
     for (int32_t next = 0; next < d.rows; next += MCUGEN_PAIR_ROWS)
     {
         const int32_t row = mcugen_min(next, d.rows - MCUGEN_PAIR_ROWS);
         dot.weights = d.weights + row * d.depth;
-        for (int32_t i = 0; i < MCUGEN_PAIR_ROWS; ++i)
-        {
-            const int32_t bias = mcugen_dense_bias(&d, row + i);
-            dot.sums[i] = bias + d.extra[0];
-            dot.sums[MCUGEN_PAIR_ROWS + i] = bias + d.extra[1];
-        }
+        const mcugen_acc4 bias = mcugen_block_bias(d.bias != NULL ? d.bias + row : NULL, MCUGEN_PAIR_ROWS - 1);
+        dot.sums[0] = bias.a + d.extra[0];
+        dot.sums[1] = bias.b + d.extra[0];
+        dot.sums[MCUGEN_PAIR_ROWS] = bias.a + d.extra[1];
+        dot.sums[MCUGEN_PAIR_ROWS + 1] = bias.b + d.extra[1];
+#if MCUGEN_PAIR_ROWS == 3
+        dot.sums[2] = bias.c + d.extra[0];
+        dot.sums[5] = bias.c + d.extra[1];
+#endif
         if (dot.groups > 0)
         {
             mcugen_dot_pairs(&dot);
@@ -705,7 +790,7 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_vectors(mcugen_dense *dense, const i
         const int32_t held = mcugen_min(at_once, vectors);
         for (int32_t which = 0; which < held; ++which)
         {
-            mcugen_fill_column(&columns, which, input, dense->depth, input_offset);
+            mcugen_fill_column(&columns, which, 0, input, dense->depth, input_offset);
             dense->extra[which] =
                 filter_offset != 0 ? mcugen_vector_sum(input, dense->depth, input_offset) * filter_offset : 0;
             input += dense->depth;

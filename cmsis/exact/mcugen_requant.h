@@ -222,6 +222,39 @@ static inline int32_t mcugen_requant_at(int32_t acc, int32_t multiplier, int32_t
 #endif
 }
 
+#if defined(__GNUC__) && defined(__OPTIMIZE__) && defined(MCUGEN_BASELINE)
+#define MCUGEN_REQUANT_V6M 1
+/* mcugen_requant_at for right = 15 - shift in [16, 31], then the zero point and the clamp to int8. */
+MCUGEN_OUT_OF_LINE static int32_t mcugen_requant_output_v6m(int32_t acc, int32_t multiplier, int32_t right,
+                                                            int32_t zero)
+{
+    register int32_t a __asm__("r0") = acc;
+    register int32_t m __asm__("r1") = multiplier;
+    register int32_t shift __asm__("r2") = right;
+    register int32_t value __asm__("r4");
+    register uint32_t near __asm__("r6"); /* to a tie: 4 or less */
+    register int32_t kept __asm__("r12"), kept_multiplier __asm__("lr");
+    /* As mcugen_scale_down: of the lower word, the upper half is enough. */
+    __asm__(".syntax unified\n\t"
+            "mov r12, r0\n\tmov lr, r1\n\t"
+            "asrs r5, r0, #16\n\tuxth r0, r0\n\tlsrs r4, r1, #16\n\tuxth r1, r1\n\t"
+            "movs r6, r0\n\tmuls r6, r1\n\tmuls r0, r4\n\tmuls r1, r5\n\tmuls r4, r5\n\t"
+            "lsrs r6, r6, #16\n\tadds r0, r0, r6\n\tlsrs r6, r0, #16\n\tadds r4, r4, r6\n\t"
+            "uxth r0, r0\n\tadds r1, r1, r0\n\tasrs r6, r1, #16\n\tadds r4, r4, r6\n\t"
+            "lsls r1, r1, #16\n\tlsrs r1, r2\n\tmovs r6, #32\n\tsubs r6, r6, r2\n\tlsls r4, r6\n\torrs r4, r1\n\t"
+            "movs r6, #128\n\tlsls r6, r6, #8\n\tadds r4, r4, r6\n\tadds r6, r4, #2\n\tuxth r6, r6\n\tasrs r4, r4, #16"
+            : "+r"(a), "+r"(m), "=r"(value), "=r"(near), "=r"(kept), "=r"(kept_multiplier)
+            : "r"(shift)
+            : "r5", "cc");
+    if (MCUGEN_RARELY(near <= 4u))
+    {
+        value = mcugen_requant_wide_at(kept, kept_multiplier, 15 - right);
+    }
+    value += zero;
+    return value == (int8_t)value ? value : value >> 31 ^ 127;
+}
+#endif
+
 #if MCUGEN_REQUANT_FPU && !MCUGEN_REQUANT_STOCK && defined(__ARM_FEATURE_MVE)
 #if __ARM_FEATURE_MVE & 2
 #define MCUGEN_REQUANT_MVE 1

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cmsis_library import Scale
-from specialised_program import Case, multiplier_words, overlap_lead, problem
+from specialised_program import Case, Problem, multiplier_words, overlap_lead
 
 from mcugen import resources
 from mcugen.prove.emulator import run
@@ -141,10 +141,10 @@ def dims(name: str, shape: tuple[int, ...]) -> str:
     return f"static const cmsis_nn_dims {name} = {{{', '.join(map(str, shape))}}};"
 
 
-def cmsis_calls(calls: Calls, cases: list[Case], *, fpu: bool) -> None:
+def cmsis_calls(calls: Calls, problems: list[Problem], *, fpu: bool) -> None:
     """Layers behind CMSIS-NN's calls; pointwise ones as fully connected too. fpu: how the core requantizes."""
-    for case in cases:
-        p = problem(case)
+    for p in problems:
+        case = p.case
         layer, outputs = p.layer, case.outputs
         scale = layer.channels.multiplier
         weights = layer.weights.transpose(3, 1, 2, 0) if case.depthwise else layer.weights
@@ -171,7 +171,7 @@ def cmsis_calls(calls: Calls, cases: list[Case], *, fpu: bool) -> None:
             input=p.input,
             weights=weights,
         )
-        if layer.pointwise and not case.depthwise and not case.overlap:
+        if layer.pointwise and layer.groups == 1 and not case.depthwise and not case.overlap:
             calls.add(
                 f"{common} static const cmsis_nn_fc_params params = {{{-layer.x_zero}, 0, {case.zeros[1]}, {clamp}}};"
                 f" {dims('from', (layer.pixels, 1, 1, case.channels))} {dims('filter', (case.channels, 1, 1, outputs))}"

@@ -26,7 +26,7 @@ from board_calls import (
     table,
 )
 from cmsis_library import Addition, softmax, transposed_sums
-from specialised_program import Case
+from specialised_program import GROUPED, Case, problem, ties
 
 from mcugen.target import core
 
@@ -39,6 +39,20 @@ COLUMNS = [  # around the lengths at which one column is made instead of two, or
     Case(channels=64, outputs=6, pads=SAME, input_hw=(3, 3), misaligned=3),
     Case(channels=72, outputs=4, pads=SAME, input_hw=(2, 3)),
     *(Case(channels=c, outputs=o, pads=SAME, input_hw=(3, 3)) for c, o in [(3, 3), (5, 2), (2, 1)]),
+]
+GROUPS_OF_CHANNELS = [  # that wait for a second pixel, for no other, and are too many to wait
+    *(
+        Case(channels=c, outputs=o, groups=g, pads=SAME)
+        for c, o, g in [(8, 8, 2), (10, 12, 2), (21, 12, 3), (24, 20, 4)]
+    ),
+    Case(channels=96, outputs=48, groups=4, pads=SAME, input_hw=(3, 2)),
+    *GROUPED,
+]
+TIED = [
+    ties(Case(channels=4, outputs=80, kernel=(1, 1), input_hw=(1, width), spread=spread, clamp=clamp), lowered)
+    for width, clamp in [(2, (-128, 127)), (1, (-100, 120))]
+    for spread in (0, 3, 11)
+    for lowered in (0, 3, 9)
 ]
 SWEEP = [
     *(replace(POINT, channels=c, outputs=1 + c * 5 % 23, input_hw=(1, 2)) for c in range(1, 68)),
@@ -159,10 +173,10 @@ def arm_add_calls(calls: Calls) -> None:
 
 
 def arm_mul_calls(calls: Calls) -> None:
-    for count in [*COUNTS, 400]:
+    for count, tied in [*((count, None) for count in [*COUNTS, 400]), (400, 2.0**-6)]:
         a, b = calls.bytes(count), calls.bytes(count)
         offsets, zero = calls.chance.integers(-127, 129, 2).tolist(), int(calls.chance.integers(-128, 128))
-        scale = np.float32(calls.chance.uniform(0.002, 0.02))
+        scale = np.float32(calls.chance.uniform(0.002, 0.02) if tied is None else tied)
         real = ((a.astype(np.int32) + offsets[0]) * (b.astype(np.int32) + offsets[1])).astype(np.float32) * scale
         product = np.clip(np.rint(real).astype(np.int64) + zero, -90, 127).astype(np.int8)
         (entry,), (shift,) = multipliers(scale)
@@ -260,7 +274,8 @@ GROUPS: list[Callable[[Calls], None]] = [
 
 def check(name: str, cases: list[Case], optimize: str, folder: Path) -> None:
     calls = Calls(seed=6)
-    cmsis_calls(calls, cases, fpu=core(name).requantizes_in_float)
+    problems = [*map(problem, [*GROUPS_OF_CHANNELS, *cases]), *TIED]
+    cmsis_calls(calls, problems, fpu=core(name).requantizes_in_float)
     for fill in GROUPS:
         fill(calls)
     on_board(name, calls.program(), CMSIS_SOURCES, optimize, folder)
