@@ -124,8 +124,8 @@ def pad_calls(calls: Calls) -> None:
     ]:
         x = calls.bytes(*shape)
         padded = np.pad(x, list(zip(before, after, strict=True)), constant_values=-5)
-        setup = f"{dims('size', shape)} {dims('before', before)} {dims('after', after)}"
-        calls.add(f"{setup} arm_pad_s8(input, output, -5, &size, &before, &after);", padded, input=x)
+        setup = f"{dims('size', shape)} {dims('front', before)} {dims('back', after)}"
+        calls.add(f"{setup} arm_pad_s8(input, output, -5, &size, &front, &back);", padded, input=x)
 
 
 def concatenation_calls(calls: Calls) -> None:

@@ -26,7 +26,7 @@ def specialised(name: str, cases: list[Case], optimize: str, folder: Path) -> No
 
 def api(name: str, cases: list[Case], optimize: str, folder: Path) -> None:
     calls = Calls(seed=7)
-    cmsis_calls(calls, cases, fpu=core(name).requantizes_in_float)
+    cmsis_calls(calls, [problem(case) for case in cases], fpu=core(name).requantizes_in_float)
     on_board(name, calls.program(), CMSIS_SOURCES, optimize, folder)
 
 
