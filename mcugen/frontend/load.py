@@ -92,7 +92,10 @@ def _check_functions(model: onnx.ModelProto) -> None:
         return total
 
     if (total := count(model.graph.node, ())) > _MAX_NODES:
-        raise UserError(f"with its functions in place, the model has {total:,} nodes, more than {_MAX_NODES:,}")
+        raise UserError(
+            f"with its functions in place, the model has {total:,} nodes, more than {_MAX_NODES:,}",
+            hint="Export the model without functions, or in parts.",
+        )
 
 
 def _define(model: onnx.ModelProto, functions: Mapping[str, onnx.FunctionProto]) -> None:
