@@ -186,6 +186,10 @@ def _attributes(proto: onnx.NodeProto) -> dict[str, Any]:
         elif not isinstance(value, (int, float)):
             value = tuple(value)
         if any(isinstance(number, float) and math.isnan(number) for number in np.atleast_1d(value).tolist()):
-            raise UserError(f"attribute {attribute.name} is NaN", origin=proto.name or proto.op_type)
+            raise UserError(
+                f"attribute {attribute.name} is NaN",
+                origin=proto.name or proto.op_type,
+                hint="Give it a number, and export the model again.",
+            )
         found[attribute.name] = value
     return found
