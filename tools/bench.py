@@ -3,8 +3,9 @@
     python tools/bench.py [--models ../shared/models] [--cmsis-nn PATH] [--core cortex-m4] [--only NAME]
 
 Instructions of one inference on every emulated core (exact, the same on every machine), with the flash and the RAM that
-the model adds to an image: with specialised kernels, with the bundled kernels behind CMSIS-NN's calls, and with Arm's
-library, where given. The input is random, seed 0. --core and --only restrict the measurement and write nothing.
+the model adds to an image and the stack that the run takes: with specialised kernels, with the bundled kernels behind
+CMSIS-NN's calls, and with Arm's library, where given. The input is random, seed 0. --core and --only restrict the
+measurement and write nothing.
 """
 
 from __future__ import annotations
@@ -18,8 +19,7 @@ from typing import Any
 import click
 
 from mcugen import pipeline, project
-from mcugen.prove.board import run_on_board
-from mcugen.prove.profile import footprint
+from mcugen.prove.profile import profile
 from mcugen.prove.samples import random_samples
 from mcugen.prove.toolchain import available
 from mcugen.target import CORES
@@ -57,19 +57,20 @@ def measure(model: Path, core: str, variant: Variant, cmsis_nn: Path | None) -> 
     compiled = pipeline.compile(model, options)
     library = cmsis_nn if variant.library == "arm" else None
     level = project.OPTIMIZE[variant.optimize]
-    inputs = random_samples(compiled, 1, seed=0).firmware
-    run = run_on_board(compiled, inputs, library, count="run", optimize=level)
-    size = footprint(compiled, library, optimize=level)
-    assert size is not None  # the image just ran
+    found = profile(compiled, random_samples(compiled, 1, seed=0), library, optimize=level)
     return {
         "model": model.stem.removesuffix("_tflite_qdq").removesuffix("_qdq_s8s8"),
         "file": model.name,
         "core": core,
         "variant": variant.label,
         "macs": compiled.macs,
-        "instructions": run.instructions[0],
-        "flash_bytes": size.flash_bytes,
-        "ram_bytes": size.ram_bytes,
+        "instructions": found.instructions,
+        "flash_bytes": found.footprint.flash_bytes,
+        "code_bytes": found.footprint.code_bytes,
+        "const_bytes": found.footprint.const_bytes,
+        "ram_bytes": found.footprint.ram_bytes,
+        "stack_bytes": found.stack_bytes,
+        "steps": {step.name: count for step, count in zip(compiled.steps, found.step_instructions, strict=True)},
     }
 
 
@@ -84,25 +85,36 @@ def by_case(measured: list[dict[str, Any]]) -> Rows:
     return cases
 
 
+SIZES = {"code_bytes": "code", "const_bytes": "tables", "ram_bytes": "RAM", "stack_bytes": "stack"}
+
+
 def markdown(cases: Rows, labels: list[str]) -> str:
     lines = [
         "# Benchmarks",
         "",
-        "Instructions of one inference (in millions), counted on emulated cores; flash and RAM that the model adds to",
-        "an image (in KB of 1000 bytes). Made by `tools/bench.py`. Instructions are not cycles: they leave out caches,",
-        "wait states and dual issue. *speed* may store a weight as int16, *balanced* takes one byte for each.",
+        "Instructions of one inference (in millions), counted on emulated cores. Made by `tools/bench.py`.",
+        "Instructions are not cycles: they leave out caches, wait states and dual issue. *speed* may store a weight as",
+        "int16, *balanced* takes one byte for each. `benchmarks.json` has the instructions of every step.",
         "",
         "![Instructions relative to Arm's CMSIS-NN](benchmarks.svg)",
         "",
-        f"| model | core | {' | '.join(labels)} | flash: {' / '.join(labels)} | RAM: {' / '.join(labels)} |",
-        "|---|---|" + "---:|" * len(labels) + "---|---|",
+        f"| model | core | {' | '.join(labels)} |",
+        "|---|---|" + "---:|" * len(labels),
     ]
     for (model, core), row in cases.items():
         counts = " | ".join(f"{row[label]['instructions'] / 1e6:.3f}" for label in labels)
-        flash, ram = (
-            " / ".join(f"{row[label][what] / 1000:.1f}" for label in labels) for what in ("flash_bytes", "ram_bytes")
-        )
-        lines.append(f"| {model} | {core.removeprefix('cortex-')} | {counts} | {flash} | {ram} |")
+        lines.append(f"| {model} | {core.removeprefix('cortex-')} | {counts} |")
+    lines += [
+        "",
+        f"What the model adds to an image, in bytes: {' / '.join(labels)}. The stack is the most that the run was seen",
+        "to take.",
+        "",
+        f"| model | core | {' | '.join(SIZES.values())} |",
+        "|---|---|" + "---:|" * len(SIZES),
+    ]
+    for (model, core), row in cases.items():
+        sizes = (" / ".join(f"{row[label][what]:,}" for label in labels) for what in SIZES)
+        lines.append(f"| {model} | {core.removeprefix('cortex-')} | {' | '.join(sizes)} |")
     return "\n".join([*lines, ""])
 
 
@@ -165,7 +177,8 @@ def main(folder: Path, cmsis_nn: Path | None, only_core: str, only: str) -> None
         return
     DOCS.mkdir(exist_ok=True)
     cases, labels = by_case(measured), [variant.label for variant in variants]
-    (DOCS / "benchmarks.json").write_text(json.dumps(measured, indent=1) + "\n", encoding="utf-8")
+    lines = ",\n".join(json.dumps(row) for row in measured)
+    (DOCS / "benchmarks.json").write_text(f"[\n{lines}\n]\n", encoding="utf-8")
     (DOCS / "benchmarks.md").write_text(markdown(cases, labels), encoding="utf-8")
     (DOCS / "benchmarks.svg").write_text(svg(cases, labels), encoding="utf-8")
 
