@@ -290,8 +290,8 @@ typedef struct {
     const float *bias;
 } mcugen_f32_matmul_s4_params;
 
-/* [rows, depth] times the transpose of [outputs, depth] in 4 bits, of which eight less is meant: two weights a byte, the
- * first in the low half; each output's begin a new word. */
+/* [rows, depth] times the transpose of [outputs, depth] in 4 bits, of which eight less is meant: two weights a byte,
+ * the first in the low half; each output's begin a new word. */
 void mcugen_f32_matmul_s4(const mcugen_f32_matmul_s4_params *params, const float *input, const int8_t *filter,
                           float *output);
 
