@@ -171,9 +171,8 @@ def _compiled(source: Source, name: str, target: Core, options: Options, seen: S
         (found,) = _lower_node(graph, target, options, layer.name, node, added(add, node.output))
         return joined(found, add)
 
-    # Size is flash, and speed gives every band code of its own. The estimate holds with SMLAD and on Armv6-M. With MLA
-    # alone, bands spare instructions as well, but can take more code than it says (an Add of 40 x 32 pixels behind two
-    # convolutions: 5,004 bytes for 8,208 of RAM); with Helium they can cost instructions (the same: 2.2 %).
+    # Size is flash, and speed gives every band code of its own. Elsewhere the estimate is not good enough: with MLA
+    # alone bands can take more code than it says, with Helium more instructions.
     free = options.optimize == "balanced" and options.prefers == "specialised" and target.isa in ("dsp", "v6m")
     steps = lower(graph, target, options)
     planned = plan_steps(graph, steps, Lowered(band, lean, merge), _budget(options), free=free)

@@ -10,7 +10,8 @@ from .broadcast import equal_ranks, few_loops
 from .float_elementwise import binary_step
 
 _EXCHANGED = {"Less": "Greater", "LessOrEqual": "GreaterOrEqual"}
-_OPERATORS = ("Equal", "Greater", "GreaterOrEqual", *_EXCHANGED)
+COMPARISONS = ("Equal", "Greater", "GreaterOrEqual")
+ALL_COMPARISONS = (*COMPARISONS, *_EXCHANGED)
 
 
 def _from_float(unit: FloatUnit) -> Node:
@@ -20,10 +21,15 @@ def _from_float(unit: FloatUnit) -> Node:
             origin=unit.node.where,
             hint="Cast them to float32 before export, or compare behind the model.",
         )
+    return comparison(unit, "float_compare")
+
+
+def comparison(unit: FloatUnit, name: str) -> Node:
+    """The node `name` with one of COMPARISONS: less is greater with its operands exchanged."""
     operator, inputs = unit.node.op, unit.node.inputs
     if operator in _EXCHANGED:
         operator, inputs = _EXCHANGED[operator], inputs[::-1]
-    return Node("float_compare", inputs, unit.node.outputs, attrs(operator=operator), unit.node.origin)
+    return Node(name, inputs, unit.node.outputs, attrs(operator=operator), unit.node.origin)
 
 
 def _canonical(c: Canonical, node: Node) -> None:
@@ -36,7 +42,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
 
 FLOAT_COMPARE = OpDef(
     name="float_compare",
-    onnx=_OPERATORS,
+    onnx=ALL_COMPARISONS,
     from_float=_from_float,
     canonical=_canonical,
     lower=_lower,

@@ -14,12 +14,11 @@ from ..ir import Graph, Node, attrs
 from ..step import PROVED, Buffer, Step
 from .base import Canonical, FloatUnit, Lowering, OpDef
 from .broadcast import activations, equal_ranks, few_loops, four_loops
+from .float_compare import ALL_COMPARISONS, COMPARISONS, comparison
 from .reduce import axes_of, neighbours, parts_of
 
 _ARITHMETIC = ("Add", "Sub", "Mul", "Div", "Mod", "Min", "Max")  # in the order of MCUGEN_INTEGER_*
-_COMPARISONS = ("Equal", "Greater", "GreaterOrEqual")
 _REDUCTIONS = {"ReduceSum": "Add", "ReduceMin": "Min", "ReduceMax": "Max"}
-_EXCHANGED = {"Less": "Greater", "LessOrEqual": "GreaterOrEqual"}
 
 
 def _arithmetic(unit: FloatUnit) -> Node:
@@ -40,10 +39,7 @@ def _arithmetic(unit: FloatUnit) -> Node:
 
 
 def _comparison(unit: FloatUnit) -> Node:
-    operator, inputs = unit.node.op, unit.node.inputs
-    if operator in _EXCHANGED:
-        operator, inputs = _EXCHANGED[operator], inputs[::-1]
-    return Node("integer_compare", inputs, unit.node.outputs, attrs(operator=operator), unit.node.origin)
+    return comparison(unit, "integer_compare")
 
 
 def _canonical(c: Canonical, node: Node) -> None:
@@ -52,7 +48,7 @@ def _canonical(c: Canonical, node: Node) -> None:
 
 def _lower(lowering: Lowering, node: Node) -> Step:
     a, b = (lowering.type(name) for name in node.inputs)
-    operators = _ARITHMETIC if node.op == "integer_arithmetic" else _COMPARISONS
+    operators = _ARITHMETIC if node.op == "integer_arithmetic" else COMPARISONS
     size = lowering.type(node.output).count
     whole = tuple(name for name in activations(lowering, node) if lowering.type(name).count == size)
     return Step(
@@ -130,7 +126,7 @@ INTEGER_ARITHMETIC = OpDef(
 
 INTEGER_COMPARE = OpDef(
     name="integer_compare",
-    onnx=("Equal", "Greater", "GreaterOrEqual", *_EXCHANGED),
+    onnx=ALL_COMPARISONS,
     from_float=_comparison,
     canonical=_canonical,
     lower=_lower,
