@@ -117,9 +117,11 @@ def functions(steps: list[dict[str, Any]]) -> list[dict[str, Any]]:
             names.add(name)
             parameters = [base.parameter for base in step["bases"]] + [f"uint32_t {place}" for place in step["places"]]
             parameters += [f"int32_t {row}" for row in step["rows"]]
-            head = len(f"static {step['result']} step_{name}(")
+            # Inside the run, a layer's registers and stack would depend on its neighbours.
+            storage = "MCUGEN_OUT_OF_LINE static" if _layer(step) else "static"
+            head = len(f"{storage} {step['result']} step_{name}(")
             lines = textwrap.wrap(", ".join(parameters), WIDTH - head, break_long_words=False)
-            made[key] = step | {"function": name, "parameters": ("\n" + " " * head).join(lines)}
+            made[key] = step | {"function": name, "storage": storage, "parameters": ("\n" + " " * head).join(lines)}
         step["function"] = made[key]["function"]
         step["invocation"] = _invocation(step, [f"{offset}u" for offset in step["places"].values()])
     return list(made.values())

@@ -17,7 +17,7 @@ void mcugen_step_hook(int step, const void *output, uint32_t bytes);
 
 /* conv_0 <- Conv_4
  * int8[1,4,4,1] -> int8[1,2,2,2] */
-static void step_conv_0(uint8_t *arena)
+MCUGEN_OUT_OF_LINE static void step_conv_0(uint8_t *arena)
 {
     const cmsis_nn_context scratch = {.buf = arena + 0, .size = 48};
     static const mcugen_layer layer = {
@@ -61,7 +61,7 @@ static void step_lut_0(uint8_t *arena)
 
 /* fully_connected_0 <- Gemm_19
  * int8[1,8] -> int8[1,3] */
-static void step_fully_connected_0(uint8_t *arena)
+MCUGEN_OUT_OF_LINE static void step_fully_connected_0(uint8_t *arena)
 {
     const cmsis_nn_context scratch = {.buf = NULL, .size = 0};
     static const mcugen_layer layer = {
