@@ -162,10 +162,20 @@ mcugen_depthwise_lanes(const mcugen_layer *p, const int8_t *window, int32_t row_
 MCUGEN_ALWAYS_INLINE void mcugen_find_taps(const mcugen_layer *p, int32_t input_h, const int8_t *image,
                                            mcugen_window w, const int8_t *outside, int8_t *addresses)
 {
+    if (w.inside) {
+        const int8_t *const first = image + (w.y * p->input_w + w.x) * p->input_c;
+        MCUGEN_UNROLLED
+        for (int32_t i = 0; i < p->filter_h * p->filter_w; i++) {
+            const int32_t y = i / p->filter_w * p->dilation_h, x = i % p->filter_w * p->dilation_w;
+            const int8_t *const tap = first + (y * p->input_w + x) * p->input_c;
+            memcpy(addresses + i * MCUGEN_ADDRESS_BYTES, &tap, sizeof tap);
+        }
+        return;
+    }
     for (int32_t i = 0, y = w.y; i < p->filter_h; i++, y += p->dilation_h) {
-        const int32_t row_inside = w.inside || (y >= 0 && y < input_h);
+        const int32_t row_inside = y >= 0 && y < input_h;
         for (int32_t j = 0, x = w.x; j < p->filter_w; j++, x += p->dilation_w, addresses += MCUGEN_ADDRESS_BYTES) {
-            const int32_t inside = row_inside && (w.inside || (x >= 0 && x < p->input_w));
+            const int32_t inside = row_inside && x >= 0 && x < p->input_w;
             const int8_t *const tap = inside ? image + (y * p->input_w + x) * p->input_c : outside;
             memcpy(addresses, &tap, sizeof tap);
         }
@@ -182,7 +192,11 @@ MCUGEN_ALWAYS_INLINE void mcugen_depthwise_dsp(const cmsis_nn_context *scratch,
                                                int8_t *output)
 {
     const int32_t input_row = p->input_w * p->input_c, rest = p->input_c % 4;
-    int8_t *const copy = scratch->buf; /* or addresses */
+    int8_t *copy = scratch->buf; /* or addresses */
+#if defined(MCUGEN_ASM_DSP)
+    /* Else the code, and its speed, would change with the places that the plan finds for the tensors. */
+    __asm__("" : "+r"(copy), "+r"(input), "+r"(output));
+#endif
     int8_t *const outside = p->by_address ? copy + p->filter_h * p->filter_w * MCUGEN_ADDRESS_BYTES : NULL;
 
     if (p->by_address) {

@@ -208,11 +208,12 @@ MCUGEN_ALWAYS_INLINE mcugen_window mcugen_window_at(const mcugen_layer *p, const
     mcugen_window w;
     w.y = y * p->stride_h - r->pad_top;
     w.x = x * p->stride_w - p->pad_left;
-    w.inside = (r->pad_top == 0 || w.y >= 0) && (p->pad_left == 0 || w.x >= 0) &&
-               ((r->output_h - 1) * p->stride_h - r->pad_top + (p->filter_h - 1) * p->dilation_h < r->input_h ||
-                w.y + (p->filter_h - 1) * p->dilation_h < r->input_h) &&
-               ((p->output_w - 1) * p->stride_w - p->pad_left + (p->filter_w - 1) * p->dilation_w < p->input_w ||
-                w.x + (p->filter_w - 1) * p->dilation_w < p->input_w);
+    w.inside = p->pointwise ||
+               ((r->pad_top == 0 || w.y >= 0) && (p->pad_left == 0 || w.x >= 0) &&
+                ((r->output_h - 1) * p->stride_h - r->pad_top + (p->filter_h - 1) * p->dilation_h < r->input_h ||
+                 w.y + (p->filter_h - 1) * p->dilation_h < r->input_h) &&
+                ((p->output_w - 1) * p->stride_w - p->pad_left + (p->filter_w - 1) * p->dilation_w < p->input_w ||
+                 w.x + (p->filter_w - 1) * p->dilation_w < p->input_w));
     return w;
 }
 
