@@ -59,6 +59,6 @@ void arm_concatenation_s8_w(const int8_t *input,
                             int8_t *output,
                             const uint32_t offset_w)
 {
-    const uint32_t volume = (uint32_t)input_x * input_y * input_z;
+    const uint32_t volume = (uint32_t)input_z * input_y * input_x;
     mcugen_memcpy(output + offset_w * volume, input, (int32_t)(input_w * volume));
 }

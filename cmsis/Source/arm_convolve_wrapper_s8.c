@@ -1,21 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Order: output pixel by output pixel, in raster order. */
 #include "arm_nnfunctions.h"
-#include "mcugen_nn.h"
 #include "mcugen_nn_dense.h"
-
-/* The taps of one output pixel that lie inside the input: rows of runs of adjacent bytes. A run is
- * one tap's channels, or a whole kernel row where taps and groups leave no gaps. */
-typedef struct
-{
-    int32_t rows;
-    int32_t runs;
-    int32_t run_bytes;
-    int32_t input_row_step;
-    int32_t input_run_step;
-    int32_t filter_row_step;
-    int32_t filter_run_step;
-} window;
+#include "mcugen_nn_window.h"
 
 /* What all pixels share. */
 typedef struct
@@ -30,50 +17,28 @@ typedef struct
     int32_t column_step; /* between the columns of a pixel's groups; 0: there is room for one at a time */
 } layer;
 
-/* Output channels ch to ch + last of one pixel. */
-MCUGEN_OUT_OF_LINE static void convolve_block(const layer *conv, const window *taps, int32_t ch, int32_t last,
-                                              const int8_t *input, const int8_t *filter, int8_t *output)
-{
-    const mcugen_rows4 rows = mcugen_block_rows(filter + ch * conv->filter_step, conv->filter_step, last);
-    mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, last);
-
-    for (int32_t row = 0; row < taps->rows; ++row)
-    {
-        const int8_t *run = input + row * taps->input_row_step;
-        int32_t at = row * taps->filter_row_step;
-        for (int32_t left = taps->runs; left > 0; --left)
-        {
-            mcugen_block_mac(&acc, run, conv->params->input_offset, &rows, at, taps->run_bytes);
-            run += taps->input_run_step;
-            at += taps->filter_run_step;
-        }
-    }
-    mcugen_block_store(output + ch, &acc, last, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
-                       conv->params->output_offset, &conv->params->activation);
-}
-
 /* Any window. input points at the first valid tap of group 0, filter at that of output channel 0. */
-static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input, const int8_t *filter,
+static void convolve_pixel(const layer *conv, const mcugen_window *taps, const int8_t *input, const int8_t *filter,
                            int8_t *output)
 {
-    int32_t ch = 0;
-    int32_t end = 0;
+    const mcugen_outputs shared = {.filter_step = conv->filter_step,
+                                   .input_offset = conv->params->input_offset,
+                                   .bias = conv->bias,
+                                   .multiplier = conv->quant->multiplier,
+                                   .shift = conv->quant->shift,
+                                   .quant_step = 1,
+                                   .output_offset = conv->params->output_offset,
+                                   .clamp = &conv->params->activation};
     for (int32_t group = 0; group < conv->groups; ++group)
     {
-        end += conv->group_outputs;
-        while (ch < end)
-        {
-            const int32_t count = mcugen_min(MCUGEN_NN_BLOCK, end - ch);
-            convolve_block(conv, taps, ch, count - 1, input, filter, output);
-            ch += count;
-        }
+        mcugen_window_outputs(&shared, taps, input, filter, 0, group * conv->group_outputs, conv->group_outputs, output);
         input += conv->group_inputs;
     }
 }
 
 #if defined(MCUGEN_NN_DENSE)
 /* The window of one pixel as a column, in one group; skipped = bytes of the filter before the first valid tap. */
-MCUGEN_INLINE void fill_column(const layer *conv, const window *taps, const int8_t *input, int32_t skipped,
+MCUGEN_INLINE void fill_column(const layer *conv, const mcugen_window *taps, const int8_t *input, int32_t skipped,
                                mcugen_columns *columns, int32_t which, int32_t at)
 {
     const int32_t depth = conv->filter_step;
@@ -138,7 +103,7 @@ static void finish_pixels(const layer *conv, const mcugen_dense *dense, waiting 
 }
 
 /* A pixel whose groups are too many to wait. */
-MCUGEN_OUT_OF_LINE static void convolve_groups(const layer *conv, mcugen_dense dense, const window *taps,
+MCUGEN_OUT_OF_LINE static void convolve_groups(const layer *conv, mcugen_dense dense, const mcugen_window *taps,
                                                const int8_t *input, int32_t skipped, mcugen_columns *columns,
                                                int8_t *output)
 {
@@ -161,7 +126,7 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
     const int32_t kernel_ch = filter_dims->c;
     const int32_t input_row = input_dims->w * input_dims->c;
     const int adjacent = conv->groups == 1 && dilation.w == 1;
-    window taps = {.input_row_step = dilation.h * input_row,
+    mcugen_window taps = {.input_row_step = dilation.h * input_row,
                    .input_run_step = dilation.w * input_dims->c,
                    .filter_row_step = filter_dims->w * kernel_ch,
                    .filter_run_step = kernel_ch};
@@ -227,7 +192,7 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
 
 #if defined(MCUGEN_NN_DENSE)
 /* Rows of weights times the windows of all pixels; false if windows, groups or rows do not suit it. */
-static int convolve_dense(layer *conv, const cmsis_nn_dims *input_dims, const int8_t *input_data,
+static int convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *input_dims, const int8_t *input_data,
                           const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
                           const cmsis_nn_dims *output_dims, int8_t *output_data)
 {
@@ -243,15 +208,17 @@ static int convolve_dense(layer *conv, const cmsis_nn_dims *input_dims, const in
                           .quant_step = 1,
                           .output_offset = params->output_offset,
                           .clamp = params->activation};
-    /* Every pixel once, in order: */
-    const int pointwise = conv->groups == 1 && filter_dims->h == 1 && filter_dims->w == 1 && params->stride.h == 1 &&
-                          params->stride.w == 1 && params->padding.h == 0 && params->padding.w == 0 &&
-                          output_dims->h == input_dims->h && output_dims->w == input_dims->w;
 
-    if (conv->group_outputs < 4 || mcugen_columns_at_once(dense.depth) == 0 || dense.rows > MCUGEN_DENSE_ROWS)
+    if (conv->group_outputs < MCUGEN_DENSE_LEAST || mcugen_columns_at_once(dense.depth) == 0 || dense.rows > MCUGEN_DENSE_ROWS)
     {
         return 0;
     }
+#if defined(MCUGEN_NN_MVE)
+    if (output_dims->n * output_dims->h * output_dims->w == 1)
+    {
+        return 0; /* not worth the sums of the weights */
+    }
+#endif
     mcugen_dense_prepare(&dense, params->input_offset, sums);
     dense.rows = conv->group_outputs;
     conv->column_step = (dense.depth + MCUGEN_COLUMN_ALIGN - 1) / MCUGEN_COLUMN_ALIGN * MCUGEN_COLUMN_ALIGN;
@@ -302,12 +269,28 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                   .group_outputs = output_dims->c / groups,
                   .filter_step = filter_dims->h * filter_dims->w * kernel_ch};
 
+    /* Every pixel once, in order: */
+    const int pointwise = groups == 1 && filter_dims->h == 1 && filter_dims->w == 1 && conv_params->stride.h == 1 &&
+                          conv_params->stride.w == 1 && conv_params->padding.h == 0 && conv_params->padding.w == 0 &&
+                          output_dims->h == input_dims->h && output_dims->w == input_dims->w;
+
 #if defined(MCUGEN_NN_DENSE)
-    if (convolve_dense(&conv, input_dims, input_data, filter_dims, filter_data, output_dims, output_data))
+    if (convolve_dense(&conv, pointwise, input_dims, input_data, filter_dims, filter_data, output_dims, output_data))
     {
         return ARM_CMSIS_NN_SUCCESS;
     }
 #endif
+    if (pointwise)
+    {
+        const mcugen_window pixel = {.rows = 1, .runs = 1, .run_bytes = kernel_ch};
+        for (int32_t left = output_dims->n * output_dims->h * output_dims->w; left > 0; --left)
+        {
+            convolve_pixel(&conv, &pixel, input_data, filter_data, output_data);
+            input_data += kernel_ch;
+            output_data += output_dims->c;
+        }
+        return ARM_CMSIS_NN_SUCCESS;
+    }
     convolve_pixels(&conv, NULL, input_dims, input_data, filter_dims, filter_data, output_dims, output_data);
     return ARM_CMSIS_NN_SUCCESS;
 }

@@ -18,7 +18,8 @@ typedef struct
 typedef struct
 {
     const cmsis_nn_dw_conv_params *params;
-    const cmsis_nn_per_channel_quant_params *quant;
+    const int32_t *multiplier;
+    const int32_t *shift;
     const int32_t *bias;
     int32_t input_ch;
 } layer;
@@ -154,7 +155,7 @@ MCUGEN_INLINE void convolve_block(const layer *conv, const window *taps, int32_t
     const mcugen_acc4 acc = {vgetq_lane_s32(sums, 0), vgetq_lane_s32(sums, 1), vgetq_lane_s32(sums, 2),
                              vgetq_lane_s32(sums, 3)};
 #endif
-    mcugen_block_store(output + ch, &acc, MCUGEN_NN_BLOCK - 1, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
+    mcugen_block_store(output + ch, &acc, MCUGEN_NN_BLOCK - 1, conv->multiplier + ch, conv->shift + ch, 1,
                        conv->params->output_offset, &conv->params->activation);
 }
 
@@ -174,7 +175,7 @@ static void convolve_one(const layer *conv, const window *taps, int32_t ch, cons
             weights += taps->filter_column_step;
         }
     }
-    mcugen_block_store(output + ch, &acc, 0, conv->quant->multiplier + ch, conv->quant->shift + ch, 1,
+    mcugen_block_store(output + ch, &acc, 0, conv->multiplier + ch, conv->shift + ch, 1,
                        conv->params->output_offset, &conv->params->activation);
 }
 
@@ -200,9 +201,10 @@ MCUGEN_INLINE int32x4x2_t load_lanes(const int32_t *table, int32_t ch, int32_t l
 MCUGEN_INLINE void convolve_lanes(const layer *conv, const window *taps, int32_t ch, int32_t lanes, int whole,
                                   const int8_t *input, const int8_t *filter, int8_t *output)
 {
-    const int16_t input_offset = (int16_t)conv->params->input_offset;
+    const cmsis_nn_dw_conv_params *const params = conv->params;
+    const int16_t input_offset = (int16_t)params->input_offset;
     const mve_pred16_t any = vctp16q((uint32_t)lanes);
-    int32x4x2_t sums = {{vdupq_n_s32(0), vdupq_n_s32(0)}};
+    int32x4x2_t sums;
     const int8_t *values = input;
     const int8_t *weights = filter + ch;
     const int32_t row_step = taps->input_row_step - taps->columns * taps->input_column_step;
@@ -211,6 +213,10 @@ MCUGEN_INLINE void convolve_lanes(const layer *conv, const window *taps, int32_t
     if (conv->bias != NULL)
     {
         sums = load_lanes(conv->bias, ch, lanes, whole);
+    }
+    else
+    {
+        sums.val[0] = sums.val[1] = vdupq_n_s32(0);
     }
     for (int32_t row = taps->rows; row > 0; --row)
     {
@@ -227,13 +233,13 @@ MCUGEN_INLINE void convolve_lanes(const layer *conv, const window *taps, int32_t
         values += row_step;
         weights += weight_row_step;
     }
-    const int32x4x2_t multiplier = load_lanes(conv->quant->multiplier, ch, lanes, whole);
+    const int32x4x2_t multiplier = load_lanes(conv->multiplier, ch, lanes, whole);
     /* Saturation to 16 bits comes before the zero point, and changes nothing beyond 8 bits. */
     int16x8_t result = vqmovnbq_s32(vdupq_n_s16(0), mcugen_requant_mve(sums.val[0], multiplier.val[0]));
     result = vqmovntq_s32(result, mcugen_requant_mve(sums.val[1], multiplier.val[1]));
-    result = vqaddq_n_s16(result, (int16_t)conv->params->output_offset);
-    result = vmaxq_s16(result, vdupq_n_s16((int16_t)conv->params->activation.min));
-    result = vminq_s16(result, vdupq_n_s16((int16_t)conv->params->activation.max));
+    result = vqaddq_n_s16(result, (int16_t)params->output_offset);
+    result = vmaxq_s16(result, vdupq_n_s16((int16_t)params->activation.min));
+    result = vminq_s16(result, vdupq_n_s16((int16_t)params->activation.max));
     if (whole)
     {
         vstrbq_s16(output + ch, result);
@@ -262,8 +268,8 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
 #else
 #if defined(WINDOW_ASM)
     const int32_t blocks_end = taps->rows > 0 ? conv->input_ch - MCUGEN_NN_BLOCK : -1;
-    const int32_t *const multiplier = conv->quant->multiplier;
-    const int32_t *const shift = conv->quant->shift;
+    const int32_t *const multiplier = conv->multiplier;
+    const int32_t *const shift = conv->shift;
     const int32_t *const bias = conv->bias;
     const cmsis_nn_activation *const clamp = &conv->params->activation;
     const int narrow = mcugen_is_narrow(clamp);
@@ -332,8 +338,11 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(const cmsis_nn_context *ctx,
 
     const int32_t input_row = input_dims->w * input_dims->c;
     const cmsis_nn_tile dilation = dw_conv_params->dilation;
-    const layer conv = {
-        .params = dw_conv_params, .quant = quant_params, .bias = bias_data, .input_ch = input_dims->c};
+    const layer conv = {.params = dw_conv_params,
+                        .multiplier = quant_params->multiplier,
+                        .shift = quant_params->shift,
+                        .bias = bias_data,
+                        .input_ch = input_dims->c};
     window taps = {.input_row_step = dilation.h * input_row,
                    .input_column_step = dilation.w * input_dims->c,
                    .filter_row_step = filter_dims->w * output_dims->c,

@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "arm_nnfunctions.h"
-#include "mcugen_nn.h"
 #include "mcugen_nn_dense.h"
-
-#define SUMS 64 /* that are made at a time, where outputs need more than their bias */
+#include "mcugen_nn_window.h"
 
 /* quant_step: 1 = the quant tables have an entry per output channel, 0 = one for all. */
 typedef struct
@@ -17,89 +15,58 @@ typedef struct
     int32_t columns;
 } layer;
 
-/* Outputs ch to ch + last of one vector. extra is what the weight zero point adds to each. */
-MCUGEN_OUT_OF_LINE static void multiply_block(const layer *fc, int32_t ch, int32_t last, const int8_t *input,
-                                              int32_t extra, int8_t *output)
+#if defined(MCUGEN_NN_DENSE)
+/* All outputs, where columns are worth making. */
+MCUGEN_OUT_OF_LINE static void multiply_dense(const layer *fc, const int8_t *input, int32_t vectors, int8_t *output,
+                                              int32_t rows)
 {
-    const mcugen_rows4 rows = mcugen_block_rows(fc->filter + ch * fc->columns, fc->columns, last);
-    mcugen_acc4 acc = mcugen_block_bias(fc->bias != NULL ? fc->bias + ch : NULL, last);
-    mcugen_block_mac(&acc, input, fc->params->input_offset, &rows, 0, fc->columns);
-    acc.a += extra;
-    acc.b += extra;
-    acc.c += extra;
-    acc.d += extra;
-    mcugen_block_store(output + ch, &acc, last, fc->multiplier + ch * fc->quant_step, fc->shift + ch * fc->quant_step,
-                       fc->quant_step, fc->params->output_offset, &fc->params->activation);
+    int32_t sums[MCUGEN_DENSE_SUMS];
+    mcugen_dense dense = {.weights = fc->filter,
+                          .depth = fc->columns,
+                          .rows = rows,
+                          .channels = rows,
+                          .bias = fc->bias,
+                          .multiplier = fc->multiplier,
+                          .shift = fc->shift,
+                          .quant_step = fc->quant_step,
+                          .output_offset = fc->params->output_offset,
+                          .clamp = fc->params->activation};
+    mcugen_dense_prepare(&dense, fc->params->input_offset, sums);
+    mcugen_dense_vectors(&dense, input, vectors, fc->params->input_offset, fc->params->filter_offset, output);
 }
-
-/* All outputs of one vector. (x + a)(w + b) = (x + a) w + (x + a) b: the second sum is the same for all. */
-static void multiply_vector(const layer *fc, const int8_t *input, int8_t *output, int32_t rows)
-{
-    int32_t row = 0;
-    const int32_t filter_offset = fc->params->filter_offset;
-    const int32_t extra =
-        filter_offset != 0 ? mcugen_vector_sum(input, fc->columns, fc->params->input_offset) * filter_offset : 0;
-#if defined(MCUGEN_NN_DENSE) && defined(MCUGEN_NN_MVE)
-    const int32_t same[4] = {*fc->multiplier, *fc->multiplier, *fc->multiplier, *fc->multiplier};
-    while (row + 4 <= rows)
-    {
-        int32_t sums[SUMS];
-        int32_t count = (rows - row) & ~3;
-        const int32_t *bias = fc->bias + row;
-        if (fc->bias == NULL || extra != 0)
-        {
-            count = mcugen_min(count, SUMS);
-            for (int32_t i = 0; i < count; i += 4)
-            {
-                const int32x4_t own = fc->bias != NULL ? vldrwq_s32(bias + i) : vdupq_n_s32(0);
-                vstrwq_s32(sums + i, vaddq_n_s32(own, extra));
-            }
-            bias = sums;
-        }
-        mcugen_vector dense = {.weights = fc->filter + row * fc->columns,
-                              .columns = fc->columns,
-                              .bias = bias,
-                              .input = input,
-                              .input_offset = fc->params->input_offset,
-                              .multiplier = fc->quant_step != 0 ? fc->multiplier + row : same,
-                              .multiplier_bytes = 16 * fc->quant_step,
-                              .output_offset = fc->params->output_offset,
-                              .low = fc->params->activation.min,
-                              .high = fc->params->activation.max,
-                              .output = output + row,
-                              .blocks = count / 4};
-        mcugen_vector_mve(&dense);
-        row += count;
-    }
 #endif
-    for (; row < rows; row += MCUGEN_NN_BLOCK)
-    {
-        multiply_block(fc, row, mcugen_min(MCUGEN_NN_BLOCK, rows - row) - 1, input, extra, output);
-    }
-}
 
+/* All outputs of vectors. (x + a)(w + b) = (x + a) w + (x + a) b: the second sum is the same for all of a vector. */
 static void multiply(const layer *fc, const int8_t *input, int32_t vectors, int8_t *output, int32_t rows)
 {
-#if defined(MCUGEN_NN_DENSE) && !defined(MCUGEN_NN_MVE)
-    if (rows >= 4 && mcugen_columns_at_once(fc->columns) > 0)
+#if defined(MCUGEN_NN_DENSE)
+#if defined(MCUGEN_NN_MVE)
+    const int worth = vectors > 1 && fc->params->filter_offset == 0;
+#else
+    const int worth = 1;
+#endif
+    if (worth && rows >= 4 && rows <= MCUGEN_DENSE_ROWS && mcugen_columns_at_once(fc->columns) > 0)
     {
-        mcugen_dense dense = {.weights = fc->filter,
-                                    .depth = fc->columns,
-                                    .rows = rows,
-                                    .channels = rows,
-                                    .bias = fc->bias,
-                                    .multiplier = fc->multiplier,
-                                    .shift = fc->shift,
-                                    .quant_step = fc->quant_step,
-                                    .output_offset = fc->params->output_offset,
-                                    .clamp = fc->params->activation};
-        mcugen_dense_vectors(&dense, input, vectors, fc->params->input_offset, fc->params->filter_offset, output);
+        multiply_dense(fc, input, vectors, output, rows);
         return;
     }
 #endif
+    const cmsis_nn_fc_params *const params = fc->params;
+    const mcugen_window all = {.rows = 1, .runs = 1, .run_bytes = fc->columns};
+    const mcugen_outputs shared = {.filter_step = fc->columns,
+                                   .input_offset = params->input_offset,
+                                   .bias = fc->bias,
+                                   .multiplier = fc->multiplier,
+                                   .shift = fc->shift,
+                                   .quant_step = fc->quant_step,
+                                   .output_offset = params->output_offset,
+                                   .clamp = &params->activation};
     for (; vectors > 0; --vectors)
     {
-        multiply_vector(fc, input, output, rows);
+        const int32_t extra = params->filter_offset != 0 ? mcugen_vector_sum(input, fc->columns, params->input_offset) *
+                                                               params->filter_offset
+                                                         : 0;
+        mcugen_window_outputs(&shared, &all, input, fc->filter, extra, 0, rows, output);
         input += fc->columns;
         output += rows;
     }

@@ -84,20 +84,16 @@ MCUGEN_INLINE void choose(const int8_t *a, const int8_t *b, int8_t *output, int3
 }
 #endif
 
-/* Along the innermost axis, whose steps are 0 or 1; both are 0 only where it has one value. */
-MCUGEN_INLINE void choose_along(const int8_t *a, const int8_t *b, int8_t *output, const axis *along, int larger)
+/* Lines of `count` values, with the steps from one to the next. */
+MCUGEN_INLINE void choose_lines(const int8_t *a, int32_t a_step, const int8_t *b, int32_t b_step, int8_t *output,
+                                int32_t count, int32_t lines, int fixed, int larger)
 {
-    if (along->b_step == 0)
+    for (; lines > 0; --lines)
     {
-        choose(a, b, output, along->count, 1, larger);
-    }
-    else if (along->a_step == 0)
-    {
-        choose(b, a, output, along->count, 1, larger);
-    }
-    else
-    {
-        choose(a, b, output, along->count, 0, larger);
+        choose(a, b, output, count, fixed, larger);
+        a += a_step;
+        b += b_step;
+        output += count;
     }
 }
 
@@ -138,19 +134,28 @@ MCUGEN_INLINE arm_cmsis_nn_status broadcast(const int8_t *a, const cmsis_nn_dims
         }
     }
 
+    const int32_t count = loops[0].count;
+    const int32_t lines = loops[1].count;
     for (int32_t i = 0; i < loops[3].count; ++i)
     {
         for (int32_t j = 0; j < loops[2].count; ++j)
         {
             const int8_t *line_a = a + i * loops[3].a_step + j * loops[2].a_step;
             const int8_t *line_b = b + i * loops[3].b_step + j * loops[2].b_step;
-            for (int32_t k = 0; k < loops[1].count; ++k)
+            /* Along the innermost axis steps are 0 or 1; both are 0 only where it has one value. */
+            if (loops[0].b_step == 0)
             {
-                choose_along(line_a, line_b, output, loops, larger);
-                line_a += loops[1].a_step;
-                line_b += loops[1].b_step;
-                output += loops[0].count;
+                choose_lines(line_a, loops[1].a_step, line_b, loops[1].b_step, output, count, lines, 1, larger);
             }
+            else if (loops[0].a_step == 0)
+            {
+                choose_lines(line_b, loops[1].b_step, line_a, loops[1].a_step, output, count, lines, 1, larger);
+            }
+            else
+            {
+                choose_lines(line_a, loops[1].a_step, line_b, loops[1].b_step, output, count, lines, 0, larger);
+            }
+            output += count * lines;
         }
     }
     return ARM_CMSIS_NN_SUCCESS;

@@ -9,34 +9,38 @@ arm_cmsis_nn_status arm_pad_s8(const int8_t *input,
                                const cmsis_nn_dims *pre_pad,
                                const cmsis_nn_dims *post_pad)
 {
-    const int32_t pixel = pre_pad->c + input_size->c + post_pad->c;
-    const int32_t row = (pre_pad->w + input_size->w + post_pad->w) * pixel;
-    const int32_t image = (pre_pad->h + input_size->h + post_pad->h) * row;
+    /* To fill before a block: what ends the last one and begins this one. */
+    const int32_t before_block = pre_pad->c + post_pad->c;
+    const int32_t pixel = before_block + input_size->c;
+    const int32_t before_row = (pre_pad->w + post_pad->w) * pixel;
+    const int32_t row = before_row + input_size->w * pixel;
+    const int32_t before_image = (pre_pad->h + post_pad->h) * row;
+    const int32_t image = before_image + input_size->h * row;
+    const int32_t first = pre_pad->c + pre_pad->w * pixel + pre_pad->h * row;
+    const int32_t last = post_pad->n * image - first;
     /* Without padding between them the pixels of a row are one block. */
-    const int32_t blocks = pixel == input_size->c ? 1 : input_size->w;
-    const int32_t block = pixel == input_size->c ? input_size->w * pixel : input_size->c;
-    int32_t gap = pre_pad->n * image; /* to fill before the next block */
+    const int32_t blocks = before_block == 0 ? 1 : input_size->w;
+    const int32_t block = before_block == 0 ? input_size->w * pixel : input_size->c;
+    const int32_t rows = input_size->h;
+    int32_t gap = pre_pad->n * image + first;
 
-    for (int32_t n = 0; n < input_size->n; ++n)
+    for (int32_t n = input_size->n; n > 0; --n)
     {
-        gap += pre_pad->h * row;
-        for (int32_t h = 0; h < input_size->h; ++h)
+        for (int32_t h = rows; h > 0; --h)
         {
-            gap += pre_pad->w * pixel;
-            for (int32_t w = 0; w < blocks; ++w)
+            for (int32_t w = blocks; w > 0; --w)
             {
-                gap += pre_pad->c;
                 mcugen_memset(output, pad_value, gap);
                 output += gap;
                 mcugen_memcpy(output, input, block);
                 output += block;
                 input += block;
-                gap = post_pad->c;
+                gap = before_block;
             }
-            gap += post_pad->w * pixel;
+            gap += before_row;
         }
-        gap += post_pad->h * row;
+        gap += before_image;
     }
-    mcugen_memset(output, pad_value, gap + post_pad->n * image);
+    mcugen_memset(output, pad_value, gap + last);
     return ARM_CMSIS_NN_SUCCESS;
 }

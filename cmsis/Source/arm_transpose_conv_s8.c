@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Order: output pixel by output pixel, each from the input pixels whose window covers it; no scratch is needed. */
 #include "arm_nnfunctions.h"
-#include "mcugen_nn.h"
+#include "mcugen_nn_window.h"
 
 /* Along one axis: input pixel first - i meets tap phase + i * stride, for i in [begin, end). */
 typedef struct
@@ -39,7 +39,21 @@ arm_cmsis_nn_status arm_transpose_conv_s8(const cmsis_nn_context *ctx,
     const cmsis_nn_transpose_conv_params *const params = transpose_conv_params;
     const int32_t channels = input_dims->c;
     const int32_t outputs = output_dims->c;
-    const int32_t filter_size = filter_dims->h * filter_dims->w * channels;
+    const int32_t input_row = input_dims->w * channels;
+    const cmsis_nn_tile stride = params->stride;
+    const mcugen_outputs shared = {.filter_step = filter_dims->h * filter_dims->w * channels,
+                                   .input_offset = params->input_offset,
+                                   .bias = bias_data,
+                                   .multiplier = quant_params->multiplier,
+                                   .shift = quant_params->shift,
+                                   .quant_step = 1,
+                                   .output_offset = params->output_offset,
+                                   .clamp = &params->activation};
+    mcugen_window window = {.run_bytes = channels,
+                            .input_row_step = -input_row,
+                            .input_run_step = -channels,
+                            .filter_row_step = stride.h * filter_dims->w * channels,
+                            .filter_run_step = stride.w * channels};
     (void)ctx;
     (void)output_ctx;
     (void)bias_dims;
@@ -52,32 +66,25 @@ arm_cmsis_nn_status arm_transpose_conv_s8(const cmsis_nn_context *ctx,
     {
         for (int32_t y = 0; y < output_dims->h; ++y)
         {
-            const meeting rows = meet(y + params->padding.h, input_dims->h, filter_dims->h, params->stride.h);
+            const meeting rows = meet(y + params->padding.h, input_dims->h, filter_dims->h, stride.h);
             for (int32_t x = 0; x < output_dims->w; ++x)
             {
-                const meeting columns = meet(x + params->padding.w, input_dims->w, filter_dims->w, params->stride.w);
-                for (int32_t ch = 0; ch < outputs; ch += MCUGEN_NN_BLOCK)
-                {
-                    const int32_t last = mcugen_min(MCUGEN_NN_BLOCK, outputs - ch) - 1;
-                    const mcugen_rows4 weights = mcugen_block_rows(filter_data + ch * filter_size, filter_size, last);
-                    mcugen_acc4 acc = mcugen_block_bias(bias_data != NULL ? bias_data + ch : NULL, last);
-                    for (int32_t i = rows.begin; i < rows.end; ++i)
-                    {
-                        const int8_t *line = input_data + (rows.first - i) * input_dims->w * channels;
-                        const int32_t taps = (rows.phase + i * params->stride.h) * filter_dims->w + columns.phase;
-                        for (int32_t j = columns.begin; j < columns.end; ++j)
-                        {
-                            mcugen_block_mac(&acc, line + (columns.first - j) * channels, params->input_offset,
-                                             &weights, (taps + j * params->stride.w) * channels, channels);
-                        }
-                    }
-                    mcugen_block_store(output_data + ch, &acc, last, quant_params->multiplier + ch,
-                                       quant_params->shift + ch, 1, params->output_offset, &params->activation);
-                }
+                const meeting columns = meet(x + params->padding.w, input_dims->w, filter_dims->w, stride.w);
+                /* From tap to tap the input goes back. */
+                window.rows = rows.end - rows.begin;
+                window.runs = columns.end - columns.begin;
+                const int32_t row = rows.first - rows.begin;
+                const int32_t column = columns.first - columns.begin;
+                const int32_t tap = (rows.phase + rows.begin * stride.h) * filter_dims->w + columns.phase +
+                                    columns.begin * stride.w;
+                const int some = window.rows > 0 && window.runs > 0;
+                mcugen_window_outputs(&shared, &window,
+                                      input_data + (some ? row * input_row + column * channels : 0),
+                                      filter_data + (some ? tap * channels : 0), 0, 0, outputs, output_data);
                 output_data += outputs;
             }
         }
-        input_data += input_dims->h * input_dims->w * channels;
+        input_data += input_dims->h * input_row;
     }
     return ARM_CMSIS_NN_SUCCESS;
 }

@@ -34,15 +34,6 @@ typedef struct
     int32_t d;
 } mcugen_acc4;
 
-/* Their weights. */
-typedef struct
-{
-    const int8_t *a;
-    const int8_t *b;
-    const int8_t *c;
-    const int8_t *d;
-} mcugen_rows4;
-
 /* Kernel taps [begin, end) along one axis. */
 typedef struct
 {
@@ -270,13 +261,6 @@ static inline int32_t mcugen_vector_sum(const int8_t *values, int32_t count, int
 }
 
 /* A block may be partial: `last` < 3 is its last output, and the missing ones repeat that. */
-static inline mcugen_rows4 mcugen_block_rows(const int8_t *weights, int32_t step, int32_t last)
-{
-    const mcugen_rows4 rows = {weights, weights + mcugen_min(1, last) * step, weights + mcugen_min(2, last) * step,
-                               weights + mcugen_min(3, last) * step};
-    return rows;
-}
-
 static inline mcugen_acc4 mcugen_block_bias(const int32_t *bias, int32_t last)
 {
     mcugen_acc4 acc = {0, 0, 0, 0};
@@ -319,62 +303,6 @@ MCUGEN_INLINE void mcugen_memset(int8_t *to, int32_t value, int32_t bytes)
                      : [value] "r"(value), [bytes] "r"(bytes)
                      : "lr", "q0", "memory");
 }
-
-/* One call of the function below, which finds the members by number. */
-typedef struct
-{
-    mcugen_acc4 sums;     /*  0 */
-    mcugen_rows4 rows;    /* 16 */
-    const int8_t *input;  /* 32 */
-    int32_t count;        /* 36 */
-    int32_t input_offset; /* 40 */
-} mcugen_mac4;
-
-/* Sixteen values of each row; the flags say whether more are left. */
-#define MCUGEN_MAC4_CHUNK                                                                                        \
-    "vctp.8 r11\n"                                                                                               \
-    "vpstttt\n"                                                                                                  \
-    "vldrbt.u8 q0, [r9], #16\n"                                                                                  \
-    "vldrbt.u8 q1, [r1], #16\n"                                                                                  \
-    "vldrbt.u8 q2, [r3], #16\n"                                                                                  \
-    "vldrbt.u8 q3, [r5], #16\n"                                                                                  \
-    "vmladava.s8 r0, q0, q1\n"                                                                                   \
-    "vaddva.s8 r8, q1\n"                                                                                         \
-    "vpst\n"                                                                                                     \
-    "vldrbt.u8 q1, [r7], #16\n"                                                                                  \
-    "vmladava.s8 r2, q0, q2\n"                                                                                   \
-    "vaddva.s8 r10, q2\n"                                                                                        \
-    "vmladava.s8 r4, q0, q3\n"                                                                                   \
-    "vaddva.s8 r12, q3\n"                                                                                        \
-    "vmladava.s8 r6, q0, q1\n"                                                                                   \
-    "vaddva.s8 lr, q1\n"                                                                                         \
-    "subs r11, r11, #16\n"
-
-/* mcugen_block_mac for count > 0, as assembly because compilers spill what just fits the registers: sums in r0, r2,
- * r4, r6, of the weights alone in r8, r10, r12, lr; rows r1, r3, r5, r7; input r9; count r11. */
-__attribute__((naked, noinline, unused)) static void mcugen_mac4_mve(mcugen_mac4 *mac __attribute__((unused)))
-{
-    __asm__(".syntax unified\n"
-            "push {r0, r4-r11, lr}\n"
-            "ldrd r1, r3, [r0, #16]\n"
-            "ldrd r5, r7, [r0, #24]\n"
-            "ldrd r9, r11, [r0, #32]\n"
-            "ldm r0, {r0, r2, r4, r6}\n"
-            "mov r8, #0\n"
-            "mov r10, #0\n"
-            "mov r12, #0\n"
-            "mov lr, #0\n"
-            "1:\n" MCUGEN_MAC4_CHUNK
-            "bgt 1b\n"
-            "pop {r1}\n"
-            "ldr r3, [r1, #40]\n"
-            "mla r0, r8, r3, r0\n"
-            "mla r2, r10, r3, r2\n"
-            "mla r4, r12, r3, r4\n"
-            "mla r6, lr, r3, r6\n"
-            "stm r1, {r0, r2, r4, r6}\n"
-            "pop {r4-r11, pc}\n");
-}
 #else
 static inline void mcugen_memcpy(int8_t *to, const int8_t *from, int32_t bytes)
 {
@@ -386,88 +314,6 @@ static inline void mcugen_memset(int8_t *to, int32_t value, int32_t bytes)
     memset(to, value, (size_t)bytes);
 }
 #endif
-
-/* acc += sum over i < count of (input[i] + input_offset) * rows[at + i], for each of the four rows. */
-MCUGEN_INLINE void mcugen_block_mac(mcugen_acc4 *acc, const int8_t *input, int32_t input_offset,
-                                    const mcugen_rows4 *rows, int32_t at, int32_t count)
-{
-#if defined(MCUGEN_NN_MVE_ASM)
-    if (count > 0)
-    {
-        mcugen_mac4 mac = {*acc, {rows->a + at, rows->b + at, rows->c + at, rows->d + at}, input, count, input_offset};
-        mcugen_mac4_mve(&mac);
-        *acc = mac.sums;
-    }
-#else
-    const int8_t *a = rows->a + at;
-    const int8_t *b = rows->b + at;
-    const int8_t *c = rows->c + at;
-    const int8_t *d = rows->d + at;
-#if defined(MCUGEN_NN_MVE)
-    /* Lanes beyond the end are loaded as 0; the offset times the sum of the weights is added last. */
-    mcugen_acc4 sum = {0, 0, 0, 0};
-    for (; count > 0; count -= 16)
-    {
-        const mve_pred16_t rest = vctp8q((uint32_t)count);
-        const int8x16_t values = vldrbq_z_s8(input, rest);
-        const int8x16_t row_a = vldrbq_z_s8(a, rest);
-        const int8x16_t row_b = vldrbq_z_s8(b, rest);
-        const int8x16_t row_c = vldrbq_z_s8(c, rest);
-        const int8x16_t row_d = vldrbq_z_s8(d, rest);
-        acc->a = vmladavaq_s8(acc->a, values, row_a);
-        acc->b = vmladavaq_s8(acc->b, values, row_b);
-        acc->c = vmladavaq_s8(acc->c, values, row_c);
-        acc->d = vmladavaq_s8(acc->d, values, row_d);
-        sum.a = vaddvaq_s8(sum.a, row_a);
-        sum.b = vaddvaq_s8(sum.b, row_b);
-        sum.c = vaddvaq_s8(sum.c, row_c);
-        sum.d = vaddvaq_s8(sum.d, row_d);
-        input += 16;
-        a += 16;
-        b += 16;
-        c += 16;
-        d += 16;
-    }
-    acc->a += input_offset * sum.a;
-    acc->b += input_offset * sum.b;
-    acc->c += input_offset * sum.c;
-    acc->d += input_offset * sum.d;
-#else
-    const int8_t *end = input + count;
-#if defined(MCUGEN_NN_DSP)
-    const int16x2_t offsets = (int16x2_t)(((uint32_t)input_offset << 16) | ((uint32_t)input_offset & 0xFFFFu));
-    /* One moving pointer and three distances: four moving ones do not fit the registers. */
-    const int8_t *end4 = input + (count & ~3);
-    const int32_t step_b = (int32_t)(b - a);
-    const int32_t step_c = (int32_t)(c - a);
-    const int32_t step_d = (int32_t)(d - a);
-    while (input < end4)
-    {
-        const uint32_t word = mcugen_load4(input);
-        const int16x2_t even = __sxtab16(offsets, (int8x4_t)word);
-        const int16x2_t odd = mcugen_odd_bytes_plus(offsets, word);
-        input += 4;
-        acc->a = mcugen_dot4(acc->a, even, odd, a);
-        acc->b = mcugen_dot4(acc->b, even, odd, a + step_b);
-        acc->c = mcugen_dot4(acc->c, even, odd, a + step_c);
-        acc->d = mcugen_dot4(acc->d, even, odd, a + step_d);
-        a += 4;
-    }
-    b = a + step_b;
-    c = a + step_c;
-    d = a + step_d;
-#endif
-    while (input < end)
-    {
-        const int32_t value = *input++ + input_offset;
-        acc->a += value * *a++;
-        acc->b += value * *b++;
-        acc->c += value * *c++;
-        acc->d += value * *d++;
-    }
-#endif
-#endif
-}
 
 #if defined(MCUGEN_NN_DSP) && !MCUGEN_REQUANT_STOCK
 #define MCUGEN_NN_PACK 1

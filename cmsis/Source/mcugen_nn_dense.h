@@ -11,7 +11,8 @@
 
 #include "mcugen_nn.h"
 
-/* The outputs of one or two columns: of `rows` >= 4 rows of weights, each `depth` values. */
+/* The outputs of one or two columns: of `rows` rows of weights, each `depth` values,
+ * at least MCUGEN_DENSE_LEAST. */
 typedef struct
 {
     const int8_t *weights;
@@ -41,6 +42,7 @@ typedef struct
 #define MCUGEN_NN_DENSE 1
 
 /* The most rows of weights, whose sums lie on the stack. */
+#define MCUGEN_DENSE_LEAST 4
 #define MCUGEN_DENSE_ROWS 256
 #define MCUGEN_DENSE_SUMS MCUGEN_DENSE_ROWS /* that mcugen_dense_prepare makes */
 
@@ -81,22 +83,33 @@ static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, in
 /* Bias and input offset times the weights, for each row. */
 static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offset, int32_t *sums)
 {
-    const int8_t *row = dense->weights;
-    for (int32_t i = 0; i < dense->rows; ++i)
+    for (int32_t next = 0; next < dense->rows; next += 4)
     {
-        const int8_t *values = row;
-        int32_t sum = 0;
+        const int32_t row = mcugen_min(next, dense->rows - 4); /* some again, if rows are left over */
+        const int8_t *a = dense->weights + row * dense->depth;
+        const int8_t *b = a + dense->depth;
+        const int8_t *c = b + dense->depth;
+        const int8_t *d = c + dense->depth;
+        mcugen_acc4 sum = {0, 0, 0, 0};
         __asm__("wlstp.8 lr, %[depth], 2f\n"
                 "1:\n"
-                "vldrb.u8 q0, [%[values]], #16\n"
-                "vaddva.s8 %[sum], q0\n"
+                "vldrb.u8 q0, [%[a]], #16\n"
+                "vldrb.u8 q1, [%[b]], #16\n"
+                "vaddva.s8 %[sum_a], q0\n"
+                "vldrb.u8 q0, [%[c]], #16\n"
+                "vaddva.s8 %[sum_b], q1\n"
+                "vldrb.u8 q1, [%[d]], #16\n"
+                "vaddva.s8 %[sum_c], q0\n"
+                "vaddva.s8 %[sum_d], q1\n"
                 "letp lr, 1b\n"
                 "2:"
-                : [values] "+r"(values), [sum] "+Te"(sum)
+                : [a] "+r"(a), [b] "+r"(b), [c] "+r"(c), [d] "+r"(d), [sum_a] "+Te"(sum.a), [sum_b] "+Te"(sum.b),
+                  [sum_c] "+Te"(sum.c), [sum_d] "+Te"(sum.d)
                 : [depth] "r"(dense->depth)
-                : "lr", "q0", "memory");
-        sums[i] = sum * input_offset + (dense->bias != NULL ? dense->bias[i] : 0);
-        row += dense->depth;
+                : "lr", "q0", "q1", "memory");
+        const int32x4_t of_weights = {sum.a, sum.b, sum.c, sum.d};
+        const int32x4_t bias = dense->bias != NULL ? vldrwq_s32(dense->bias + row) : vdupq_n_s32(0);
+        vstrwq_s32(sums + row, vmlaq_n_s32(bias, of_weights, input_offset));
     }
     dense->bias = sums;
 }
@@ -115,6 +128,7 @@ typedef struct
     int8_t *output;            /* 32 */
     int8_t *output2;           /* 36 */
     int32_t blocks;            /* 40: at least one */
+    int32_t multiplier_bytes;  /* 44: to the next four */
 } mcugen_pair;
 
 /* Sixteen values of each row and column; `if_any` says that the loads of the rows are predicated. */
@@ -169,7 +183,9 @@ __attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair
             "vmov d3, r12, lr\n"
             "ldrd r1, r3, [r11, #16]\n"
             "ldrd r5, r7, [r11, #24]\n"
-            "vldrw.u32 q2, [r1], #16\n"
+            "ldrd r4, r6, [r11, #40]\n"
+            "vldrw.u32 q2, [r1]\n"
+            "add r1, r6\n"
             "str r1, [r11, #16]\n"
             "vcvt.f32.s32 q0, q0\n"
             "vcvt.f32.s32 q1, q1\n"
@@ -186,7 +202,6 @@ __attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair
             "vmin.s32 q0, q0, q3\n"
             "vmin.s32 q1, q1, q3\n"
             "ldrd r0, r2, [r11, #32]\n"
-            "ldr r4, [r11, #40]\n"
             "vstrb.32 q0, [r0], #4\n"
             "vstrb.32 q1, [r2], #4\n"
             "strd r0, r2, [r11, #32]\n"
@@ -196,107 +211,42 @@ __attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair
             "pop {r0, r4-r11, pc}\n");
 }
 
-/* `blocks` blocks of four rows from `row` on; of one column, the copy takes what the other would be. */
-static inline void mcugen_dense_blocks(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
-                                       int8_t *output, int32_t row, int32_t blocks)
-{
-    mcugen_pair pair = {.weights = dense->weights + row * dense->depth,
-                        .depth = dense->depth,
-                        .columns = columns->pairs + 2 * dense->at,
-                        .sums = dense->bias + row,
-                        .multiplier = dense->multiplier + row,
-                        .output_offset = dense->output_offset,
-                        .low = dense->clamp.min,
-                        .high = dense->clamp.max,
-                        .output = output + row,
-                        .output2 = held == 2 ? output + dense->channels + row : columns->copy,
-                        .blocks = blocks};
-    mcugen_pair_mve(&pair);
-}
-
-/* All outputs of the columns; the last four rows again, if rows are left over. */
+/* All outputs of the columns; the last four rows again, if rows are left over. Of one column, the copy takes what the
+ * other would be. */
 static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
                                         int8_t *output)
 {
-    mcugen_dense_blocks(dense, columns, held, output, 0, dense->rows / 4);
+    const int32_t one = *dense->multiplier;
+    const int32_t same[4] = {one, one, one, one};
+    mcugen_pair pair = {.weights = dense->weights,
+                        .depth = dense->depth,
+                        .columns = columns->pairs + 2 * dense->at,
+                        .sums = dense->bias,
+                        .multiplier = dense->quant_step != 0 ? dense->multiplier : same,
+                        .output_offset = dense->output_offset,
+                        .low = dense->clamp.min,
+                        .high = dense->clamp.max,
+                        .output = output,
+                        .output2 = held == 2 ? output + dense->channels : columns->copy,
+                        .blocks = dense->rows / 4,
+                        .multiplier_bytes = 16 * dense->quant_step};
+    mcugen_pair_mve(&pair);
     if (dense->rows % 4 != 0)
     {
-        mcugen_dense_blocks(dense, columns, held, output, dense->rows - 4, 1);
+        const int32_t back = 4 - dense->rows % 4;
+        pair.weights -= back * dense->depth;
+        pair.sums -= back;
+        pair.multiplier -= back * dense->quant_step;
+        pair.output -= back;
+        pair.output2 -= held == 2 ? back : 0;
+        pair.blocks = 1;
+        mcugen_pair_mve(&pair);
     }
-}
-
-/* A vector times blocks of four rows of weights. The function finds the members by number, and moves what it must. */
-typedef struct
-{
-    const int8_t *weights;     /*  0 */
-    int32_t columns;           /*  4: values of a row, and of the vector */
-    const int32_t *bias;       /*  8 */
-    const int8_t *input;       /* 12 */
-    int32_t input_offset;      /* 16 */
-    const int32_t *multiplier; /* 20: of four outputs */
-    int32_t multiplier_bytes;  /* 24: to the next four */
-    int32_t output_offset;     /* 28 */
-    int32_t low;               /* 32 */
-    int32_t high;              /* 36 */
-    int8_t *output;            /* 40 */
-    int32_t blocks;            /* 44: at least one */
-} mcugen_vector;
-
-/* The registers are those of mcugen_mac4_mve. */
-__attribute__((naked, noinline, unused)) static void mcugen_vector_mve(mcugen_vector *vector __attribute__((unused)))
-{
-    __asm__(".syntax unified\n"
-            "push {r0, r4-r11, lr}\n"
-            "1:\n"
-            "ldr r11, [sp]\n"
-            "ldrd r1, r8, [r11]\n"
-            "ldrd r2, r9, [r11, #8]\n"
-            "add r3, r1, r8\n"
-            "add r5, r3, r8\n"
-            "add r7, r5, r8\n"
-            "add r10, r7, r8\n"
-            "str r10, [r11]\n"
-            "add r12, r2, #16\n"
-            "str r12, [r11, #8]\n"
-            "ldm r2, {r0, r2, r4, r6}\n"
-            "mov r11, r8\n"
-            "mov r8, #0\n"
-            "mov r10, #0\n"
-            "mov r12, #0\n"
-            "mov lr, #0\n"
-            "2:\n" MCUGEN_MAC4_CHUNK
-            "bgt 2b\n"
-            "ldr r11, [sp]\n"
-            "ldrd r3, r1, [r11, #16]\n"
-            "ldrd r5, r7, [r11, #24]\n"
-            "mla r0, r8, r3, r0\n"
-            "mla r2, r10, r3, r2\n"
-            "mla r4, r12, r3, r4\n"
-            "mla r6, lr, r3, r6\n"
-            "vldrw.u32 q1, [r1]\n"
-            "add r1, r1, r5\n"
-            "str r1, [r11, #20]\n"
-            "vmov d0, r0, r2\n"
-            "vmov d1, r4, r6\n"
-            "ldrd r0, r2, [r11, #32]\n"
-            "ldrd r4, r6, [r11, #40]\n"
-            "vcvt.f32.s32 q0, q0\n"
-            "vmul.f32 q0, q0, q1\n"
-            "vdup.32 q1, r0\n"
-            "vcvtn.s32.f32 q0, q0\n"
-            "vdup.32 q2, r2\n"
-            "vadd.i32 q0, q0, r7\n"
-            "vmax.s32 q0, q0, q1\n"
-            "vmin.s32 q0, q0, q2\n"
-            "vstrb.32 q0, [r4], #4\n"
-            "subs r6, r6, #1\n"
-            "strd r4, r6, [r11, #40]\n"
-            "bne 1b\n"
-            "pop {r0, r4-r11, pc}\n");
 }
 
 #elif !defined(MCUGEN_NN_MVE)
 #define MCUGEN_NN_DENSE 1
+#define MCUGEN_DENSE_LEAST 2
 #define MCUGEN_DENSE_ROWS INT32_MAX
 #define MCUGEN_DENSE_SUMS 1 /* none */
 
@@ -390,9 +340,10 @@ typedef struct
 {
     const int16_t *column; /*  0 */
     const int8_t *weights; /*  4 */
-    int32_t groups;        /*  8: of MCUGEN_DOT_GROUP_VALUES, at least one */
+    int32_t groups;        /*  8: of MCUGEN_DOT_GROUP_VALUES */
     int32_t step;          /* 12 */
     int32_t sums[7];       /* 16 */
+    int32_t rest;          /* 44: values behind the groups */
 } mcugen_dot;
 
 #if defined(MCUGEN_PAIR_ROWS)
@@ -411,31 +362,27 @@ typedef struct
     "mov r0, r12\n"                                                                                              \
     "add lr, r2, r2, lsl #1\n"                                                                                   \
     "add r4, r0, r4, lsl #3\n"                                                                                   \
-    "bne 2f\n"
+    "bne 2f\n"                                                                                                   \
+    "cmp r0, r4\n"                                                                                               \
+    "beq 3f\n"
 
-/* Two groups at a time; of an odd number the first one alone. */
-#define MCUGEN_DOT_LOOP(group)                                                                                   \
+/* Two groups at a time, of an odd number the first one alone; then the rest tap by tap. */
+#define MCUGEN_DOT_LOOP(group, tap)                                                                              \
     MCUGEN_DOT_BEGIN                                                                                             \
     "1:\n" group "2:\n" group "cmp r0, r4\n"                                                                     \
     "bne 1b\n"                                                                                                   \
+    "3:\n"                                                                                                       \
+    "ldr r12, [sp]\n"                                                                                            \
+    "ldr r4, [r12, #44]\n"                                                                                       \
+    "cbz r4, 5f\n"                                                                                               \
+    "4:\n" tap "subs r4, #1\n"                                                                                   \
+    "bne 4b\n"                                                                                                   \
+    "5:\n"                                                                                                       \
     "pop {r12}\n"                                                                                                \
     "strd r5, r6, [r12, #16]\n"                                                                                  \
     "strd r8, r9, [r12, #24]\n"                                                                                  \
     "pop {r4-r11, pc}\n"
 
-#if defined(MCUGEN_NN_DSP)
-#define MCUGEN_DOT_ROW(from, sum)                                                                                \
-    "ldr r12, [r1" from "\n"                                                                                     \
-    "sxtb16 r7, r12\n"                                                                                           \
-    "sxtb16 r12, r12, ror #8\n"                                                                                  \
-    "smlad " sum ", r10, r7, " sum "\n"                                                                          \
-    "smlad " sum ", r11, r12, " sum "\n"
-#define MCUGEN_DOT_GROUP                                                                                         \
-    "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_ROW(", r2]", "r6") MCUGEN_DOT_ROW(", r2, lsl #1]", "r8")              \
-        MCUGEN_DOT_ROW(", lr]", "r9") MCUGEN_DOT_ROW("], #4", "r5")
-#define MCUGEN_DOT_GROUP2                                                                                        \
-    "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_ROW(", r2]", "r6") MCUGEN_DOT_ROW("], #4", "r5")
-#else
 #define MCUGEN_DOT_TAP                                                                                           \
     "ldrsh r10, [r0], #2\n"                                                                                      \
     "ldrsb r11, [r1, r2]\n"                                                                                      \
@@ -452,19 +399,32 @@ typedef struct
     "ldrsb r12, [r1], #1\n"                                                                                      \
     "mla r6, r10, r11, r6\n"                                                                                     \
     "mla r5, r10, r12, r5\n"
+#if defined(MCUGEN_NN_DSP)
+#define MCUGEN_DOT_ROW(from, sum)                                                                                \
+    "ldr r12, [r1" from "\n"                                                                                     \
+    "sxtb16 r7, r12\n"                                                                                           \
+    "sxtb16 r12, r12, ror #8\n"                                                                                  \
+    "smlad " sum ", r10, r7, " sum "\n"                                                                          \
+    "smlad " sum ", r11, r12, " sum "\n"
+#define MCUGEN_DOT_GROUP                                                                                         \
+    "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_ROW(", r2]", "r6") MCUGEN_DOT_ROW(", r2, lsl #1]", "r8")              \
+        MCUGEN_DOT_ROW(", lr]", "r9") MCUGEN_DOT_ROW("], #4", "r5")
+#define MCUGEN_DOT_GROUP2                                                                                        \
+    "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_ROW(", r2]", "r6") MCUGEN_DOT_ROW("], #4", "r5")
+#else
 #define MCUGEN_DOT_GROUP MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP MCUGEN_DOT_TAP
 #define MCUGEN_DOT_GROUP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2
 #endif
 
 __attribute__((naked, noinline, unused)) static void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
 {
-    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP));
+    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP, MCUGEN_DOT_TAP));
 }
 
 /* Of the first two rows. */
 __attribute__((naked, noinline, unused)) static void mcugen_dot_groups2(mcugen_dot *dot __attribute__((unused)))
 {
-    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP2));
+    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP2, MCUGEN_DOT_TAP2));
 }
 
 #if defined(MCUGEN_NN_DSP)
@@ -480,10 +440,19 @@ __attribute__((naked, noinline, unused)) static void mcugen_dot_groups2(mcugen_d
 #define MCUGEN_DOT_PAIRS                                                                                         \
     "ldrd r3, r12, [r0, #320]\n"                                                                                 \
     "ldrd r10, r11, [r0], #8\n" MCUGEN_DOT_PAIR(", r2]", "r6", "r9") MCUGEN_DOT_PAIR("], #4", "r5", "r8")
+#define MCUGEN_DOT_PAIR_TAP                                                                                      \
+    "ldrsh r3, [r0, #320]\n"                                                                                     \
+    "ldrsh r10, [r0], #2\n"                                                                                      \
+    "ldrsb lr, [r1, r2]\n"                                                                                       \
+    "ldrsb r7, [r1], #1\n"                                                                                       \
+    "mla r6, r10, lr, r6\n"                                                                                      \
+    "mla r9, r3, lr, r9\n"                                                                                       \
+    "mla r5, r10, r7, r5\n"                                                                                      \
+    "mla r8, r3, r7, r8\n"
 
 __attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot *dot __attribute__((unused)))
 {
-    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_PAIRS));
+    __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_PAIRS, MCUGEN_DOT_PAIR_TAP));
 }
 #else
 /* Three rows times two columns. */
@@ -505,8 +474,17 @@ __attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot
             "ldrd r0, r1, [r0]\n"
             "ldmia r12, {r4, r5, r6, r8, r9, r10}\n"
             "add r3, r0, r3, lsl #3\n"
+            "cmp r0, r3\n"
+            "beq 2f\n"
             "1:\n" MCUGEN_DOT_PAIRS MCUGEN_DOT_PAIRS MCUGEN_DOT_PAIRS MCUGEN_DOT_PAIRS "cmp r0, r3\n"
             "bne 1b\n"
+            "2:\n"
+            "ldr r12, [sp]\n"
+            "ldr r3, [r12, #44]\n"
+            "cbz r3, 4f\n"
+            "3:\n" MCUGEN_DOT_PAIRS "subs r3, #1\n"
+            "bne 3b\n"
+            "4:\n"
             "pop {r12}\n"
             "adds r12, #16\n"
             "stmia r12, {r4, r5, r6, r8, r9, r10}\n"
@@ -597,36 +575,28 @@ __attribute__((naked, noinline, unused)) static void mcugen_dot_groups2(mcugen_d
 #define MCUGEN_DOT_GROUP_VALUES 1
 #endif
 
-/* Two rows, or four, times one column of `depth` values, upon the sums. */
-MCUGEN_INLINE void mcugen_dot_column(mcugen_dot *dot, int32_t rows, int32_t depth)
+/* Two rows, or four, times one column, upon the sums. */
+MCUGEN_INLINE void mcugen_dot_column(mcugen_dot *dot, int32_t rows)
 {
-    int32_t i = 0;
 #if defined(MCUGEN_DOT_ASM)
-    if (dot->groups > 0 && rows == 2)
+    if (rows == 2)
     {
         mcugen_dot_groups2(dot);
     }
-    else if (dot->groups > 0)
+    else
     {
         mcugen_dot_groups(dot);
     }
-    i = MCUGEN_DOT_GROUP_VALUES * dot->groups;
-#endif
-    for (; i < depth; ++i)
+#else
+    for (int32_t i = 0; i < dot->groups; ++i)
     {
         const int8_t *weight = dot->weights + i;
-        const int32_t value = dot->column[i];
-        dot->sums[0] += value * weight[0];
-        weight += dot->step;
-        dot->sums[1] += value * weight[0];
-        if (rows == 4)
+        for (int32_t row = 0; row < rows; ++row)
         {
-            weight += dot->step;
-            dot->sums[2] += value * weight[0];
-            weight += dot->step;
-            dot->sums[3] += value * weight[0];
+            dot->sums[row] += dot->column[i] * weight[row * dot->step];
         }
     }
+#endif
 }
 
 static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offset, int32_t *sums)
@@ -641,32 +611,34 @@ MCUGEN_INLINE void mcugen_dot_begin(mcugen_dot *dot, const mcugen_dense *dense, 
 {
     dot->column = (const int16_t *)(const void *)columns->words + dense->at;
     dot->groups = dense->depth / MCUGEN_DOT_GROUP_VALUES;
+    dot->rest = dense->depth % MCUGEN_DOT_GROUP_VALUES;
     dot->step = dense->depth;
 }
 
-/* All outputs of the first column. */
+/* All outputs of one column. */
 MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, const mcugen_columns *columns,
-                                                   int8_t *output)
+                                                   int32_t which, int8_t *output)
 {
     mcugen_dense d = *dense; /* a copy: output cannot alias it */
     mcugen_dot dot;
     mcugen_dot_begin(&dot, &d, columns);
+    dot.column += which * MCUGEN_COLUMN_PAIR;
 #if !defined(MCUGEN_NN_PACK)
     dot.sums[4] = dot.sums[5] = dot.sums[6] = 0; /* read if rows come again, never stored */
 #endif
     for (int32_t next = 0; next < d.rows; next += 4)
     {
         const int32_t left = d.rows - next;
-        const int32_t at_once = left > 2 ? 4 : 2;
+        const int32_t at_once = left > 2 && d.rows >= 4 ? 4 : 2;
         const int32_t row = mcugen_min(next, d.rows - at_once); /* some again, if rows are left over */
         const int32_t last = at_once - 1;
         const mcugen_acc4 bias = mcugen_block_bias(d.bias != NULL ? d.bias + row : NULL, last);
         dot.weights = d.weights + row * d.depth;
-        dot.sums[0] = bias.a + d.extra[0];
-        dot.sums[1] = bias.b + d.extra[0];
-        dot.sums[2] = bias.c + d.extra[0];
-        dot.sums[3] = bias.d + d.extra[0];
-        mcugen_dot_column(&dot, at_once, d.depth);
+        dot.sums[0] = bias.a + d.extra[which];
+        dot.sums[1] = bias.b + d.extra[which];
+        dot.sums[2] = bias.c + d.extra[which];
+        dot.sums[3] = bias.d + d.extra[which];
+        mcugen_dot_column(&dot, at_once);
 #if defined(MCUGEN_NN_PACK)
         const int32_t again = 0; /* four stores cost less than a few of four */
 #else
@@ -742,18 +714,7 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_pair(const mcugen_dense *dense, cons
         dot.sums[2] = bias.c + d.extra[0];
         dot.sums[5] = bias.c + d.extra[1];
 #endif
-        if (dot.groups > 0)
-        {
-            mcugen_dot_pairs(&dot);
-        }
-        for (int32_t k = 4 * dot.groups; k < d.depth; ++k)
-        {
-            for (int32_t i = 0; i < MCUGEN_PAIR_ROWS; ++i)
-            {
-                dot.sums[i] += dot.column[k] * dot.weights[i * d.depth + k];
-                dot.sums[MCUGEN_PAIR_ROWS + i] += dot.column[MCUGEN_COLUMN_PAIR + k] * dot.weights[i * d.depth + k];
-            }
-        }
+        mcugen_dot_pairs(&dot);
         mcugen_dense_store(&d, row, next - row, dot.sums, output + row);
     }
 }
@@ -764,14 +725,18 @@ static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_column
                                         int8_t *output)
 {
 #if defined(MCUGEN_PAIR_ROWS)
-    if (held == 2)
+    if (held == 2 && dense->rows >= MCUGEN_PAIR_ROWS)
     {
         mcugen_dense_pair(dense, columns, output);
         return;
     }
+    if (held == 2)
+    {
+        mcugen_dense_column(dense, columns, 1, output + dense->channels);
+    }
 #endif
     (void)held;
-    mcugen_dense_column(dense, columns, output);
+    mcugen_dense_column(dense, columns, 0, output);
 }
 
 #endif

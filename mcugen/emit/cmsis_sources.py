@@ -60,6 +60,7 @@ BUNDLED_HEADERS: tuple[str, ...] = (
     "Include/arm_nnfunctions.h",
     "Source/mcugen_nn.h",
     "Source/mcugen_nn_dense.h",
+    "Source/mcugen_nn_window.h",
     "exact/mcugen_requant.h",
 )
 """What every bundled file may include, below cmsis/."""
