@@ -615,40 +615,50 @@ MCUGEN_INLINE void mcugen_dot_begin(mcugen_dot *dot, const mcugen_dense *dense, 
     dot->step = dense->depth;
 }
 
+/* Two rows from `row` on, or four, times a column; the outputs of the first `again` are there already. */
+MCUGEN_INLINE void mcugen_dense_rows(const mcugen_dense *d, mcugen_dot *dot, int32_t extra, int32_t row, int32_t rows,
+                                     int32_t again, int8_t *output)
+{
+    const mcugen_acc4 bias = mcugen_block_bias(d->bias != NULL ? d->bias + row : NULL, rows - 1);
+    dot->weights = d->weights + row * d->depth;
+    dot->sums[0] = bias.a + extra;
+    dot->sums[1] = bias.b + extra;
+    dot->sums[2] = bias.c + extra;
+    dot->sums[3] = bias.d + extra;
+    mcugen_dot_column(dot, rows);
+    const int32_t first = row + again;
+    const int32_t *const sums = dot->sums + again;
+    const mcugen_acc4 rest = {sums[0], sums[1], sums[2], sums[3]};
+    mcugen_block_store(output + first, &rest, rows - 1 - again, d->multiplier + first * d->quant_step,
+                       d->shift + first * d->quant_step, d->quant_step, d->output_offset, &d->clamp);
+}
+
 /* All outputs of one column. */
 MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, const mcugen_columns *columns,
                                                    int32_t which, int8_t *output)
 {
-    mcugen_dense d = *dense; /* a copy: output cannot alias it */
+    const mcugen_dense d = *dense; /* a copy: output cannot alias it */
+    const int32_t extra = d.extra[which];
+    int32_t row = 0;
     mcugen_dot dot;
     mcugen_dot_begin(&dot, &d, columns);
     dot.column += which * MCUGEN_COLUMN_PAIR;
-#if !defined(MCUGEN_NN_PACK)
-    dot.sums[4] = dot.sums[5] = dot.sums[6] = 0; /* read if rows come again, never stored */
-#endif
-    for (int32_t next = 0; next < d.rows; next += 4)
+    for (; row + 4 <= d.rows; row += 4)
     {
-        const int32_t left = d.rows - next;
-        const int32_t at_once = left > 2 && d.rows >= 4 ? 4 : 2;
-        const int32_t row = mcugen_min(next, d.rows - at_once); /* some again, if rows are left over */
-        const int32_t last = at_once - 1;
-        const mcugen_acc4 bias = mcugen_block_bias(d.bias != NULL ? d.bias + row : NULL, last);
-        dot.weights = d.weights + row * d.depth;
-        dot.sums[0] = bias.a + d.extra[which];
-        dot.sums[1] = bias.b + d.extra[which];
-        dot.sums[2] = bias.c + d.extra[which];
-        dot.sums[3] = bias.d + d.extra[which];
-        mcugen_dot_column(&dot, at_once);
+        mcugen_dense_rows(&d, &dot, extra, row, 4, 0, output);
+    }
+    dot.sums[4] = dot.sums[5] = dot.sums[6] = 0; /* read if rows come again, never stored */
+    while (row < d.rows)
+    {
+        const int32_t rows = d.rows - row > 2 && d.rows > 4 ? 4 : 2;
+        const int32_t from = mcugen_min(row, d.rows - rows); /* some again, if rows are left over */
 #if defined(MCUGEN_NN_PACK)
         const int32_t again = 0; /* four stores cost less than a few of four */
 #else
-        const int32_t again = next - row;
+        const int32_t again = row - from;
 #endif
-        const int32_t first = row + again;
-        const int32_t *const sums = dot.sums + again;
-        const mcugen_acc4 rest = {sums[0], sums[1], sums[2], sums[3]};
-        mcugen_block_store(output + first, &rest, last - again, dense->multiplier + first * d.quant_step,
-                           dense->shift + first * d.quant_step, d.quant_step, d.output_offset, &d.clamp);
+        mcugen_dense_rows(&d, &dot, extra, from, rows, again, output);
+        row = from + rows;
     }
 }
 
