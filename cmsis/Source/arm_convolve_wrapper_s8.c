@@ -31,7 +31,8 @@ static void convolve_pixel(const layer *conv, const mcugen_window *taps, const i
                                    .clamp = &conv->params->activation};
     for (int32_t group = 0; group < conv->groups; ++group)
     {
-        mcugen_window_outputs(&shared, taps, input, filter, 0, group * conv->group_outputs, conv->group_outputs, output);
+        mcugen_window_outputs(&shared, taps, input, filter, 0, group * conv->group_outputs, conv->group_outputs,
+                              output);
         input += conv->group_inputs;
     }
 }
@@ -209,7 +210,8 @@ static int convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *input
                           .output_offset = params->output_offset,
                           .clamp = params->activation};
 
-    if (conv->group_outputs < MCUGEN_DENSE_LEAST || mcugen_columns_at_once(dense.depth) == 0 || dense.rows > MCUGEN_DENSE_ROWS)
+    if (conv->group_outputs < MCUGEN_DENSE_LEAST || dense.rows > MCUGEN_DENSE_ROWS ||
+        mcugen_columns_at_once(dense.depth) == 0)
     {
         return 0;
     }

@@ -5,8 +5,8 @@
 
 #include "mcugen_nn.h"
 
-/* The taps of one output pixel that lie inside the input: rows of runs of adjacent bytes. A run is one tap's channels, or
- * what has no gaps. Steps are in bytes, and may be negative. */
+/* The taps of one output pixel that lie inside the input: rows of runs of adjacent bytes. A run is one tap's channels,
+ * or a whole kernel row where taps and groups leave no gaps. Steps are in bytes, and may be negative. */
 typedef struct
 {
     int32_t rows;
