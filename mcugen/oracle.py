@@ -7,6 +7,7 @@ recorded in each report. It also fills the tables of unary functions: exact by c
 from __future__ import annotations
 
 import platform
+import re
 import tempfile
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -108,9 +109,12 @@ def pinned_session(model: onnx.ModelProto, saved: Path | None = None) -> ort.Inf
 
 
 def _refused(error: Exception) -> UserError:
+    text = str(error).splitlines()[0]
+    node = re.search("Name:'([^']*)'", text)  # what a kernel complains of; a model that does not load names none
     return UserError(
-        f"ONNX Runtime does not run the model, so there is nothing to be equal to: {str(error).splitlines()[0]}",
+        f"ONNX Runtime does not run the model, so there is nothing to be equal to: {text}",
         hint="Run it with onnxruntime.InferenceSession, and export it again.",
+        origin=node[1] if node else "",
     )
 
 

@@ -144,3 +144,10 @@ def test_qlinear_average_pool(channels_last: int, dtype: str, tmp_path: Path) ->
 def test_qlinear_global_average_pool(dtype: str, tmp_path: Path) -> None:
     model = qoperator("QLinearGlobalAveragePool", [(1, 5, 6, 6)], dtype=dtype, output=(0.02, 4), channels_last=0)
     exact(model, tmp_path)
+
+
+def test_what_onnx_runtime_gives_up_on_names_its_node() -> None:
+    model = qoperator("QLinearGlobalAveragePool", [(1, 5, 6, 6)], scales=(1.0,), output=(1e-12, 0), channels_last=0)
+    with pytest.raises(UserError, match="does not run the model") as error:
+        oracle.check_runs(model)
+    assert error.value.origin == "only"
