@@ -53,6 +53,9 @@ class TensorType:
     dtype: str  # a NumPy dtype name
     shape: tuple[int, ...]
     quant: Quant | None = None
+    # How much larger the model's own numbers are: 128 for its uint8, 32768 for its uint16, which both are signed here.
+    # ORT's arithmetic runs on those, and its float roundings depend on that.
+    origin: int = 0
 
     @property
     def count(self) -> int:
@@ -61,6 +64,11 @@ class TensorType:
     @property
     def bytes(self) -> int:
         return self.count * np.dtype(self.dtype).itemsize
+
+    @property
+    def model_dtype(self) -> str:
+        """The type that the model has there."""
+        return f"u{self.dtype}" if self.origin else self.dtype
 
     def __str__(self) -> str:
         text = f"{self.dtype}[{','.join(map(str, self.shape))}]"
@@ -106,10 +114,6 @@ class Graph:
     outputs: tuple[str, ...]
     values: Mapping[str, Value]
     nodes: tuple[Node, ...]
-    # The model's 8-bit (16-bit) activations were unsigned: ORT's arithmetic runs on our values + 128 (+ 32768), and its
-    # float roundings depend on that.
-    unsigned: bool = False
-    unsigned16: bool = False
     apart: frozenset[str] = frozenset()  # inputs and outputs in buffers of the caller's own, outside the arena
 
     def replace(self, **changes: Any) -> Graph:
@@ -137,6 +141,11 @@ def frozen(array: np.ndarray) -> np.ndarray:
     copy = np.array(array, copy=True, order="C")
     copy.flags.writeable = False
     return copy
+
+
+def recoded(codes: np.ndarray, before: str, after: str) -> np.ndarray:
+    """Codes of a tensor of type `before` as one of type `after` has them: integers as wide, counted from the lowest."""
+    return (codes.astype(np.int32) + (np.iinfo(after).min - np.iinfo(before).min)).astype(after)
 
 
 def attrs(**items: Any) -> Attrs:

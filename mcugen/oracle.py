@@ -25,7 +25,7 @@ Arrays = dict[str, np.ndarray]
 
 # Without it, x86 leaves int8 QDQ Conv and MatMul in float.
 _SIGNED = ("session.qdqisint8allowed", "1")
-# Without it, CPUs that lack VNNI saturate in vpmaddubsw.
+# Without it, CPUs that lack VNNI saturate in vpmaddubsw. It makes uint8 of int8 constants: see `_uint8_constants`.
 _UNSIGNED = ("session.x64quantprecision", "1")
 
 # Without it, a MatMul of a float input and weights of 4 bits rounds the input to 8 bits.
@@ -60,7 +60,8 @@ def _in_four_bits(model: onnx.ModelProto) -> bool:
 def session_options(model: onnx.ModelProto) -> dict[str, str]:
     """The pinned session as text, for reports.
 
-    int8 models and uint8 models need different options, and a session with both refuses int8 models.
+    int8 models and uint8 models need different options, and a session with both refuses int8 models. A model with
+    both kinds of activations runs as an int8 model whose constants beside uint8 are uint8.
     """
     key, value = _SIGNED if signed_activations(model) else _UNSIGNED
     return {
@@ -102,8 +103,11 @@ def pinned_session(model: onnx.ModelProto, saved: Path | None = None) -> ort.Inf
     saved: where to write the graph that the session runs. UserError if ORT refuses the model.
     """
     config = [(k, v) for k, v in session_options(model).items() if k.startswith("session.")]
+    own = unshare_qdq(model)
+    if _SIGNED in config:
+        _uint8_constants(own)
     try:
-        return _session(unshare_qdq(model), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config, saved)
+        return _session(own, ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config, saved)
     except Exception as error:  # ORT raises its own types for each failure; all mean the same here
         raise _refused(error) from None
 
@@ -275,6 +279,54 @@ def _unshare_constants(graph: onnx.GraphProto, constants: Container[str]) -> Non
     if twins:
         del graph.node[:]
         graph.node.extend(nodes)
+
+
+_WEIGHTED = ("QLinearConv", "QLinearMatMul", "QGemm")  # (x, scale, zero point, weights, scale, zero point, ...)
+
+
+def _uint8_constants(model: onnx.ModelProto) -> None:
+    """Make uint8 of int8 constants that meet a uint8 activation, in place: the same numbers.
+
+    What session.x64quantprecision does, which cannot be had beside session.qdqisint8allowed. Q/DQ nodes have constants
+    of their own (`unshare_qdq`).
+    """
+    constants = {i.name: i for i in model.graph.initializer}
+    read = {node.output[0]: node for node in model.graph.node if node.op_type == "DequantizeLinear"}
+
+    def is_uint8(node: onnx.NodeProto) -> bool:
+        """The activation that `node` reads, from its zero point."""
+        zero_point = "".join(node.input[2:3])
+        known = zero_point in constants and constants[zero_point].data_type == onnx.TensorProto.UINT8
+        return node.input[0] not in constants and (known or not zero_point)
+
+    def shift(node: onnx.NodeProto, slot: int) -> None:
+        """The constant at `slot`, if it is int8, and its zero point, which stands behind its scale."""
+        zero_slot = slot + 2
+        if not all(name in constants for name in node.input[slot : zero_slot + 1] if name):
+            return
+        if constants[node.input[slot]].data_type != onnx.TensorProto.INT8:
+            return
+        if not any(node.input[zero_slot : zero_slot + 1]):
+            scale = onnx.numpy_helper.to_array(constants[node.input[slot + 1]])
+            zero = onnx.numpy_helper.from_array(np.zeros_like(scale, np.int8), f"{node.input[slot]}__mcugen_zero")
+            constants[zero.name] = zero
+            del node.input[zero_slot:]
+            node.input.append(zero.name)
+        for at in (slot, zero_slot):
+            codes = onnx.numpy_helper.to_array(constants[node.input[at]])
+            moved = (codes.astype(np.int16) + 128).astype(np.uint8)
+            node.input[at] = f"{node.input[at]}__mcugen_uint8"
+            constants[node.input[at]] = onnx.numpy_helper.from_array(moved, node.input[at])
+
+    for node in model.graph.node:
+        if node.op_type in _WEIGHTED and is_uint8(node):
+            shift(node, 3)
+        found = [read[name] for name in node.input if name in read]
+        if any(map(is_uint8, found)):
+            for dq in found:
+                shift(dq, 0)
+    del model.graph.initializer[:]
+    model.graph.initializer.extend(constants.values())
 
 
 def make_model(

@@ -12,7 +12,7 @@ import numpy as np
 
 from . import oracle, resources
 from .emit.artefact import Compiled
-from .emit.canonical import canonical_model, to_native
+from .emit.canonical import canonical_model
 from .emit.codegen import c_sources, project_view, sections_script, vector_view
 from .emit.html import report_html
 from .emit.memory import arena_bytes, link_script, toolchain_file
@@ -22,7 +22,7 @@ from .emit.templating import environment
 from .errors import CheckFailed
 from .folder import refuse_foreign, staged
 from .prove.profile import Footprint, footprint
-from .prove.samples import random_samples, to_firmware_outputs, to_model
+from .prove.samples import random_samples, to_canonical, to_firmware_outputs, to_model
 from .prove.tolerance import tolerances
 
 # Optimization level of the C compiler for --optimize.
@@ -170,7 +170,7 @@ def _vectors(compiled: Compiled) -> dict[str, Any]:
     count = max(1, min(_MAX_VECTORS, _VECTOR_BYTES // max(one, 1)))
     samples = random_samples(compiled, count, seed=0)
     pinned = oracle.run_all(oracle.pinned_session(compiled.model), samples.model)
-    feeds = {name: to_native(compiled, array) for name, array in samples.firmware.items()}
+    feeds = to_canonical(compiled, samples.firmware)
     canonical = oracle.run_all(oracle.plain_session(canonical_model(compiled)), feeds)
     firmware = to_firmware_outputs(compiled, canonical)
     shown = to_model(compiled, firmware)

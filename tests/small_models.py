@@ -16,29 +16,35 @@ import onnx
 from onnx import TensorProto, helper, numpy_helper
 
 DTYPES = ("uint8", "int8")
+_ORIGINS = {"uint8": 128, "uint16": 32768}
 
 
 @dataclass(frozen=True)
 class Tensor:
-    """A quantized activation of a Net: real = scale * (q - zero_point), zero_point in the net's own type."""
+    """A quantized activation of a Net: real = scale * (q - zero_point), zero_point in its own type ("": the net's)."""
 
     name: str
     scale: np.float32
     zero_point: int
+    dtype: str = ""
 
 
 class Net:
     """One graph; every method adds nodes and returns the tensor (or the name of the float value) they make."""
 
     def __init__(self, dtype: str = "uint8", *, seed: int = 0, opset: int = 17) -> None:
-        self.dtype = np.dtype(dtype)
-        self.origin = {"uint8": 128, "uint16": 32768}.get(dtype, 0)
+        self.turn(dtype)
         self.rng = np.random.default_rng(seed)
         self.opset = opset
         self.nodes: list[onnx.NodeProto] = []
         self.inputs: list[onnx.ValueInfoProto] = []
         self.outputs: list[onnx.ValueInfoProto] = []
         self.initializers: list[onnx.TensorProto] = []
+
+    def turn(self, dtype: str) -> None:
+        """What comes from now on is quantized to `dtype`."""
+        self.dtype = np.dtype(dtype)
+        self.origin = _ORIGINS.get(dtype, 0)
 
     # Graph
 
@@ -79,15 +85,15 @@ class Net:
     def quantize(self, real: str, scale: Any = 0.05, zero_point: int = 3) -> Tensor:
         native = self.zero(zero_point)
         name = self.node("QuantizeLinear", real, *self.params(scale, native))
-        return Tensor(name, np.float32(scale), native)
+        return Tensor(name, np.float32(scale), native, self.dtype.name)
 
     def real(self, x: Tensor) -> str:
-        return self.node("DequantizeLinear", x.name, *self.params(x.scale, x.zero_point))
-
-    def real_of(self, x: Tensor, dtype: str) -> str:
-        """DequantizeLinear of a tensor of another type than the net's."""
-        zero = np.asarray(x.zero_point).astype(dtype)
+        zero = np.asarray(x.zero_point).astype(x.dtype or self.dtype)
         return self.node("DequantizeLinear", x.name, self.constant(x.scale, "scale"), self.constant(zero, "zero_point"))
+
+    def zero_of(self, x: Tensor) -> int:
+        """The zero point as for int8."""
+        return x.zero_point - _ORIGINS.get(x.dtype or self.dtype.name, 0)
 
     # Edges
 
@@ -102,7 +108,7 @@ class Net:
     def integer_input(self, shape: Sequence[Any], scale: Any = 0.05, zero_point: int = -3, name: str = "x") -> Tensor:
         kind = helper.np_dtype_to_tensor_dtype(self.dtype)
         self.inputs.append(helper.make_tensor_value_info(name, kind, shape))
-        return Tensor(name, np.float32(scale), self.zero(zero_point))
+        return Tensor(name, np.float32(scale), self.zero(zero_point), self.dtype.name)
 
     def _output(self, name: str, kind: int, rank: int | None = None) -> None:
         """rank: of an output whose shape ONNX cannot infer."""
@@ -134,7 +140,7 @@ class Net:
 
     def copy(self, op: str, x: Tensor, *operands: str, **attributes: Any) -> Tensor:
         """An operator that moves values, between DQ and Q of the same parameters."""
-        return self.op(op, x, *operands, scale=x.scale, zero_point=x.zero_point - self.origin, **attributes)
+        return self.op(op, x, *operands, scale=x.scale, zero_point=self.zero_of(x), **attributes)
 
     def weights(
         self,

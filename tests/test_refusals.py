@@ -88,15 +88,6 @@ def _dynamic_quantization() -> onnx.ModelProto:
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
 
 
-def _mixed_signs() -> onnx.ModelProto:
-    net = Net("uint8")
-    x = net.real(net.input((1, 4)))
-    net.dtype, net.origin = np.dtype("int8"), 0
-    y = net.input((1, 4), name="other")
-    net.output(net.op("Add", x, y, name="sum/Add"))
-    return net.model()
-
-
 def _dilated_same_padding() -> onnx.ModelProto:
     net = Net()
     net.output(net.conv(net.input((1, 3, 8, 8)), (4, 3, 3, 3), auto_pad="SAME_UPPER", dilations=[2, 2]))
@@ -289,26 +280,12 @@ def _division(op: str) -> Callable[[], onnx.ModelProto]:
     return make
 
 
-def _mixed_branches() -> onnx.ModelProto:
-    """Two types that never meet at a node."""
-    net = Net("uint8")
-    net.output(net.op("Neg", net.input((1, 4))), "first")
-    net.dtype, net.origin = np.dtype("int8"), 0
-    real = net.float_input((1, 4), "other")
-    scale, zero = net.params(0.05, 0)
-    other = net.node("QuantizeLinear", real, scale, zero, name="other/Quantize")
-    net._output(net.node("DequantizeLinear", other, scale, zero), TensorProto.FLOAT)
-    return net.model()
-
-
 # name -> (model, what the message says: node, limit, next step)
 MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "unsupported operator": (_unsupported_operator, ("head/Det", "Det is not supported", "mcugen ops")),
     "custom operator": (_custom_operator, ("head/Magic", "org.example.Magic", "mcugen ops")),
     "per-channel activation": (_per_channel_activation, ("per channel", "per tensor")),
     "dynamic quantization": (_dynamic_quantization, ("body/Back", "computed at run time", "static quantization")),
-    "mixed int8 and uint8": (_mixed_signs, ("sum/Add", "int8 and uint8", "one activation type")),
-    "mixed branches": (_mixed_branches, ("other/Quantize", "partly int8", "partly uint8", "to one type")),
     "dilated same padding": (_dilated_same_padding, ("Conv_", "SAME_UPPER", "explicit pads")),
     "far bias scale": (_far_bias_scale, ("head/Gemm", "not at input scale * weight scale", "a copy for each")),
     "negative scale": (_negative_scale, ("QuantizeLinear", "not a positive number", "Quantize the model again")),

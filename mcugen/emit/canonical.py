@@ -14,6 +14,7 @@ import onnx
 from onnx import helper
 
 from .. import oracle
+from ..ir import TensorType, recoded
 from ..ops import FUNCTIONS, OPS
 from ..ops.base import Canonical
 from .artefact import Compiled
@@ -22,7 +23,7 @@ from .artefact import Compiled
 def canonical_model(
     compiled: Compiled, every_step: bool = False, given: Mapping[str, str] = MappingProxyType({})
 ) -> onnx.ModelProto:
-    """Inputs and outputs in the model's own activation type (float32 with --io float), under their ONNX names.
+    """Inputs and outputs in the model's own types (float32 with --io float), under their ONNX names.
 
     every_step: the output of every step is a graph output too.
     given: tensor -> graph input that its readers read instead of it.
@@ -43,8 +44,8 @@ def canonical_model(
 
     def info(name: str, called: str = "") -> onnx.ValueInfoProto:
         type = graph.type(name)
-        dtype = canonical.native_type(type.dtype)
-        return helper.make_tensor_value_info(called or name, helper.np_dtype_to_tensor_dtype(dtype), type.shape)
+        dtype = helper.np_dtype_to_tensor_dtype(np.dtype(type.model_dtype))
+        return helper.make_tensor_value_info(called or name, dtype, type.shape)
 
     nodes = canonical.nodes
     read = {name for node in nodes for name in node.input}
@@ -58,16 +59,13 @@ def canonical_model(
     )
 
 
-def to_native(compiled: Compiled, values: np.ndarray) -> np.ndarray:
-    """The firmware's integers in the model's own type (uint8 = + 128, uint16 = + 32768); float32 as it is."""
-    if values.dtype not in (np.int8, np.int16):
-        return values
-    return Canonical(compiled.graph).native(values)
+def to_native(type: TensorType, values: np.ndarray) -> np.ndarray:
+    """The firmware's integers of such a tensor in the model's own type (uint8 = + 128, uint16 = + 32768)."""
+    return recoded(values, type.dtype, type.model_dtype) if type.origin else values
 
 
-def from_native(compiled: Compiled, values: np.ndarray) -> np.ndarray:
+def from_native(values: np.ndarray) -> np.ndarray:
     """The inverse of `to_native`."""
     if values.dtype not in (np.uint8, np.uint16):
         return values
-    signed = np.dtype(f"int{8 * values.dtype.itemsize}")
-    return (values.astype(np.int32) + np.iinfo(signed).min).astype(signed)
+    return recoded(values, values.dtype.name, f"int{8 * values.dtype.itemsize}")

@@ -13,7 +13,7 @@ import onnx
 from onnx import helper, numpy_helper
 
 from ..errors import UserError
-from ..ir import Graph, Node, TensorType, attrs, unique
+from ..ir import Graph, Node, TensorType, attrs, recoded, unique
 from ..step import Step
 from ..target import Core
 
@@ -123,9 +123,10 @@ class Lowering:
 
 
 class Canonical:
-    """Collects the canonical integer ONNX graph, in the model's own activation types (graph.unsigned, .unsigned16).
+    """Collects the canonical integer ONNX graph, each tensor in the model's own type.
 
-    Weights take the activations' type too: ORT's u8-u8 and s8-s8 kernels need no VNNI to be exact.
+    ORT's integer kernels want one type for all tensors of a width: inside the meaning of a node it is that of its
+    result, else of its first operand. Weights take it too: u8-u8 and s8-s8 kernels need no VNNI to be exact.
     """
 
     def __init__(self, graph: Graph) -> None:
@@ -133,11 +134,15 @@ class Canonical:
         self.nodes: list[onnx.NodeProto] = []
         self.initializers: dict[str, onnx.TensorProto] = {}
         self._node_outputs: tuple[str, ...] = ()
+        self._types: dict[str, str] = {}  # type of a tensor here -> what it is inside the node's meaning
         self._instead: dict[str, str] = {}
 
     def begin(self, node: Node) -> None:
         """What is added from now on is the meaning of `node`."""
-        self._node_outputs, self._instead = node.outputs, {}
+        self._node_outputs, self._types, self._instead = node.outputs, {}, {}
+        for name in (*node.outputs, *filter(None, node.inputs)):
+            if self.graph.data(name) is None:
+                self._types.setdefault(self.graph.type(name).dtype, self.graph.type(name).model_dtype)
 
     def _made(self, name: str) -> str:
         """`name` for a tensor inside the node's meaning, or another one where the graph has a value of that name."""
@@ -151,43 +156,50 @@ class Canonical:
 
     def q(self, name: str) -> list[str]:
         """Names of the scale and zero-point initializers of value `name`."""
-        found = self.graph.type(name).quant
+        type = self.graph.type(name)
+        found, native = type.quant, self.native_type(type.dtype)
         assert found is not None, name
         per_channel = found.scale.size > 1
         scale = found.scale if per_channel else found.scale.reshape(())
         zero = found.zero_point if per_channel else found.zero_point.reshape(())
         return [
             self.constant(f"{name}/scale", scale),
-            self.constant(f"{name}/zero_point", self.native(zero, self.graph.type(name).dtype)),
+            self.constant(f"{name}/zero_point {native}", self.native(zero, type.dtype)),
         ]
 
     def q_zero(self, name: str) -> int:
-        """The zero point of value `name`, in the type the model has there."""
+        """The zero point of value `name`, in the type it has in the node."""
         found = self.graph.type(name).quant
         assert found is not None, name
         return int(self.native(found.per_tensor[1], self.graph.type(name).dtype))
 
     def tensor(self, name: str) -> str:
-        """The tensor of value `name` in the model's own type; constants become initializers."""
-        data = self.graph.data(name)
+        """The tensor of value `name` in the type it has in the node; constants become initializers."""
+        data, type = self.graph.data(name), self.graph.type(name)
+        native = self.native_type(type.dtype)
         if data is not None:
-            self.constant(name, self.native(data) if data.dtype in (np.int8, np.int16) else data)
-        return name
+            return self.constant(name, self.native(data) if data.dtype in (np.int8, np.int16) else data)
+        if native == type.model_dtype:
+            return name
+        # The same number here is another one in the model: its codes, counted from the other type's lowest.
+        key = f"{name}/{native} for {self._node_outputs[0]}/{len(self.nodes)}"
+        by = self.constant(f"{key}/by", np.int32(np.iinfo(native).min - np.iinfo(type.model_dtype).min))
+        wide = self.add("Cast", [name], f"{key}/wide", to=onnx.TensorProto.INT32)
+        moved = self.add("Add", [wide, by], f"{key}/moved")
+        return self.add("Cast", [moved], key, to=helper.np_dtype_to_tensor_dtype(native))
 
     def native_type(self, dtype: str) -> np.dtype[Any]:
-        """What a tensor of ours has in the model: uint8 for int8, uint16 for int16 where activations are unsigned."""
-        unsigned = {"int8": self.graph.unsigned, "int16": self.graph.unsigned16}.get(dtype, False)
-        return np.dtype(f"u{dtype}" if unsigned else dtype)
+        """What a tensor of ours has in the node: uint8 for int8, uint16 for int16 where the model is unsigned there."""
+        return np.dtype(self._types.get(dtype, dtype))
 
     def native(self, values: Any, dtype: str = "") -> np.ndarray:
-        """Values of a tensor of ours in the model's own type; dtype: the tensor's, where the array has another."""
+        """Values of a tensor of ours in the type of the node; dtype: the tensor's, where the array has another."""
         array = np.asarray(values)
         dtype = dtype or ("int16" if array.dtype == np.int16 else "int8")
-        native = self.native_type(dtype)
-        return (array.astype(np.int32) + np.iinfo(native).min - np.iinfo(dtype).min).astype(native)
+        return recoded(array, dtype, self.native_type(dtype).name)
 
     def number(self, name: str, value: float) -> np.ndarray:
-        """`value`, as it stands in the tensor `name`, in the type the model has there."""
+        """`value`, as it stands in the tensor `name`, in the type it has in the node."""
         dtype = self.graph.type(name).dtype
         return np.asarray(value, np.float32) if dtype == "float32" else self.native(value, dtype)
 

@@ -48,11 +48,11 @@ def _canonical(c: Canonical, node: Node) -> None:
 
 def _lower(lowering: Lowering, node: Node) -> Step:
     x = node.inputs[0]
-    types = lowering.type(x).dtype, lowering.type(node.output).dtype
-    origin = (("origin", 128 if lowering.graph.unsigned else 0),) if "int8" in types else ()
+    types = lowering.type(x), lowering.type(node.output)
+    origin = tuple(("origin", type.origin) for type in types if type.dtype == "int8")
     return Step(
         name=lowering.name,
-        kernel=_KERNELS[types],
+        kernel=_KERNELS[types[0].dtype, types[1].dtype],
         args=(("input", Buffer(x)), ("output", Buffer(node.output)), ("count", lowering.type(x).count), *origin),
         inputs=(x,),
         outputs=(node.output,),

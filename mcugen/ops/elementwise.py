@@ -43,7 +43,7 @@ def _lower(kind: str) -> Callable[[Lowering, Node], Step]:
         a, b = reversed(node.inputs) if exchanged else node.inputs
         operands = (*lowering.quant(a), *lowering.quant(b), *lowering.quant(node.output))
         solve = requant.add_params if kind == "add" else requant.mul_params
-        params = solve(*operands, unsigned=lowering.graph.unsigned, activation=node.attrs["clamp"])
+        params = solve(*operands, unsigned=lowering.type(node.output).origin > 0, activation=node.attrs["clamp"])
         return binary_step(lowering, node, kind, Struct(f"mcugen_{kind}_params", members(params)), PROVED, exchanged)
 
     return lower

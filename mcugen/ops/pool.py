@@ -171,7 +171,7 @@ def _lower_average(lowering: Lowering, node: Node) -> Step:
         y_zero,
         int(np.prod(node.attrs["kernel"])),
         count_include_pad=node.attrs["include_pad"],
-        unsigned=lowering.graph.unsigned,
+        unsigned=lowering.type(node.output).origin > 0,
         activation=node.attrs["clamp"],
     )
     fields = _geometry(node) | members(params)

@@ -269,7 +269,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         else:
             fields |= {f"{name}_{part}": Table(f"{name}_{part}", found[part]) for part in _WEIGHTS}
     # Of unsigned numbers, truncation is the floor, of ours as well.
-    fields["origin"] = 128 if lowering.graph.unsigned else 0
+    fields["origin"] = lowering.type(node.output).origin
     kernel, params = ("mcugen_resize_s8", "mcugen_resize_params") if by_integers else _BY_FLOATS
     return Step(
         name=lowering.name,

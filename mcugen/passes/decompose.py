@@ -147,7 +147,7 @@ def _cast(parts: _Parts) -> bool:
     if before in ("int8", "uint8") and after == "float32":
         zero = parts.constant(np.zeros((), before))  # a DequantizeLinear of scale 1
         return parts.finish(parts.add(DQ, x, parts.number(1), zero, shape=parts.shape(x)))
-    if after in ("int8", "uint8") and before in ("float32", "bool"):  # the low bits of the integer
+    if before != after in ("int8", "uint8") and before not in ("int32", "int64"):  # the low bits of the integer
         return parts.finish(parts.add("Cast", parts.add("Cast", x, dtype="int32"), dtype=after))
     return before == after and parts.finish(x)
 
@@ -207,11 +207,8 @@ def _rows(parts: _Parts) -> bool:
     if table is None or q.axis != 0 or dtype not in ("int8", "uint8") or not one_zero:
         return False
     index, shape = node.inputs[1], parts.shape(node.output)
-    unsigned = any(v.type.dtype == "uint8" and v.data is None for v in builder.graph.values.values())
-    offset = 128 * (unsigned - (dtype == "uint8"))  # codes of the type that the activations have
-    dtype, (zero, codes) = "uint8" if unsigned else "int8", (q.zero_point[0] + offset, table.astype(np.int16) + offset)
-    picked = parts.add("Gather", parts.constant(codes.astype(dtype)), index, shape=shape, dtype=dtype, axis=0)
-    real = parts.add(DQ, picked, parts.number(1), parts.constant(np.array(zero, dtype)), shape=shape)
+    picked = parts.add("Gather", parts.constant(table), index, shape=shape, dtype=dtype, axis=0)
+    real = parts.add(DQ, picked, parts.number(1), parts.constant(np.array(q.zero_point[0], dtype)), shape=shape)
     scales = q.scale.reshape(-1, *(1,) * (table.ndim - 1))
     spread = (*shape[: len(shape) - table.ndim + 1], *scales.shape[1:])
     scale = parts.add("Gather", parts.constant(scales), index, shape=spread, axis=0)

@@ -10,7 +10,7 @@ from dataclasses import replace
 from types import MappingProxyType
 
 from ..errors import UserError
-from ..ir import Graph, Node, TensorType, Value, attrs
+from ..ir import Graph, Node, Value, attrs
 
 _TO_NHWC = (0, 2, 3, 1)
 _CHANNELS_LAST = ("conv", "max_pool", "average_pool", "global_average_pool")  # what these read is NHWC already
@@ -35,7 +35,7 @@ def feed_rows(graph: Graph) -> Graph:
     if first is not None and _to_channels_last(graph, first):
         fed = first.output
         rest = tuple(node for node in graph.nodes if node is not first)
-        values[name] = Value(name, TensorType(type.dtype, graph.type(fed).shape, type.quant))
+        values[name] = Value(name, replace(type, shape=graph.type(fed).shape))
         node = Node("feed", (name,), (fed,), attrs(perm=_TO_NHWC), first.origin)
     elif first is not None and first.op in _CHANNELS_LAST:
         fed = f"{name} (fed)"

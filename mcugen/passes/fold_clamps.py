@@ -2,8 +2,8 @@
 
 Relu, Clip and the like between pairs of QuantizeLinear and DequantizeLinear arrive here as tables. If all entries are
 clamp(code + d, low, high), d being the difference of the zero points of two tensors of one scale, the operator before
-can do it last. With d = 0 that is any operator with a `clamp`; another d asks for one that adds its zero point behind
-the rounding.
+can do it last. With d = 0 that is any operator with a `clamp`; another d, or another type in the model, asks for one
+that adds its zero point behind the rounding.
 """
 
 from __future__ import annotations
@@ -56,7 +56,8 @@ def _folded(graph: Graph, table: Node) -> Graph | None:
         return None
     (scale, zero_point), (new_scale, new_zero_point) = before.quant.per_tensor, after.quant.per_tensor
     moved = new_zero_point - zero_point
-    if scale != new_scale or (moved and maker.op not in _ZERO_POINT_LAST):
+    another_zero = moved != 0 or before.origin != after.origin
+    if scale != new_scale or (another_zero and maker.op not in _ZERO_POINT_LAST):
         return None
     codes = graph.data(table.inputs[1])
     assert codes is not None
@@ -75,7 +76,7 @@ def _folded(graph: Graph, table: Node) -> Graph | None:
         return node
 
     values = {
-        name: replace(value, type=replace(value.type, quant=after.quant)) if name in names else value
+        name: replace(value, type=replace(after, shape=value.type.shape)) if name in names else value
         for name, value in graph.values.items()
     }
     nodes = tuple(changed(node) for node in graph.nodes if node is not table)

@@ -1,8 +1,9 @@
 """ONNX dialect -> integer dialect: DequantizeLinear -> operator -> QuantizeLinear becomes one integer operator.
 
 Every quantized tensor now carries its scale and zero point. What stays between real numbers becomes an operator on
-float32 tensors, with quantize and dequantize where the two meet: so do operators that have no 16-bit form, and those
-between activations of 8 and of 16 bits. What neither kind knows is refused here.
+float32 tensors, with quantize and dequantize where the two meet: so do operators that have no 16-bit form, those
+between activations of 8 and of 16 bits, and those between int8 and uint8, for which ORT has no integer kernels (but
+layers, which keep their integer form). What neither kind knows is refused here.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ _BYTES = ("int8", "uint8")
 _WIDE = ("int16", "uint16")
 _INTEGERS = (*_BYTES, *_WIDE)
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
+_INTEGER_FORM = (*_WEIGHTED, "AveragePool")  # where ORT computes in float, its order of additions is not ours
 _SAME_SCALE = (*COPIES, "Resize")  # on integers: nothing is quantized anew
 _ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat", *GATHERS, *SCATTERS)  # they move bytes
 
@@ -64,7 +66,7 @@ def recognise_quantized(graph: Graph) -> Graph:
             builder.add(layer or _real(typed.replace(values=builder.values), node))
         elif node.op in OPS:  # made by a pass
             builder.add(node)
-    after = builder.graph_out(unsigned=_unsigned(graph, 8), unsigned16=_unsigned(graph, 16))
+    after = builder.graph_out()
     _refuse_float(graph, after)
     return after
 
@@ -241,9 +243,10 @@ def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: 
     weight_bits = _weight_bits(graph, producers, operator)
     if weight_bits == 4:
         node = replace(node, attrs=attrs(**{**node.attrs, "weight_bits": 4}))
-    if (clamp != full and not definition.in_float) or not exact_bias or weight_bits == 4:
+    one_type = definition.in_float or _one_type(graph, producers, operator, dtype)
+    if (clamp != full and not definition.in_float) or not exact_bias or weight_bits == 4 or not one_type:
         # ORT drops an activation that the output's range already implies; it runs any other one in float, and any
-        # layer whose weights have 4 bits.
+        # layer whose weights have 4 bits or whose types differ.
         node = replace(node, attrs=attrs(**{**node.attrs, "integer_form": True}))
     return node
 
@@ -255,9 +258,10 @@ def _weight_bits(graph: Graph, producers: dict[str, Node], operator: Node) -> in
 
 
 def _definition(graph: Graph, producers: dict[str, Node], operator: Node, dtype: str) -> OpDef | None:
-    """The operator for activations as wide as these.
+    """The operator for activations of these types.
 
-    None where widths differ, 16 bits have none of their own, or an operand that is no weight has many scales.
+    None where widths differ, 16 bits have none of their own, an operand that is no weight has many scales, or ORT would
+    run a sum of int8 and uint8 in float.
     """
     dequantized = [producers[name] for name in operator.inputs if name in producers and producers[name].op == DQ]
     if operator.op not in _WEIGHTED and any(qdq_params(graph, node)[0].scale.size > 1 for node in dequantized):
@@ -265,9 +269,19 @@ def _definition(graph: Graph, producers: dict[str, Node], operator: Node, dtype:
     sources = [node.inputs[0] for node in dequantized]
     kinds = [graph.type(name).dtype for name in sources if graph.data(name) is None]
     wide = [kind in _WIDE for kind in (*kinds, dtype)]
-    if not any(wide):
-        return RECOGNISED[operator.op]
-    return RECOGNISED_16.get(operator.op) if all(wide) else None
+    if any(wide):
+        return RECOGNISED_16.get(operator.op) if all(wide) else None
+    found = RECOGNISED[operator.op]
+    known = found.in_float or operator.op in _INTEGER_FORM or _one_type(graph, producers, operator, dtype)
+    return found if known else None
+
+
+def _one_type(graph: Graph, producers: dict[str, Node], operator: Node, dtype: str) -> bool:
+    """Do the 8-bit tensors meet in one type, as ORT's kernels want them? Constants beside uint8 may be int8."""
+    made = [producers[name] for name in operator.inputs if name in producers]
+    read = [dq.inputs[0] for dq in made if dq.op == DQ and graph.type(dq.inputs[0]).dtype in _BYTES]
+    others = [name for name in read if graph.type(name).dtype != dtype]
+    return dtype not in _BYTES or all(dtype == "uint8" and graph.data(name) is not None for name in others)
 
 
 def _position(graph: Graph, producers: dict[str, Node], node: Node) -> Node:
@@ -294,7 +308,6 @@ def _operands(
     bits: the width of the activations.
     """
     names: list[str] = []
-    dtypes = set()
     float_bias, exact = False, True
     for slot, name in enumerate(operator.inputs):
         dq = producers.get(name)
@@ -303,7 +316,6 @@ def _operands(
         elif dq is not None and dq.op == DQ:
             raw = graph.data(dq.inputs[0])
             if raw is None:
-                dtypes.add(graph.type(dq.inputs[0]).dtype)
                 names.append(dq.inputs[0])
             else:
                 names.append(builder.constant(f"{operator.output}/input{slot}", *_stored(graph, dq, raw)))
@@ -318,10 +330,6 @@ def _operands(
                 origin=operator.where,
                 hint="Quantize it too; float layers between quantized ones are not supported.",
             )
-    if len(dtypes) > 1:
-        raise UserError(
-            f"the operands mix {' and '.join(sorted(dtypes))}", origin=operator.where, hint="Use one activation type."
-        )
     if len(names) > 2 and names[2] and operator.op in ("Conv", "ConvTranspose", "Gemm"):
         make = _checked_bias if bits == 8 else _wide_bias
         names[2], exact = make(builder, operator, names, float_bias)
@@ -422,25 +430,6 @@ def _copy(graph: Graph, node: Node) -> Node:
         numbers = tuple(int(p) for p in pads)
         return Node("pad", node.inputs[:1], node.outputs, attrs(pads=numbers, value=value.item()), node.origin)
     return Node("reshape", node.inputs[:1], node.outputs, attrs(), node.origin)
-
-
-def _unsigned(graph: Graph, bits: int) -> bool:
-    """Whether activations of this width are unsigned; UserError if they are partly so and partly not."""
-    signed, unsigned = f"int{bits}", f"uint{bits}"
-    kinds: dict[str, str] = {}
-    for name, value in graph.values.items():
-        if value.type.dtype in (signed, unsigned) and value.data is None:
-            kinds.setdefault(value.type.dtype, name)
-    if len(kinds) > 1:
-        second = list(kinds.values())[1]
-        where = next((node.where for node in graph.nodes if second in (*node.outputs, *node.inputs)), second)
-        raise UserError(
-            f"activations are partly {signed} (first: {kinds[signed]!r}) and partly {unsigned} (first: "
-            f"{kinds[unsigned]!r})",
-            origin=where,
-            hint="Quantize all activations to one type.",
-        )
-    return unsigned in kinds
 
 
 def _refuse_float(before: Graph, after: Graph) -> None:

@@ -37,9 +37,9 @@ class Builder:
     def add(self, node: Node) -> None:
         self.nodes.append(node)
 
-    def graph_out(self, **changes: object) -> Graph:
+    def graph_out(self) -> Graph:
         """The next graph, nodes sorted so that every value is made before it is read, dead ones gone."""
-        after = self.graph.replace(values=MappingProxyType(self.values), nodes=tuple(_sorted(self.nodes)), **changes)
+        after = self.graph.replace(values=MappingProxyType(self.values), nodes=tuple(_sorted(self.nodes)))
         return live(after)
 
 

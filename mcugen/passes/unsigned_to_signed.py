@@ -1,6 +1,6 @@
 """uint8 and uint16 tensors become int8 and int16: half their range is subtracted from values and zero points.
 
-The kernels are signed. graph.unsigned and graph.unsigned16 remember it: ORT's roundings of sums that hold the zero
+The kernels are signed. TensorType.origin remembers it, tensor by tensor: ORT's roundings of sums that hold the zero
 point depend on the original numbers.
 """
 
@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from ..ir import Graph, Node, Value, attrs, frozen, quant
+from ..ir import Graph, Node, Value, attrs, frozen, quant, recoded
 
 _SIGNED = {"uint8": ("int8", 128), "uint16": ("int16", 32768)}  # what a type becomes, and what is subtracted
 
@@ -29,13 +29,13 @@ def _signed(value: Value) -> Value:
     q = value.type.quant
     moved = None if q is None else quant(q.scale, q.zero_point - origin, q.axis)
     data = None if value.data is None else frozen(signed(value.data))
-    return Value(value.name, replace(value.type, dtype=dtype, quant=moved), data)
+    return Value(value.name, replace(value.type, dtype=dtype, quant=moved, origin=origin), data)
 
 
 def signed(array: np.ndarray) -> np.ndarray:
     """What becomes of an array of unsigned integers; of a signed one, nothing."""
-    dtype, origin = _SIGNED.get(array.dtype.name, (array.dtype.name, 0))
-    return (array.astype(np.int32) - origin).astype(dtype)
+    dtype = array.dtype.name
+    return recoded(array, dtype, _SIGNED[dtype][0]) if dtype in _SIGNED else array
 
 
 def _signed_attrs(graph: Graph, node: Node) -> Node:

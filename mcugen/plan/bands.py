@@ -262,7 +262,7 @@ class _Work:
         part = f"{root}[{first}:{last}]@{at}"
         if part not in self.values:
             shape = (type.shape[0], last - first, *type.shape[2:])
-            self.values[part] = Value(part, TensorType(type.dtype, shape, type.quant))
+            self.values[part] = Value(part, replace(type, shape=shape))
             self.places[part] = (root, at * row_bytes)
         return part
 
@@ -272,7 +272,7 @@ class _Work:
         _, channels, height, width = type.shape
         names = tuple(f"{name}[{first}:{last}] of channel {channel}" for channel in range(channels))
         for channel, part in enumerate(names):
-            self.values[part] = Value(part, TensorType(type.dtype, (1, 1, last - first, width), type.quant))
+            self.values[part] = Value(part, replace(type, shape=(1, 1, last - first, width)))
             self.places[part] = (name, (channel * height + first) * width)
         return names
 

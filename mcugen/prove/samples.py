@@ -97,13 +97,18 @@ def _to_firmware(compiled: Compiled, feeds: Mapping[str, np.ndarray]) -> dict[st
             scaled = np.rint(array / scale)
             array = (np.where(scaled > low, np.minimum(scaled, high), low) + zero_point).astype(port.type.dtype)
         array = np.transpose(array, (0, *(axis + 1 for axis in port.perm)))
-        result[port.name] = np.ascontiguousarray(from_native(compiled, array))
+        result[port.name] = np.ascontiguousarray(from_native(array))
     return result
+
+
+def to_canonical(compiled: Compiled, firmware: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Inputs of the firmware as the canonical graph takes them."""
+    return {port.name: to_native(port.type, firmware[port.name]) for port in compiled.inputs}
 
 
 def to_firmware_outputs(compiled: Compiled, native: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
     """Outputs of the canonical graph as the firmware types them."""
-    return {port.name: from_native(compiled, native[port.name]) for port in compiled.outputs}
+    return {port.name: from_native(native[port.name]) for port in compiled.outputs}
 
 
 def to_model(compiled: Compiled, outputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
@@ -116,5 +121,5 @@ def to_model(compiled: Compiled, outputs: Mapping[str, np.ndarray]) -> dict[str,
             assert q is not None
             scale, zero_point = q.per_tensor
             array = (array.astype(np.int32) - zero_point).astype(np.float32) * scale
-        result[port.name] = array if array.dtype == np.float32 else to_native(compiled, array)
+        result[port.name] = to_native(port.type, array) if array.dtype == port.type.dtype else array
     return result

@@ -140,7 +140,8 @@ def first_difference(compiled: Compiled, samples: Samples, cmsis_nn: Path | None
     count = min(samples.count, _TRACED_SAMPLES)
     final = {step.tensor: index for index, step in enumerate(compiled.steps) if step.rows is None and step.tensor}
     banded = {step.tensor for step in compiled.steps if step.rows is not None}
-    given = {name: unique(f"{name}/given", compiled.graph.values) for name in final if name and name not in banded}
+    graph = compiled.graph
+    given: dict[str, str] = {n: unique(f"{n}/given", graph.values) for n in final if n and n not in banded}
     session = oracle.plain_session(canonical_model(compiled, every_step=True, given=given))
     fed = {entry.name for entry in session.get_inputs()}
     allowed = tolerances(compiled, canonical=True, given=given)
@@ -148,14 +149,15 @@ def first_difference(compiled: Compiled, samples: Samples, cmsis_nn: Path | None
         for sample in range(count):
             inputs = {name: array[sample] for name, array in samples.firmware.items()}
             trace = model.trace(inputs)
-            feeds = inputs | {new: trace[final[name]] for name, new in given.items() if new in fed}
-            wanted = oracle.run(session, {name: to_native(compiled, array) for name, array in feeds.items()})
+            made = {name: trace[final[name]] for name, new in given.items() if new in fed}
+            native = {name: to_native(graph.type(name), array) for name, array in (inputs | made).items()}
+            wanted = oracle.run(session, {given.get(name, name): array for name, array in native.items()})
             for index, got in enumerate(trace):
                 step = compiled.steps[index]
                 name = step.tensor
                 if name is None or final.get(name, index) != index:
                     continue  # it moves bytes, or a later step completes this tensor
-                want, mine = wanted[name], to_native(compiled, got)
+                want, mine = wanted[name], to_native(graph.type(name), got)
                 if step.rows is not None:
                     want = want[:, step.rows.first : step.rows.first + mine.shape[1]]
                 differs = _bits(mine) != _bits(want)

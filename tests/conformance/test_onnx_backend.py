@@ -19,10 +19,10 @@ from onnx import TensorProto, helper, numpy_helper
 
 from mcugen import Options, UserError, compile, oracle
 from mcugen.emit.artefact import Compiled
-from mcugen.emit.canonical import canonical_model, to_native
+from mcugen.emit.canonical import canonical_model
 from mcugen.frontend.load import OPSETS
 from mcugen.ops import OPS
-from mcugen.prove.samples import given_samples, random_samples, to_firmware_outputs, to_model
+from mcugen.prove.samples import given_samples, random_samples, to_canonical, to_firmware_outputs, to_model
 from mcugen.prove.verify import verify
 
 # Operators whose float operands are all activations; others have one, and constants.
@@ -159,7 +159,7 @@ def mismatches_of_canonical(compiled: Compiled) -> int:
     """Output values in which the canonical graph differs from the pinned session: no C is built."""
     samples = random_samples(compiled, 2, seed=4)
     wanted = oracle.run_all(oracle.pinned_session(compiled.model), samples.model)
-    native = {name: to_native(compiled, array) for name, array in samples.firmware.items()}
+    native = to_canonical(compiled, samples.firmware)
     canonical = oracle.run_all(oracle.plain_session(canonical_model(compiled)), native)
     got = to_model(compiled, to_firmware_outputs(compiled, canonical))
     return sum(int((got[name].reshape(wanted[name].shape) != wanted[name]).sum()) for name in got)

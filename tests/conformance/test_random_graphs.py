@@ -1,7 +1,7 @@
 """Random quantized graphs: the C equals the canonical graph in every byte, and so the pinned session.
 
 A graph grows node by node from one or two inputs, with branches; each tensor has scale and zero point of its own, drawn
-from what is ordinary and from the ends of what is legal.
+from what is ordinary and from the ends of what is legal. Some graphs mix int8 and uint8.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ Shape = tuple[int, ...]
 class Grower:
     """Draws one node at a time. It grows from `x`, whose shape is NCHW, NCW or a matrix; the batch is 1."""
 
-    def __init__(self, draw: st.DrawFn, dtype: str) -> None:
-        self.draw = draw
+    def __init__(self, draw: st.DrawFn, dtype: str, mixed: bool) -> None:
+        self.draw, self.mixed = draw, mixed
         self.net = Net(dtype, seed=draw(st.integers(0, 2**16)), opset=18)
         sizes = st.tuples(st.just(1), st.integers(1, 7), st.integers(3, 8), st.integers(3, 8))
         self.shape: Shape = draw(sizes)[: draw(st.sampled_from([4, 4, 4, 3]))]
@@ -62,6 +62,8 @@ class Grower:
             kinds += ["resize", "blocks"]
         if len(self.shape) == 2:
             kinds += ["gemm", "gemm"]
+        if self.mixed and self.pick(True, False, False):
+            self.net.turn(self.pick(*DTYPES))
         before = self.net, list(self.net.nodes), self.shape
         self.x = getattr(self, self.pick(*kinds))()
         if np.prod(self.shape) > LARGEST:  # too large to go on from: forget the node
@@ -117,7 +119,7 @@ class Grower:
         self.shape = self.with_size(axis, self.shape[axis] * (1 + len(others)))
         if self.pick(False, True):
             return self.some("Concat", self.x, *others, axis=axis)
-        same = {"scale": self.x.scale, "zero_point": self.x.zero_point - self.net.origin}
+        same = {"scale": self.x.scale, "zero_point": self.net.zero_of(self.x)}
         return self.net.op("Concat", self.x, *others, axis=axis, **same)
 
     def product(self) -> Tensor:
@@ -251,7 +253,7 @@ class Grower:
         node = self.net.nodes[-1]
         node.output.append(f"{node.output[0]}_second")
         kept = self.number(0, 1)
-        same = self.x.scale, self.x.zero_point - self.net.origin
+        same = self.x.scale, self.net.zero_of(self.x)
         parts = [self.net.quantize(output, *same) for output in node.output]
         self.shape = self.with_size(axis, (first, n - first)[kept])
         return parts[kept]
@@ -298,7 +300,7 @@ class Grower:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> onnx.ModelProto:
-    grower = Grower(draw, draw(st.sampled_from(DTYPES)))
+    grower = Grower(draw, draw(st.sampled_from(DTYPES)), draw(st.booleans()))
     for _ in range(draw(st.integers(1, 12))):
         grower.grow()
     grower.net.output(grower.x)

@@ -50,7 +50,7 @@ def test_pad_attributes(tmp_path: Path) -> None:
 def test_axes_attribute(op: str, shape: tuple[int, ...], result: tuple[int, ...], tmp_path: Path) -> None:
     net = Net(opset=11)
     x = net.input(shape)
-    net.output(net.quantize(net.node(op, net.real(x), axes=[2]), x.scale, x.zero_point - net.origin))
+    net.output(net.quantize(net.node(op, net.real(x), axes=[2]), x.scale, net.zero_of(x)))
     assert graph_of(net.model(), tmp_path).type("y").shape == result
 
 
@@ -66,7 +66,7 @@ def test_old_forms_run(tmp_path: Path) -> None:
     """All of them in one model of opset 10."""
     net = Net(opset=10)
     x = net.input((1, 2, 4, 4))
-    zero = x.zero_point - net.origin
+    zero = net.zero_of(x)
     padded = net.quantize(net.node("Pad", net.real(x), pads=[0, 0, 1, 1, 0, 0, 1, 1]), x.scale, zero)
     clipped = net.quantize(net.node("Clip", net.real(padded), min=-4.0, max=5.0), 0.04, 9)
     wide = net.quantize(net.node("Unsqueeze", net.real(clipped), axes=[0]), 0.04, 9)

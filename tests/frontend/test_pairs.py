@@ -38,7 +38,6 @@ def chain(
 ) -> onnx.ModelProto:
     """x -> Q - DQ -> `between` -> Q - DQ -> ... -> `then` -> Q - DQ -> y"""
     net = Net(dtype, opset=opset)
-    net.origin = 2**15 if dtype == "uint16" else net.origin
     real, x = net.float_input((2, 150)), None
     for number, pair in enumerate(pairs):
         for op in between if number else ():
@@ -257,13 +256,13 @@ def test_an_output_behind_two_pairs(tmp_path: Path) -> None:
     exact(model, tmp_path, io="float")
 
 
-def test_types_that_differ_are_refused_by_name(tmp_path: Path) -> None:
+def test_pairs_of_two_types_stay(tmp_path: Path) -> None:
     net = Net("uint8")
     real = net.real(net.input((2, 90), 0.05, 3))
-    net.dtype, net.origin = np.dtype("int8"), 0
+    net.turn("int8")
     net.output(net.quantize(real, 0.03, -7))
-    with pytest.raises(UserError, match="int8"):
-        compile_model(net.model(), tmp_path)
+    assert len(params(merge_pairs(net.model()))) == 2
+    exact(net.model(), tmp_path)
 
 
 @pytest.mark.parametrize("zeros", [(127, -128), (-128, 127)])

@@ -92,7 +92,7 @@ def _all_pairs(compiled: Compiled, tmp_path: Path) -> None:
     """a and b hold every value once, along the axis of size 256."""
     arrays = {}
     for port in compiled.inputs:
-        dtype = np.uint8 if compiled.graph.unsigned else np.int8
+        dtype = np.dtype(port.type.model_dtype)
         codes = np.arange(np.iinfo(dtype).min, np.iinfo(dtype).max + 1)
         shape = port.type.shape
         arrays[port.name] = np.broadcast_to(codes.reshape([n if n == 256 else 1 for n in shape]), shape)[None].astype(

@@ -454,12 +454,11 @@ def mixed(first: str, second: str) -> Net:
     """A convolution in 8 bits, a requantization, a convolution in 16 bits, back to 8."""
     n = Net(first, opset=21)
     y = n.conv(n.input((1, 3, 6, 6)), (5, 3, 3, 3), pads=[1, 1, 1, 1])
-    origin = n.dtype, n.origin
-    n.dtype, n.origin = np.dtype(second), 32768 if second == "uint16" else 0
-    wide = n.quantize(n.real_of(y, first), float(y.scale) / 200, 100)
+    n.turn(second)
+    wide = n.quantize(n.real(y), float(y.scale) / 200, 100)
     z = n.conv(wide, (4, 5, 3, 3), then="Relu", zero_point=-32768)
-    n.dtype, n.origin = origin
-    n.output(n.quantize(n.real_of(z, second), float(z.scale) * 256, -100))
+    n.turn(first)
+    n.output(n.quantize(n.real(z), float(z.scale) * 256, -100))
     return n
 
 

@@ -135,7 +135,7 @@ def test_best_boxes_of_a_detector(dtype: str, tmp_path: Path) -> None:
     rows = net.copy("Reshape", net.copy("Transpose", x, perm=[0, 2, 3, 1]), net.shape(1, 20, 7))
     split = net.node("Split", net.real(rows), net.shape(3, 4), axis=2)
     net.nodes[-1].output.append("boxes")
-    scores = net.quantize(net.node("Reshape", split, net.shape(1, 60)), x.scale, x.zero_point - net.origin)
+    scores = net.quantize(net.node("Reshape", split, net.shape(1, 60)), x.scale, net.zero_of(x))
     best = net.node("TopK", net.real(scores), net.constant(np.array([6])), axis=1)
     net.nodes[-1].output.append("found")
     three = net.constant(np.array(3))

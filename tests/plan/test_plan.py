@@ -17,10 +17,10 @@ from test_bands import residual
 
 from mcugen import oracle
 from mcugen.emit.artefact import Compiled
-from mcugen.emit.canonical import canonical_model, to_native
+from mcugen.emit.canonical import canonical_model
 from mcugen.plan.schedule import schedule
 from mcugen.prove.program import write_program
-from mcugen.prove.samples import random_samples, to_firmware_outputs
+from mcugen.prove.samples import random_samples, to_canonical, to_firmware_outputs
 from mcugen.step import MOVE, SUM
 
 
@@ -172,7 +172,7 @@ def test_poisoned_arena_under_the_sanitizers(model: str, budget: str, tmp_path: 
         check=True,
     )
     samples = random_samples(compiled, 1, seed=4)
-    feeds = {name: to_native(compiled, array) for name, array in samples.firmware.items()}
+    feeds = to_canonical(compiled, samples.firmware)
     wanted = to_firmware_outputs(compiled, oracle.run_all(oracle.plain_session(canonical_model(compiled)), feeds))
     expected = b"".join(wanted[port.name].tobytes() for port in compiled.outputs)
     data = samples.firmware[compiled.inputs[0].name].tobytes()
