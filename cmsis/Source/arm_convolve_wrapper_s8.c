@@ -8,12 +8,10 @@
 typedef struct
 {
     const cmsis_nn_conv_params *params;
-    const cmsis_nn_per_channel_quant_params *quant;
-    const int32_t *bias;
+    mcugen_outputs outputs;
     int32_t groups;
     int32_t group_inputs;
     int32_t group_outputs;
-    int32_t filter_step;
     int32_t column_step; /* between the columns of a pixel's groups; 0: there is room for one at a time */
 } layer;
 
@@ -21,18 +19,10 @@ typedef struct
 static void convolve_pixel(const layer *conv, const mcugen_window *taps, const int8_t *input, const int8_t *filter,
                            int8_t *output)
 {
-    const mcugen_outputs shared = {.filter_step = conv->filter_step,
-                                   .input_offset = conv->params->input_offset,
-                                   .bias = conv->bias,
-                                   .multiplier = conv->quant->multiplier,
-                                   .shift = conv->quant->shift,
-                                   .quant_step = 1,
-                                   .output_offset = conv->params->output_offset,
-                                   .clamp = &conv->params->activation};
     for (int32_t group = 0; group < conv->groups; ++group)
     {
-        mcugen_window_outputs(&shared, taps, input, filter, 0, group * conv->group_outputs, conv->group_outputs,
-                              output);
+        mcugen_window_outputs(&conv->outputs, taps, input, filter, 0, group * conv->group_outputs,
+                              conv->group_outputs, output);
         input += conv->group_inputs;
     }
 }
@@ -42,7 +32,7 @@ static void convolve_pixel(const layer *conv, const mcugen_window *taps, const i
 MCUGEN_INLINE void fill_column(const layer *conv, const mcugen_window *taps, const int8_t *input, int32_t skipped,
                                mcugen_columns *columns, int32_t which, int32_t at)
 {
-    const int32_t depth = conv->filter_step;
+    const int32_t depth = conv->outputs.filter_step;
     const int32_t valid = taps->rows * taps->runs * taps->run_bytes;
     const int8_t *bytes = input;
     if (valid != depth || taps->rows * taps->runs != 1)
@@ -200,17 +190,17 @@ static int convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *input
     const cmsis_nn_conv_params *const params = conv->params;
     int32_t sums[MCUGEN_DENSE_SUMS];
     mcugen_dense dense = {.weights = filter_data,
-                          .depth = conv->filter_step,
+                          .depth = conv->outputs.filter_step,
                           .rows = output_dims->c,
                           .channels = output_dims->c,
-                          .bias = conv->bias,
-                          .multiplier = conv->quant->multiplier,
-                          .shift = conv->quant->shift,
+                          .bias = conv->outputs.bias,
+                          .multiplier = conv->outputs.multiplier,
+                          .shift = conv->outputs.shift,
                           .quant_step = 1,
                           .output_offset = params->output_offset,
                           .clamp = params->activation};
 
-    if (conv->group_outputs < MCUGEN_DENSE_LEAST || dense.rows > MCUGEN_DENSE_ROWS ||
+    if (conv->group_outputs < 4 || dense.rows > MCUGEN_DENSE_ROWS ||
         mcugen_columns_at_once(dense.depth) == 0)
     {
         return 0;
@@ -264,12 +254,17 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
 
     const int32_t groups = input_dims->c / kernel_ch;
     layer conv = {.params = conv_params,
-                  .quant = quant_params,
-                  .bias = bias_data,
+                  .outputs = {.filter_step = filter_dims->h * filter_dims->w * kernel_ch,
+                              .input_offset = conv_params->input_offset,
+                              .bias = bias_data,
+                              .multiplier = quant_params->multiplier,
+                              .shift = quant_params->shift,
+                              .quant_step = 1,
+                              .output_offset = conv_params->output_offset,
+                              .clamp = &conv_params->activation},
                   .groups = groups,
                   .group_inputs = kernel_ch,
-                  .group_outputs = output_dims->c / groups,
-                  .filter_step = filter_dims->h * filter_dims->w * kernel_ch};
+                  .group_outputs = output_dims->c / groups};
 
     /* Every pixel once, in order: */
     const int pointwise = groups == 1 && filter_dims->h == 1 && filter_dims->w == 1 && conv_params->stride.h == 1 &&
@@ -285,11 +280,19 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
     if (pointwise)
     {
         const mcugen_window pixel = {.rows = 1, .runs = 1, .run_bytes = kernel_ch};
+        const int32_t outputs = output_dims->c;
         for (int32_t left = output_dims->n * output_dims->h * output_dims->w; left > 0; --left)
         {
-            convolve_pixel(&conv, &pixel, input_data, filter_data, output_data);
+            if (outputs < MCUGEN_NN_BLOCK)
+            {
+                mcugen_few_outputs(&conv.outputs, &pixel, input_data, filter_data, 0, 0, outputs, output_data);
+            }
+            else
+            {
+                mcugen_window_outputs(&conv.outputs, &pixel, input_data, filter_data, 0, 0, outputs, output_data);
+            }
             input_data += kernel_ch;
-            output_data += output_dims->c;
+            output_data += outputs;
         }
         return ARM_CMSIS_NN_SUCCESS;
     }

@@ -159,24 +159,48 @@ MCUGEN_INLINE void convolve_block(const layer *conv, const window *taps, int32_t
                        conv->params->output_offset, &conv->params->activation);
 }
 
-/* Output channel ch alone. */
-static void convolve_one(const layer *conv, const window *taps, int32_t ch, const int8_t *input, const int8_t *filter,
-                         int8_t *output)
+/* Fewer than four output channels from ch on, that read adjacent input channels (input_step 1) or the same one (0). */
+MCUGEN_INLINE void convolve_few(const layer *conv, const window *taps, int32_t ch, int32_t count, int32_t input_step,
+                                const int8_t *input, const int8_t *filter, int8_t *output)
 {
-    mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, 0);
+    const int32_t input_offset = conv->params->input_offset;
+    mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, count - 1);
     for (int32_t row = 0; row < taps->rows; ++row)
     {
         const int8_t *values = input + row * taps->input_row_step;
         const int8_t *weights = filter + ch + row * taps->filter_row_step;
         for (int32_t left = taps->columns; left > 0; --left)
         {
-            acc.a += (*values + conv->params->input_offset) * *weights;
+            acc.a += (values[0] + input_offset) * weights[0];
+            acc.b += count > 1 ? (values[input_step] + input_offset) * weights[1] : 0;
+            acc.c += count > 2 ? (values[2 * input_step] + input_offset) * weights[2] : 0;
             values += taps->input_column_step;
             weights += taps->filter_column_step;
         }
     }
-    mcugen_block_store(output + ch, &acc, 0, conv->multiplier + ch, conv->shift + ch, 1,
+    mcugen_block_store(output + ch, &acc, count - 1, conv->multiplier + ch, conv->shift + ch, 1,
                        conv->params->output_offset, &conv->params->activation);
+}
+
+/* As convolve_few, of any count below four. */
+MCUGEN_OUT_OF_LINE static void convolve_rest(const layer *conv, const window *taps, int32_t ch, int32_t count,
+                                             int32_t input_step, const int8_t *input, const int8_t *filter,
+                                             int8_t *output)
+{
+    switch (count)
+    {
+    case 1:
+        convolve_few(conv, taps, ch, 1, input_step, input, filter, output);
+        break;
+    case 2:
+        convolve_few(conv, taps, ch, 2, input_step, input, filter, output);
+        break;
+    case 3:
+        convolve_few(conv, taps, ch, 3, input_step, input, filter, output);
+        break;
+    default:
+        break;
+    }
 }
 
 #if defined(MCUGEN_REQUANT_MVE)
@@ -290,9 +314,9 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
     {
         convolve_block(conv, taps, ch, 1, input + ch, filter, output);
     }
-    for (; ch < conv->input_ch; ++ch)
+    if (ch < conv->input_ch)
     {
-        convolve_one(conv, taps, ch, input + ch, filter, output);
+        convolve_rest(conv, taps, ch, conv->input_ch - ch, 1, input + ch, filter, output);
     }
 #endif
 }
@@ -309,9 +333,10 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel_multiplied(const layer *conv, cons
         {
             convolve_block(conv, taps, ch, 0, input + input_ch, filter, output);
         }
-        for (; ch < end; ++ch)
+        if (ch < end)
         {
-            convolve_one(conv, taps, ch, input + input_ch, filter, output);
+            convolve_rest(conv, taps, ch, end - ch, 0, input + input_ch, filter, output);
+            ch = end;
         }
     }
 }

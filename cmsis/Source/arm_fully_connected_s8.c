@@ -66,7 +66,14 @@ static void multiply(const layer *fc, const int8_t *input, int32_t vectors, int8
         const int32_t extra = params->filter_offset != 0 ? mcugen_vector_sum(input, fc->columns, params->input_offset) *
                                                                params->filter_offset
                                                          : 0;
-        mcugen_window_outputs(&shared, &all, input, fc->filter, extra, 0, rows, output);
+        if (rows < MCUGEN_NN_BLOCK)
+        {
+            mcugen_few_outputs(&shared, &all, input, fc->filter, extra, 0, rows, output);
+        }
+        else
+        {
+            mcugen_window_outputs(&shared, &all, input, fc->filter, extra, 0, rows, output);
+        }
         input += fc->columns;
         output += rows;
     }

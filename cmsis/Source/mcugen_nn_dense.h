@@ -11,8 +11,7 @@
 
 #include "mcugen_nn.h"
 
-/* The outputs of one or two columns: of `rows` rows of weights, each `depth` values,
- * at least MCUGEN_DENSE_LEAST. */
+/* The outputs of one or two columns: of `rows` >= 4 rows of weights, each `depth` values. */
 typedef struct
 {
     const int8_t *weights;
@@ -42,7 +41,6 @@ typedef struct
 #define MCUGEN_NN_DENSE 1
 
 /* The most rows of weights, whose sums lie on the stack. */
-#define MCUGEN_DENSE_LEAST 4
 #define MCUGEN_DENSE_ROWS 256
 #define MCUGEN_DENSE_SUMS MCUGEN_DENSE_ROWS /* that mcugen_dense_prepare makes */
 
@@ -246,7 +244,6 @@ static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_column
 
 #elif !defined(MCUGEN_NN_MVE)
 #define MCUGEN_NN_DENSE 1
-#define MCUGEN_DENSE_LEAST 2
 #define MCUGEN_DENSE_ROWS INT32_MAX
 #define MCUGEN_DENSE_SUMS 1 /* none */
 
@@ -616,15 +613,15 @@ MCUGEN_INLINE void mcugen_dot_begin(mcugen_dot *dot, const mcugen_dense *dense, 
 }
 
 /* Two rows from `row` on, or four, times a column; the outputs of the first `again` are there already. */
-MCUGEN_INLINE void mcugen_dense_rows(const mcugen_dense *d, mcugen_dot *dot, int32_t extra, int32_t row, int32_t rows,
-                                     int32_t again, int8_t *output)
+MCUGEN_INLINE void mcugen_dense_rows(const mcugen_dense *d, mcugen_dot *dot, int32_t row, int32_t rows, int32_t again,
+                                     int8_t *output)
 {
     const mcugen_acc4 bias = mcugen_block_bias(d->bias != NULL ? d->bias + row : NULL, rows - 1);
     dot->weights = d->weights + row * d->depth;
-    dot->sums[0] = bias.a + extra;
-    dot->sums[1] = bias.b + extra;
-    dot->sums[2] = bias.c + extra;
-    dot->sums[3] = bias.d + extra;
+    dot->sums[0] = bias.a + d->extra[0];
+    dot->sums[1] = bias.b + d->extra[0];
+    dot->sums[2] = bias.c + d->extra[0];
+    dot->sums[3] = bias.d + d->extra[0];
     mcugen_dot_column(dot, rows);
     const int32_t first = row + again;
     const int32_t *const sums = dot->sums + again;
@@ -633,32 +630,29 @@ MCUGEN_INLINE void mcugen_dense_rows(const mcugen_dense *d, mcugen_dot *dot, int
                        d->shift + first * d->quant_step, d->quant_step, d->output_offset, &d->clamp);
 }
 
-/* All outputs of one column. */
+/* All outputs of the first column. */
 MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, const mcugen_columns *columns,
-                                                   int32_t which, int8_t *output)
+                                                   int8_t *output)
 {
     const mcugen_dense d = *dense; /* a copy: output cannot alias it */
-    const int32_t extra = d.extra[which];
     int32_t row = 0;
     mcugen_dot dot;
     mcugen_dot_begin(&dot, &d, columns);
-    dot.column += which * MCUGEN_COLUMN_PAIR;
     for (; row + 4 <= d.rows; row += 4)
     {
-        mcugen_dense_rows(&d, &dot, extra, row, 4, 0, output);
+        mcugen_dense_rows(&d, &dot, row, 4, 0, output);
     }
     dot.sums[4] = dot.sums[5] = dot.sums[6] = 0; /* read if rows come again, never stored */
-    while (row < d.rows)
+    if (row < d.rows)
     {
-        const int32_t rows = d.rows - row > 2 && d.rows > 4 ? 4 : 2;
-        const int32_t from = mcugen_min(row, d.rows - rows); /* some again, if rows are left over */
+        const int32_t rows = d.rows - row > 2 ? 4 : 2;
+        const int32_t from = d.rows - rows; /* some again */
 #if defined(MCUGEN_NN_PACK)
         const int32_t again = 0; /* four stores cost less than a few of four */
 #else
         const int32_t again = row - from;
 #endif
-        mcugen_dense_rows(&d, &dot, extra, from, rows, again, output);
-        row = from + rows;
+        mcugen_dense_rows(&d, &dot, from, rows, again, output);
     }
 }
 
@@ -735,18 +729,14 @@ static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_column
                                         int8_t *output)
 {
 #if defined(MCUGEN_PAIR_ROWS)
-    if (held == 2 && dense->rows >= MCUGEN_PAIR_ROWS)
+    if (held == 2)
     {
         mcugen_dense_pair(dense, columns, output);
         return;
     }
-    if (held == 2)
-    {
-        mcugen_dense_column(dense, columns, 1, output + dense->channels);
-    }
 #endif
     (void)held;
-    mcugen_dense_column(dense, columns, 0, output);
+    mcugen_dense_column(dense, columns, output);
 }
 
 #endif

@@ -31,24 +31,55 @@ typedef struct
     const cmsis_nn_activation *clamp;
 } mcugen_outputs;
 
-/* sum over i < count of (input[i] + input_offset) * weights[i]. */
-MCUGEN_INLINE int32_t mcugen_run_sum(const int8_t *input, int32_t input_offset, const int8_t *weights, int32_t count)
+/* Of one row of weights, or of two. */
+typedef struct
 {
-    int32_t sum = 0;
+    int32_t a;
+    int32_t b;
+} mcugen_sums2;
+
+/* Upon the sums: of (input[i] + input_offset) * weights[i], i < count, and of the same with weights[step + i]. */
+MCUGEN_INLINE void mcugen_run_sums(mcugen_sums2 *sums, int32_t rows, const int8_t *input, int32_t input_offset,
+                                   const int8_t *weights, int32_t step, int32_t count)
+{
+    mcugen_sums2 sum = *sums;
 #if defined(MCUGEN_NN_MVE_ASM)
-    int32_t of_weights = 0;
-    __asm__("wlstp.8 lr, %[count], 2f\n"
-            "1:\n"
-            "vldrb.u8 q0, [%[input]], #16\n"
-            "vldrb.u8 q1, [%[weights]], #16\n"
-            "vmladava.s8 %[sum], q0, q1\n"
-            "vaddva.s8 %[of_weights], q1\n"
-            "letp lr, 1b\n"
-            "2:"
-            : [input] "+r"(input), [weights] "+r"(weights), [sum] "+Te"(sum), [of_weights] "+Te"(of_weights)
-            : [count] "r"(count)
-            : "lr", "q0", "q1", "memory");
-    return sum + of_weights * input_offset;
+    mcugen_sums2 of_weights = {0, 0};
+    if (rows == 1)
+    {
+        __asm__("wlstp.8 lr, %[count], 2f\n"
+                "1:\n"
+                "vldrb.u8 q0, [%[input]], #16\n"
+                "vldrb.u8 q1, [%[weights]], #16\n"
+                "vmladava.s8 %[sum], q0, q1\n"
+                "vaddva.s8 %[of_weights], q1\n"
+                "letp lr, 1b\n"
+                "2:"
+                : [input] "+r"(input), [weights] "+r"(weights), [sum] "+Te"(sum.a), [of_weights] "+Te"(of_weights.a)
+                : [count] "r"(count)
+                : "lr", "q0", "q1", "memory");
+    }
+    else
+    {
+        const int8_t *second = weights + step;
+        __asm__("wlstp.8 lr, %[count], 2f\n"
+                "1:\n"
+                "vldrb.u8 q0, [%[input]], #16\n"
+                "vldrb.u8 q1, [%[weights]], #16\n"
+                "vldrb.u8 q2, [%[second]], #16\n"
+                "vmladava.s8 %[a], q0, q1\n"
+                "vaddva.s8 %[of_a], q1\n"
+                "vmladava.s8 %[b], q0, q2\n"
+                "vaddva.s8 %[of_b], q2\n"
+                "letp lr, 1b\n"
+                "2:"
+                : [input] "+r"(input), [weights] "+r"(weights), [second] "+r"(second), [a] "+Te"(sum.a),
+                  [of_a] "+Te"(of_weights.a), [b] "+Te"(sum.b), [of_b] "+Te"(of_weights.b)
+                : [count] "r"(count)
+                : "lr", "q0", "q1", "q2", "memory");
+        sum.b += of_weights.b * input_offset;
+    }
+    sum.a += of_weights.a * input_offset;
 #else
     const int8_t *const end = input + count;
 #if defined(MCUGEN_NN_DSP)
@@ -56,36 +87,41 @@ MCUGEN_INLINE int32_t mcugen_run_sum(const int8_t *input, int32_t input_offset, 
     for (const int8_t *const end4 = input + (count & ~3); input < end4; input += 4, weights += 4)
     {
         const uint32_t word = mcugen_load4(input);
-        sum = mcugen_dot4(sum, __sxtab16(offsets, (int8x4_t)word), mcugen_odd_bytes_plus(offsets, word), weights);
+        const int16x2_t even = __sxtab16(offsets, (int8x4_t)word);
+        const int16x2_t odd = mcugen_odd_bytes_plus(offsets, word);
+        sum.a = mcugen_dot4(sum.a, even, odd, weights);
+        sum.b = rows == 2 ? mcugen_dot4(sum.b, even, odd, weights + step) : 0;
     }
 #endif
-    while (input < end)
+    for (; input < end; ++input, ++weights)
     {
-        sum += (*input++ + input_offset) * *weights++;
+        const int32_t value = *input + input_offset;
+        sum.a += value * weights[0];
+        sum.b += rows == 2 ? value * weights[step] : 0;
     }
-    return sum;
 #endif
+    *sums = sum;
 }
 
-/* The sum of one output. */
-static inline int32_t mcugen_window_sum(const mcugen_window *window, const int8_t *input, int32_t input_offset,
-                                        const int8_t *weights)
+/* The sums of one output, or of two. */
+MCUGEN_INLINE mcugen_sums2 mcugen_window_sums(const mcugen_window *window, int32_t rows, const int8_t *input,
+                                              int32_t input_offset, const int8_t *weights, int32_t step)
 {
-    int32_t sum = 0;
-    for (int32_t rows = window->rows; rows > 0; --rows)
+    mcugen_sums2 sums = {0, 0};
+    for (int32_t left = window->rows; left > 0; --left)
     {
         const int8_t *values = input;
         const int8_t *taps = weights;
-        for (int32_t left = window->runs; left > 0; --left)
+        for (int32_t runs = window->runs; runs > 0; --runs)
         {
-            sum += mcugen_run_sum(values, input_offset, taps, window->run_bytes);
+            mcugen_run_sums(&sums, rows, values, input_offset, taps, step, window->run_bytes);
             values += window->input_run_step;
             taps += window->filter_run_step;
         }
         input += window->input_row_step;
         weights += window->filter_row_step;
     }
-    return sum;
+    return sums;
 }
 
 #if defined(MCUGEN_NN_MVE_ASM)
@@ -424,27 +460,48 @@ MCUGEN_INLINE void mcugen_block_sums(mcugen_acc4 *acc, const mcugen_window *wind
 }
 #endif
 
+MCUGEN_INLINE int8_t mcugen_output_of(const mcugen_outputs *p, int32_t sum, int32_t extra, int32_t i)
+{
+    const int32_t bias = p->bias != NULL ? p->bias[i] : 0;
+    return mcugen_output(sum + bias + extra, p->multiplier[i * p->quant_step], p->shift[i * p->quant_step],
+                         p->output_offset, p->clamp, 1);
+}
+
+/* mcugen_window_outputs, two at a time. */
+MCUGEN_INLINE void mcugen_few_outputs(const mcugen_outputs *p, const mcugen_window *window, const int8_t *input,
+                                      const int8_t *weights, int32_t extra, int32_t first, int32_t count,
+                                      int8_t *output)
+{
+    const int32_t step = p->filter_step;
+    const int32_t end = first + count;
+    int32_t i = first;
+    weights += i * step;
+    for (; i + 2 <= end; i += 2)
+    {
+        const mcugen_sums2 sums = mcugen_window_sums(window, 2, input, p->input_offset, weights, step);
+        output[i] = mcugen_output_of(p, sums.a, extra, i);
+        output[i + 1] = mcugen_output_of(p, sums.b, extra, i + 1);
+        weights += 2 * step;
+    }
+    if (i < end)
+    {
+        const mcugen_sums2 sums = mcugen_window_sums(window, 1, input, p->input_offset, weights, step);
+        output[i] = mcugen_output_of(p, sums.a, extra, i);
+    }
+}
+
 /* Outputs `first` to first + count - 1 of a window. input and weights point at its first valid tap, weights at that of
  * output 0; extra is added to each sum. */
 MCUGEN_OUT_OF_LINE static void mcugen_window_outputs(const mcugen_outputs *shared, const mcugen_window *window,
                                                      const int8_t *input, const int8_t *weights, int32_t extra,
                                                      int32_t first, int32_t count, int8_t *output)
 {
-    const mcugen_outputs p = *shared; /* a copy: output cannot alias it */
     if (count < MCUGEN_NN_BLOCK)
     {
-        int32_t sums[MCUGEN_NN_BLOCK] = {0};
-        for (int32_t i = 0; i < count; ++i)
-        {
-            sums[i] = mcugen_window_sum(window, input, p.input_offset, weights + (first + i) * p.filter_step) +
-                      (p.bias != NULL ? p.bias[first + i] : 0) + extra;
-        }
-        const mcugen_acc4 acc = {sums[0], sums[1], sums[2], sums[3]};
-        const int32_t at = first * p.quant_step;
-        mcugen_block_store(output + first, &acc, count - 1, p.multiplier + at, p.shift + at, p.quant_step,
-                           p.output_offset, p.clamp);
+        mcugen_few_outputs(shared, window, input, weights, extra, first, count, output);
         return;
     }
+    const mcugen_outputs p = *shared; /* a copy: output cannot alias it */
 #if defined(MCUGEN_WINDOW_BLOCKS)
     const int32_t one = *p.multiplier;
     const int32_t same[4] = {one, one, one, one};
