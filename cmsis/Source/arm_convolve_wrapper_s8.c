@@ -182,8 +182,8 @@ static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const 
 }
 
 #if defined(MCUGEN_NN_DENSE)
-/* Rows of weights times the windows of all pixels; false if windows, groups or rows do not suit it. */
-static int convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *input_dims, const int8_t *input_data,
+/* Rows of weights times the windows of all pixels. */
+static void convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *input_dims, const int8_t *input_data,
                           const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
                           const cmsis_nn_dims *output_dims, int8_t *output_data)
 {
@@ -200,17 +200,6 @@ static int convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *input
                           .output_offset = params->output_offset,
                           .clamp = params->activation};
 
-    if (conv->group_outputs < 4 || dense.rows > MCUGEN_DENSE_ROWS ||
-        mcugen_columns_at_once(dense.depth) == 0)
-    {
-        return 0;
-    }
-#if defined(MCUGEN_NN_MVE)
-    if (output_dims->n * output_dims->h * output_dims->w == 1)
-    {
-        return 0; /* not worth the sums of the weights */
-    }
-#endif
     mcugen_dense_prepare(&dense, params->input_offset, sums);
     dense.rows = conv->group_outputs;
     conv->column_step = (dense.depth + MCUGEN_COLUMN_ALIGN - 1) / MCUGEN_COLUMN_ALIGN * MCUGEN_COLUMN_ALIGN;
@@ -227,7 +216,6 @@ static int convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *input
     {
         convolve_pixels(conv, &dense, input_dims, input_data, filter_dims, filter_data, output_dims, output_data);
     }
-    return 1;
 }
 #endif
 
@@ -272,8 +260,15 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
                           output_dims->h == input_dims->h && output_dims->w == input_dims->w;
 
 #if defined(MCUGEN_NN_DENSE)
-    if (convolve_dense(&conv, pointwise, input_dims, input_data, filter_dims, filter_data, output_dims, output_data))
+#if defined(MCUGEN_NN_MVE)
+    const int worth = output_dims->n * output_dims->h * output_dims->w > 1; /* the sums of the weights */
+#else
+    const int worth = 1;
+#endif
+    if (worth && conv.group_outputs >= 4 && output_dims->c <= MCUGEN_DENSE_ROWS &&
+        mcugen_columns_at_once(conv.outputs.filter_step) > 0)
     {
+        convolve_dense(&conv, pointwise, input_dims, input_data, filter_dims, filter_data, output_dims, output_data);
         return ARM_CMSIS_NN_SUCCESS;
     }
 #endif

@@ -393,6 +393,13 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(const cmsis_nn_context *ctx,
                 const int8_t *filter =
                     filter_data + (rows.begin * filter_dims->w + columns.begin) * output_dims->c;
 
+#if !defined(MCUGEN_REQUANT_MVE)
+                if (dw_conv_params->ch_mult == 1 && input_dims->c < MCUGEN_NN_BLOCK)
+                {
+                    convolve_rest(&conv, &taps, 0, input_dims->c, 1, input, filter, output_data);
+                }
+                else
+#endif
                 if (dw_conv_params->ch_mult == 1)
                 {
                     convolve_pixel(&conv, &taps, input, filter, output_data);

@@ -3,78 +3,83 @@
 #include "mcugen_nn_dense.h"
 #include "mcugen_nn_window.h"
 
-/* quant_step: 1 = the quant tables have an entry per output channel, 0 = one for all. */
+/* The weights, each with filter_offset added, and what is made of a row's sum; a row is outputs.filter_step values. */
 typedef struct
 {
-    const cmsis_nn_fc_params *params;
-    const int32_t *multiplier;
-    const int32_t *shift;
-    int32_t quant_step;
+    mcugen_outputs outputs;
     const int8_t *filter;
-    const int32_t *bias;
-    int32_t columns;
+    int32_t filter_offset;
 } layer;
+
+static layer layer_of(const cmsis_nn_fc_params *params, const int32_t *multiplier, const int32_t *shift,
+                      int32_t quant_step, const int8_t *filter, const int32_t *bias, int32_t columns)
+{
+    const layer fc = {.outputs = {.filter_step = columns,
+                                  .input_offset = params->input_offset,
+                                  .bias = bias,
+                                  .multiplier = multiplier,
+                                  .shift = shift,
+                                  .quant_step = quant_step,
+                                  .output_offset = params->output_offset,
+                                  .clamp = &params->activation},
+                      .filter = filter,
+                      .filter_offset = params->filter_offset};
+    return fc;
+}
 
 #if defined(MCUGEN_NN_DENSE)
 /* All outputs, where columns are worth making. */
 MCUGEN_OUT_OF_LINE static void multiply_dense(const layer *fc, const int8_t *input, int32_t vectors, int8_t *output,
                                               int32_t rows)
 {
+    const mcugen_outputs *const p = &fc->outputs;
     int32_t sums[MCUGEN_DENSE_SUMS];
     mcugen_dense dense = {.weights = fc->filter,
-                          .depth = fc->columns,
+                          .depth = p->filter_step,
                           .rows = rows,
                           .channels = rows,
-                          .bias = fc->bias,
-                          .multiplier = fc->multiplier,
-                          .shift = fc->shift,
-                          .quant_step = fc->quant_step,
-                          .output_offset = fc->params->output_offset,
-                          .clamp = fc->params->activation};
-    mcugen_dense_prepare(&dense, fc->params->input_offset, sums);
-    mcugen_dense_vectors(&dense, input, vectors, fc->params->input_offset, fc->params->filter_offset, output);
+                          .bias = p->bias,
+                          .multiplier = p->multiplier,
+                          .shift = p->shift,
+                          .quant_step = p->quant_step,
+                          .output_offset = p->output_offset,
+                          .clamp = *p->clamp};
+    mcugen_dense_prepare(&dense, p->input_offset, sums);
+    mcugen_dense_vectors(&dense, input, vectors, p->input_offset, fc->filter_offset, output);
 }
 #endif
 
 /* All outputs of vectors. (x + a)(w + b) = (x + a) w + (x + a) b: the second sum is the same for all of a vector. */
 static void multiply(const layer *fc, const int8_t *input, int32_t vectors, int8_t *output, int32_t rows)
 {
+    const int32_t columns = fc->outputs.filter_step;
+    const int32_t input_offset = fc->outputs.input_offset;
+    const mcugen_window all = {.rows = 1, .runs = 1, .run_bytes = columns};
 #if defined(MCUGEN_NN_DENSE)
 #if defined(MCUGEN_NN_MVE)
-    const int worth = vectors > 1 && fc->params->filter_offset == 0;
+    const int worth = vectors > 1 && fc->filter_offset == 0;
 #else
     const int worth = 1;
 #endif
-    if (worth && rows >= 4 && rows <= MCUGEN_DENSE_ROWS && mcugen_columns_at_once(fc->columns) > 0)
+    if (worth && rows >= 4 && rows <= MCUGEN_DENSE_ROWS && mcugen_columns_at_once(columns) > 0)
     {
         multiply_dense(fc, input, vectors, output, rows);
         return;
     }
 #endif
-    const cmsis_nn_fc_params *const params = fc->params;
-    const mcugen_window all = {.rows = 1, .runs = 1, .run_bytes = fc->columns};
-    const mcugen_outputs shared = {.filter_step = fc->columns,
-                                   .input_offset = params->input_offset,
-                                   .bias = fc->bias,
-                                   .multiplier = fc->multiplier,
-                                   .shift = fc->shift,
-                                   .quant_step = fc->quant_step,
-                                   .output_offset = params->output_offset,
-                                   .clamp = &params->activation};
     for (; vectors > 0; --vectors)
     {
-        const int32_t extra = params->filter_offset != 0 ? mcugen_vector_sum(input, fc->columns, params->input_offset) *
-                                                               params->filter_offset
-                                                         : 0;
+        const int32_t extra =
+            fc->filter_offset != 0 ? mcugen_vector_sum(input, columns, input_offset) * fc->filter_offset : 0;
         if (rows < MCUGEN_NN_BLOCK)
         {
-            mcugen_few_outputs(&shared, &all, input, fc->filter, extra, 0, rows, output);
+            mcugen_few_outputs(&fc->outputs, &all, input, fc->filter, extra, 0, rows, output);
         }
         else
         {
-            mcugen_window_outputs(&shared, &all, input, fc->filter, extra, 0, rows, output);
+            mcugen_window_outputs(&fc->outputs, &all, input, fc->filter, extra, 0, rows, output);
         }
-        input += fc->columns;
+        input += columns;
         output += rows;
     }
 }
@@ -91,13 +96,8 @@ arm_cmsis_nn_status arm_fully_connected_s8(const cmsis_nn_context *ctx,
                                            const cmsis_nn_dims *output_dims,
                                            int8_t *output_data)
 {
-    const layer fc = {.params = fc_params,
-                      .multiplier = &quant_params->multiplier,
-                      .shift = &quant_params->shift,
-                      .quant_step = 0,
-                      .filter = filter_data,
-                      .bias = bias_data,
-                      .columns = filter_dims->n};
+    const layer fc = layer_of(fc_params, &quant_params->multiplier, &quant_params->shift, 0, filter_data, bias_data,
+                              filter_dims->n);
     (void)ctx;
     (void)bias_dims;
 
@@ -117,13 +117,8 @@ arm_cmsis_nn_status arm_fully_connected_per_channel_s8(const cmsis_nn_context *c
                                                        const cmsis_nn_dims *output_dims,
                                                        int8_t *output_data)
 {
-    const layer fc = {.params = fc_params,
-                      .multiplier = quant_params->multiplier,
-                      .shift = quant_params->shift,
-                      .quant_step = 1,
-                      .filter = filter_data,
-                      .bias = bias_data,
-                      .columns = filter_dims->n};
+    const layer fc = layer_of(fc_params, quant_params->multiplier, quant_params->shift, 1, filter_data, bias_data,
+                              filter_dims->n);
     (void)ctx;
     (void)bias_dims;
 
@@ -143,13 +138,8 @@ arm_cmsis_nn_status arm_fully_connected_wrapper_s8(const cmsis_nn_context *ctx,
                                                    const cmsis_nn_dims *output_dims,
                                                    int8_t *output_data)
 {
-    const layer fc = {.params = fc_params,
-                      .multiplier = quant_params->multiplier,
-                      .shift = quant_params->shift,
-                      .quant_step = quant_params->is_per_channel != 0 ? 1 : 0,
-                      .filter = filter_data,
-                      .bias = bias_data,
-                      .columns = filter_dims->n};
+    const layer fc = layer_of(fc_params, quant_params->multiplier, quant_params->shift,
+                              quant_params->is_per_channel != 0 ? 1 : 0, filter_data, bias_data, filter_dims->n);
     (void)ctx;
     (void)bias_dims;
 
@@ -182,13 +172,8 @@ arm_cmsis_nn_status arm_batch_matmul_s8(const cmsis_nn_context *ctx,
         {
             const int32_t left_matrix = (left->n == 1 ? 0 : n) * left->h + (left->h == 1 ? 0 : h);
             const int32_t right_matrix = (right->n == 1 ? 0 : n) * right->h + (right->h == 1 ? 0 : h);
-            const layer fc = {.params = &bmm_params->fc_params,
-                              .multiplier = &quant_params->multiplier,
-                              .shift = &quant_params->shift,
-                              .quant_step = 0,
-                              .filter = input_rhs + right_matrix * right->w * right->c,
-                              .bias = NULL,
-                              .columns = right->c};
+            const layer fc = layer_of(&bmm_params->fc_params, &quant_params->multiplier, &quant_params->shift, 0,
+                                      input_rhs + right_matrix * right->w * right->c, NULL, right->c);
             multiply(&fc, input_lhs + left_matrix * left->w * left->c, left->w, output, right->w);
             output += left->w * right->w;
         }

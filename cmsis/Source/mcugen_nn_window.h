@@ -130,8 +130,8 @@ MCUGEN_INLINE mcugen_sums2 mcugen_window_sums(const mcugen_window *window, int32
 #define MCUGEN_WINDOW_PAD 0
 #endif
 
-/* A window for the functions below, which find the members by number: how far pointers move behind a run, and behind
- * the last run of a row. */
+/* A window for the functions below, which find the members by number: how far pointers move from the end of a run to
+ * the next one, and from that of a row's last run to the next row. */
 typedef struct
 {
     int32_t run_bytes;       /*  0 */
@@ -152,8 +152,8 @@ MCUGEN_INLINE mcugen_walk mcugen_walk_of(const mcugen_window *w)
                               .rows = some ? w->rows : 1,
                               .input_run_gap = w->input_run_step - passed,
                               .filter_run_gap = w->filter_run_step - passed,
-                              .input_row_gap = w->input_row_step - w->runs * w->input_run_step,
-                              .filter_row_gap = w->filter_row_step - w->runs * w->filter_run_step};
+                              .input_row_gap = w->input_row_step - (w->runs - 1) * w->input_run_step - passed,
+                              .filter_row_gap = w->filter_row_step - (w->runs - 1) * w->filter_run_step - passed};
     return walk;
 }
 
@@ -199,6 +199,10 @@ MCUGEN_INLINE mcugen_walk mcugen_walk_of(const mcugen_window *w)
     "ldr r11, [sp]\n"                                                                                            \
     "4:\n" MCUGEN_WINDOW_CHUNK                                                                                   \
     "bgt 4b\n"                                                                                                   \
+    "ldr r11, [sp, #28]\n"                                                                                       \
+    "subs r11, #1\n"                                                                                             \
+    "beq 5f\n"                                                                                                   \
+    "str r11, [sp, #28]\n"                                                                                       \
     "ldr r11, [sp, #16]\n"                                                                                       \
     "add r1, r11\n"                                                                                              \
     "add r3, r11\n"                                                                                              \
@@ -206,13 +210,11 @@ MCUGEN_INLINE mcugen_walk mcugen_walk_of(const mcugen_window *w)
     "add r7, r11\n"                                                                                              \
     "ldr r11, [sp, #12]\n"                                                                                       \
     "add r9, r11\n"                                                                                              \
-    "ldr r11, [sp, #28]\n"                                                                                       \
-    "subs r11, #1\n"                                                                                             \
-    "str r11, [sp, #28]\n"                                                                                       \
-    "bne 3b\n"                                                                                                   \
+    "b 3b\n"                                                                                                     \
+    "5:\n"                                                                                                       \
     "ldr r11, [sp, #32]\n"                                                                                       \
     "subs r11, #1\n"                                                                                             \
-    "beq 5f\n"                                                                                                   \
+    "beq 6f\n"                                                                                                   \
     "str r11, [sp, #32]\n"                                                                                       \
     "ldr r11, [sp, #24]\n"                                                                                       \
     "add r1, r11\n"                                                                                              \
@@ -222,7 +224,7 @@ MCUGEN_INLINE mcugen_walk mcugen_walk_of(const mcugen_window *w)
     "ldr r11, [sp, #20]\n"                                                                                       \
     "add r9, r11\n"                                                                                              \
     "b 2b\n"                                                                                                     \
-    "5:\n"
+    "6:\n"
 
 #if defined(MCUGEN_REQUANT_MVE)
 #define MCUGEN_WINDOW_BLOCKS 1
@@ -405,16 +407,18 @@ __attribute__((naked, noinline, unused)) static void mcugen_block_sums(mcugen_bl
             "subs r11, #1\n"
             "bne 4b\n"
             "5:\n"
-            "ldrd r9, r10, [r12, #44]\n"
             "ldr r11, [sp]\n"
-            "add r0, r9\n"
-            "add r1, r10\n"
-            "subs r11, #1\n"
-            "str r11, [sp]\n"
-            "bne 1b\n"
-            "ldr r11, [sp, #4]\n"
             "subs r11, #1\n"
             "beq 6f\n"
+            "ldrd r9, r10, [r12, #44]\n"
+            "str r11, [sp]\n"
+            "add r0, r9\n"
+            "add r1, r10\n"
+            "b 1b\n"
+            "6:\n"
+            "ldr r11, [sp, #4]\n"
+            "subs r11, #1\n"
+            "beq 7f\n"
             "str r11, [sp, #4]\n"
             "ldrd r9, r10, [r12, #52]\n"
             "ldr r11, [r12, #36]\n"
@@ -422,7 +426,7 @@ __attribute__((naked, noinline, unused)) static void mcugen_block_sums(mcugen_bl
             "add r1, r10\n"
             "str r11, [sp]\n"
             "b 1b\n"
-            "6:\n"
+            "7:\n"
             "stm r12, {r4-r7}\n"
             "add sp, #8\n"
             "pop {r0, r4-r11, pc}\n");
