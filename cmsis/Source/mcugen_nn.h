@@ -7,10 +7,14 @@
 #include <string.h>
 
 #include "arm_nn_types.h"
+#include "mcugen_bytes.h"
 #include "mcugen_requant.h"
 
 #if defined(__ARM_FEATURE_MVE) && (__ARM_FEATURE_MVE & 1)
 #define MCUGEN_NN_MVE 1
+#if defined(__GNUC__)
+#define MCUGEN_NN_MVE_ASM 1
+#endif
 #elif defined(__ARM_FEATURE_DSP) && defined(__GNUC__)
 #define MCUGEN_NN_DSP 1
 #include <arm_acle.h>
@@ -273,47 +277,6 @@ static inline mcugen_acc4 mcugen_block_bias(const int32_t *bias, int32_t last)
     }
     return acc;
 }
-
-#if defined(MCUGEN_NN_MVE) && defined(__GNUC__)
-#define MCUGEN_NN_MVE_ASM 1
-
-/* memcpy and memset, which the C library may do byte by byte. */
-MCUGEN_INLINE void mcugen_memcpy(int8_t *to, const int8_t *from, int32_t bytes)
-{
-    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
-                     "1:\n"
-                     "vldrb.u8 q0, [%[from]], #16\n"
-                     "vstrb.8 q0, [%[to]], #16\n"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : [to] "+r"(to), [from] "+r"(from)
-                     : [bytes] "r"(bytes)
-                     : "lr", "q0", "memory");
-}
-
-MCUGEN_INLINE void mcugen_memset(int8_t *to, int32_t value, int32_t bytes)
-{
-    __asm__ volatile("vdup.8 q0, %[value]\n"
-                     "wlstp.8 lr, %[bytes], 2f\n"
-                     "1:\n"
-                     "vstrb.8 q0, [%[to]], #16\n"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : [to] "+r"(to)
-                     : [value] "r"(value), [bytes] "r"(bytes)
-                     : "lr", "q0", "memory");
-}
-#else
-static inline void mcugen_memcpy(int8_t *to, const int8_t *from, int32_t bytes)
-{
-    memcpy(to, from, (size_t)bytes);
-}
-
-static inline void mcugen_memset(int8_t *to, int32_t value, int32_t bytes)
-{
-    memset(to, value, (size_t)bytes);
-}
-#endif
 
 #if defined(MCUGEN_NN_DSP) && !MCUGEN_REQUANT_STOCK
 #define MCUGEN_NN_PACK 1

@@ -61,6 +61,7 @@ BUNDLED_HEADERS: tuple[str, ...] = (
     "Source/mcugen_nn.h",
     "Source/mcugen_nn_dense.h",
     "Source/mcugen_nn_window.h",
+    "exact/mcugen_bytes.h",
     "exact/mcugen_requant.h",
 )
 """What every bundled file may include, below cmsis/."""

@@ -390,7 +390,7 @@ MCUGEN_ALWAYS_INLINE void mcugen_mve_column(const mcugen_layer *p, const int8_t 
         return;
     }
     for (int32_t i = 0; i < p->filter_h; i++, window += p->dilation_h * p->input_w * p->input_c, column += row_bytes) {
-        mcugen_mve_copy(column, window, row_bytes);
+        mcugen_memcpy(column, window, row_bytes);
     }
 }
 #endif

@@ -7,6 +7,7 @@
 #ifndef MCUGEN_MVE_H
 #define MCUGEN_MVE_H
 
+#include "mcugen_bytes.h"
 #include "mcugen_layer.h"
 
 #if defined(__ARM_FEATURE_MVE) && defined(__GNUC__) && !MCUGEN_REQUANT_STOCK
@@ -75,32 +76,6 @@ MCUGEN_ALWAYS_INLINE mcugen_mve_shifts mcugen_mve_shifts_of(const mcugen_layer *
     "bmi " LABEL "\n\t"
 #endif
 
-MCUGEN_ALWAYS_INLINE void mcugen_mve_copy(int8_t *to, const int8_t *from, int32_t bytes)
-{
-    __asm__ volatile("wlstp.8 lr, %[bytes], 2f\n"
-                     "1:\n\t"
-                     "vldrb.u8 q0, [%[from]], #16\n\t"
-                     "vstrb.8 q0, [%[to]], #16\n\t"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : [to] "+r"(to), [from] "+r"(from)
-                     : [bytes] "r"(bytes)
-                     : "lr", "q0", "memory");
-}
-
-MCUGEN_ALWAYS_INLINE void mcugen_mve_fill(int8_t *to, int8_t value, int32_t bytes)
-{
-    __asm__ volatile("vdup.8 q0, %[value]\n\t"
-                     "wlstp.8 lr, %[bytes], 2f\n"
-                     "1:\n\t"
-                     "vstrb.8 q0, [%[to]], #16\n\t"
-                     "letp lr, 1b\n"
-                     "2:"
-                     : [to] "+r"(to)
-                     : [bytes] "r"(bytes), [value] "r"(value)
-                     : "lr", "q0", "memory");
-}
-
 /* mcugen_window_copy, a row at a time. */
 MCUGEN_OUT_OF_LINE static void
 mcugen_mve_window_copy(const mcugen_layer *p, int32_t input_h, const int8_t *image, mcugen_window w, int8_t *copy)
@@ -117,12 +92,12 @@ mcugen_mve_window_copy(const mcugen_layer *p, int32_t input_h, const int8_t *ima
     }
     for (int32_t i = 0, y = w.y; i < p->filter_h; i++, y += p->dilation_h, copy += row_bytes) {
         if (y < 0 || y >= input_h || inside <= 0) {
-            mcugen_mve_fill(copy, zero, row_bytes);
+            mcugen_memset(copy, zero, row_bytes);
             continue;
         }
-        mcugen_mve_fill(copy, zero, before);
-        mcugen_mve_copy(copy + before, image + (y * p->input_w + w.x) * p->input_c + before, inside);
-        mcugen_mve_fill(copy + before + inside, zero, beyond * p->input_c);
+        mcugen_memset(copy, zero, before);
+        mcugen_memcpy(copy + before, image + (y * p->input_w + w.x) * p->input_c + before, inside);
+        mcugen_memset(copy + before + inside, zero, beyond * p->input_c);
     }
 }
 #endif
