@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
@@ -71,16 +71,16 @@ def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int 
     stored = [storage for storage in touched if not storage.port]
     allowed = leads(graph, steps, places)
     gaps: list[dict[int, int]] = [{} for _ in stored]
-    for i, low in enumerate(stored):
-        for j, high in enumerate(stored):
-            least = gap(low, high, allowed) if i != j else None
-            if least is not None:
-                gaps[i][j] = aligned(least)
+    for i, j in _meeting(stored):
+        least = gap(stored[i], stored[j], allowed)
+        if least is not None:
+            gaps[i][j] = aligned(least)
     sizes = [aligned(storage.size_bytes) for storage in stored]
-    moments = [
-        frozenset(i for i, storage in enumerate(stored) if storage.first <= step <= storage.last)
-        for step in range(max(len(steps), 1))
-    ]
+    alive: list[list[int]] = [[] for _ in range(max(len(steps), 1))]
+    for i, storage in enumerate(stored):
+        for step in range(max(storage.first, 0), min(storage.last + 1, len(alive))):
+            alive[step].append(i)
+    moments = [frozenset(items) for items in alive]
     solution = solve(sizes, gaps, list(dict.fromkeys(moments)), quick=quick)
     heights = {moment: least_height(moment, sizes, gaps) for moment in dict.fromkeys(moments)}
     needs = [heights[moment] for moment in moments]
@@ -107,3 +107,14 @@ def allocate(graph: Graph, steps: Sequence[Step], places: Places, *, align: int 
         peak_step=needs.index(max(needs)),
         peak_bytes=max(needs),
     )
+
+
+def _meeting(stored: Sequence[Storage]) -> Iterator[tuple[int, int]]:
+    """Pairs of storages that live at the same time, both ways; `stored` is sorted by first use."""
+    alive: list[int] = []
+    for i, storage in enumerate(stored):
+        alive = [j for j in alive if stored[j].last >= storage.first]
+        for j in alive:
+            yield i, j
+            yield j, i
+        alive.append(i)

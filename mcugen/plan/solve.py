@@ -15,6 +15,7 @@ Gaps = Sequence[dict[int, int]]
 _EXCHANGES = 1000
 _QUICK_EXCHANGES = 60
 _NODES = 5_000  # of the exact search
+_DEEPEST = 500  # items of it, each a level: with more of them, so few nodes would not get far
 _NOWHERE = -1  # offset of an item that is not placed yet
 
 
@@ -29,7 +30,7 @@ def solve(sizes: Sequence[int], gaps: Gaps, together: Sequence[frozenset[int]], 
     """together: sets of items that live at the same time. quick: few exchanges, no exact search. Deterministic."""
     bound = max((least_height(group, sizes, gaps) for group in together), default=0)
     height, offsets = _heuristic(sizes, gaps, bound, _QUICK_EXCHANGES if quick else _EXCHANGES)
-    if height > bound and not quick:
+    if height > bound and not quick and len(sizes) <= _DEEPEST:
         search = _Search(sizes, gaps, together, height, offsets)
         complete = search.run()
         height, offsets = search.height, search.offsets

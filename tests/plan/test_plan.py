@@ -8,6 +8,7 @@ from functools import cache
 from itertools import combinations
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 import numpy as np
 import pytest
@@ -18,6 +19,8 @@ from test_bands import residual
 from mcugen import oracle
 from mcugen.emit.artefact import Compiled
 from mcugen.emit.canonical import canonical_model
+from mcugen.plan import allocate
+from mcugen.plan.lifetimes import gap
 from mcugen.plan.schedule import schedule
 from mcugen.prove.program import write_program
 from mcugen.prove.samples import random_samples, to_canonical, to_firmware_outputs
@@ -178,6 +181,25 @@ def test_poisoned_arena_under_the_sanitizers(model: str, budget: str, tmp_path: 
     data = samples.firmware[compiled.inputs[0].name].tobytes()
     for poison in ("0", "165", "255"):
         assert subprocess.run([executable, poison], input=data, capture_output=True, check=True).stdout == expected
+
+
+def test_a_long_chain_is_planned_in_linear_time(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only tensors that live at the same time are compared."""
+    net = Net("int8", seed=2)
+    x = net.integer_input([1, 4])
+    y = x
+    for _ in range(40):
+        x, y = net.op("Add", x, y), x
+    net.integer_output(x)
+    compared: list[None] = []
+
+    def counted(*arguments: Any) -> int | None:
+        compared.append(None)
+        return gap(*arguments)
+
+    monkeypatch.setattr(allocate, "gap", counted)
+    compiled = compile_model(net.model(), tmp_path)
+    assert len(compiled.steps) == 40 and 0 < len(compared) < 10 * len(compiled.steps)
 
 
 def test_order_that_needs_less(tmp_path: Path) -> None:

@@ -75,3 +75,18 @@ def test_exact_search_alone_finds_the_optimum(seed: int) -> None:
     assert search.run()
     assert_valid(sizes, gaps, tuple(search.offsets), search.height)
     assert search.height == optimum(sizes, gaps)
+
+
+def test_a_chain_of_thousands() -> None:
+    """Above its bound, where the exact search would be in place; but that is as deep as there are items."""
+    rng = np.random.default_rng(4)
+    sizes = [16 * int(size) for size in rng.integers(1, 41, 1500)]
+    last = np.arange(1500) + rng.integers(1, 6, 1500)
+    near = [[j for j in range(max(0, i - 5), i) if last[j] >= i] for i in range(1500)]
+    gaps: list[dict[int, int]] = [{} for _ in sizes]
+    for i, others in enumerate(near):
+        for j in others:
+            gaps[i][j], gaps[j][i] = sizes[i], sizes[j]
+    found = solve(sizes, gaps, [frozenset([i, *others]) for i, others in enumerate(near)])
+    assert_valid(sizes, gaps, found.offsets, found.height)
+    assert found.bound < found.height < 1.2 * found.bound
