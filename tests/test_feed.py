@@ -189,6 +189,19 @@ def planes() -> Net:
     return net
 
 
+def two_images() -> Net:
+    net = Net("int8", seed=1)
+    net.integer_output(net.conv(net.integer_input([2, 2, 8, 8]), (2, 2, 3, 3)))
+    return net
+
+
+def unquantized() -> Net:
+    net = Net("int8", seed=1)
+    weights = net.constant(np.ones((2, 2, 3, 3), np.float32))
+    net.integer_output(net.quantize(net.node("Conv", net.float_input([1, 2, 8, 8]), weights)))
+    return net
+
+
 def read_twice() -> Net:
     net = Net("int8", seed=1)
     x = net.integer_input([1, 2, 8, 8])
@@ -201,13 +214,15 @@ def read_twice() -> Net:
     "net, options, message",
     [
         (two_inputs(), {}, "one input, this one has 2"),
-        (flat(), {}, r"one quantized image, this input is int8\[1, 8\]"),
+        (flat(), {}, r"one image of 8 bits, this input is int8\[1, 8\]. Leave --feed out"),
+        (two_images(), {}, r"this input is int8\[2, 2, 8, 8\]. Export the model with a batch of 1"),
+        (unquantized(), {}, r"this input is float32\[1, 2, 8, 8\]. Quantize the model's input"),
         (camera(), {"io_buffers": "apart"}, "keeps its outputs in the arena"),
         (upsampled(), {}, "the first layer needs the whole image"),
         (planes(), {}, "an image that one convolution or pool reads"),
         (read_twice(), {}, "an image that one convolution or pool reads"),
     ],
-    ids=["two inputs", "flat", "apart", "upsampled", "planes", "read twice"],
+    ids=["two inputs", "flat", "batch", "float", "apart", "upsampled", "planes", "read twice"],
 )
 def test_what_cannot_be_fed_is_refused(net: Net, options: dict[str, str], message: str, tmp_path: Path) -> None:
     with pytest.raises(UserError, match=message):

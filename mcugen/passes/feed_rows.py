@@ -6,11 +6,12 @@ runs it, with the layers behind it, in bands. A row holds all channels of all it
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 from ..errors import UserError
-from ..ir import Graph, Node, Value, attrs
+from ..ir import Graph, Node, TensorType, Value, attrs
 
 _TO_NHWC = (0, 2, 3, 1)
 _CHANNELS_LAST = ("conv", "max_pool", "average_pool", "global_average_pool")  # what these read is NHWC already
@@ -23,13 +24,13 @@ def feed_rows(graph: Graph) -> Graph:
         )
     (name,) = graph.inputs
     type = graph.type(name)
+    readers = [node for node in graph.nodes if name in node.inputs]
     if type.dtype != "int8" or len(type.shape) != 4 or type.shape[0] != 1:
         raise UserError(
-            f"--feed rows takes one quantized image, this input is {type.dtype}{list(type.shape)}",
+            f"--feed rows takes one image of 8 bits, this input is {type.dtype}{list(type.shape)}",
             origin=name,
-            hint="Build with --io int8, and fix the batch to 1 with --shape.",
+            hint=_instead(type, readers),
         )
-    readers = [node for node in graph.nodes if name in node.inputs]
     first = readers[0] if len(readers) == 1 and name not in graph.outputs else None
     values = dict(graph.values)
     if first is not None and _to_channels_last(graph, first):
@@ -50,6 +51,14 @@ def feed_rows(graph: Graph) -> Graph:
             hint="Build it without --feed.",
         )
     return graph.replace(nodes=(node, *rest), values=MappingProxyType(values), apart=frozenset((name,)))
+
+
+def _instead(type: TensorType, readers: Sequence[Node]) -> str:
+    if len(type.shape) == 4 and type.shape[0] != 1:
+        return "Export the model with a batch of 1, or leave --feed out."
+    if len(type.shape) == 4 and any(node.op == "quantize" for node in readers):
+        return "Build with --io int8."
+    return "Quantize the model's input to 8 bits, or leave --feed out." if len(type.shape) == 4 else "Leave --feed out."
 
 
 def _to_channels_last(graph: Graph, node: Node) -> bool:
