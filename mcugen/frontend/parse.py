@@ -13,6 +13,7 @@ from onnx import helper, numpy_helper
 from ..errors import UserError
 from ..ir import Graph, Node, TensorType, Value, attrs, constant, live
 
+_LARGEST = 2**28  # bytes of a tensor: no microcontroller has that much memory, and planning takes its time
 _DTYPES: dict[int, str] = {
     onnx.TensorProto.FLOAT: "float32",
     onnx.TensorProto.UINT8: "uint8",
@@ -125,9 +126,9 @@ def _type(info: onnx.ValueInfoProto) -> TensorType:
             origin=info.name,
             hint="Feed another input (--shape), or export the model again.",
         )
-    if np.prod(shape, dtype=object) * item >= 2**31:
+    if np.prod(shape, dtype=object) * item > _LARGEST:
         raise UserError(
-            f"a tensor of shape {list(shape)} is beyond 2 GB",
+            f"a tensor of shape {list(shape)} is beyond {_LARGEST >> 20} MB, more than a Cortex-M has",
             origin=info.name,
             hint="Feed another input (--shape), or export the model again.",
         )

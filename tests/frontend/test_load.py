@@ -206,7 +206,7 @@ DEFECTS: dict[str, tuple[Callable[[onnx.ModelProto], None], str]] = {
     "unknown_input": (_unknown_input, "not a readable ONNX model"),
     "same_names": (_same_names, "two nodes have this name"),
     "unknown_type": (_unknown_type, "."),
-    "huge": (_huge, "2 GB|do not fit"),
+    "huge": (_huge, "beyond 256 MB, more than a Cortex-M has|do not fit"),
 }
 
 
