@@ -26,7 +26,7 @@ from mcugen.prove.toolchain import available
 from mcugen.prove.verify import reference, verify
 from mcugen.target import CORES
 
-KINDS = ("_tflite_qdq", "_qdq_u8s8_perchannel", "_qop_u8s8", "_qdq_s8s8", "_bnkept_qdq_u8s8")
+KINDS = ("_tflite_qdq", "_qdq_u8s8_perchannel", "_qop_u8s8", "_qdq_s8s8", "_bnkept_qdq_u8s8", "_dynamic")
 DOCS = Path(__file__).resolve().parent.parent / "docs"
 
 
