@@ -341,7 +341,8 @@ class _Context:
             "index": index,
             "macro": f"{upper}_{kind.upper()}_{index}",
             "comment": f'"{comment(port.name)}"',
-            "type": describe(type),
+            "type": describe(type)
+            + (f", {type.origin} less than the model's {type.model_dtype}" if type.origin else ""),
             "count": type.count,
             "bytes": type.bytes,
             "shape": ", ".join(map(str, type.shape)) or "1",

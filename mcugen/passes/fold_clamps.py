@@ -3,17 +3,20 @@
 Relu, Clip and the like between pairs of QuantizeLinear and DequantizeLinear arrive here as tables. If all entries are
 clamp(code + d, low, high), d being the difference of the zero points of two tensors of one scale, the operator before
 can do it last. With d = 0 that is any operator with a `clamp`; another d, or another type in the model, asks for one
-that adds its zero point behind the rounding.
+that adds its zero point behind the rounding. A table that changes no byte is none: so it is between int8 and uint8 of
+the same numbers.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 
 from ..ir import Graph, Node, attrs
+from .rewrite import rename
 
 _LAYERS = ("conv", "fully_connected", "conv_transpose", "matmul")
 _ZERO_POINT_LAST = (*_LAYERS, *(f"{layer}_16" for layer in _LAYERS))
@@ -41,6 +44,8 @@ def fold_clamps(graph: Graph) -> Graph:
 def _folded(graph: Graph, table: Node) -> Graph | None:
     """The graph without `table`; None if that is no clamp, or another node needs its input."""
     producers, consumers = graph.producers(), graph.consumers()
+    if _changes_nothing(graph, table, consumers[table.output]):
+        return rename(graph, table.output, table.inputs[0])
     names: list[str] = []  # the tensors that get the table's range, and its zero point, instead
     name = table.inputs[0]
     while True:
@@ -62,8 +67,7 @@ def _folded(graph: Graph, table: Node) -> Graph | None:
     codes = graph.data(table.inputs[1])
     assert codes is not None
     low, high = (int(end) for end in (codes[0], codes[-1]))
-    info = np.iinfo(before.dtype)
-    if not np.array_equal(codes, np.clip(np.arange(info.min, info.max + 1) + moved, low, high)):
+    if not np.array_equal(codes, np.clip(_every_code(before.dtype) + moved, low, high)):
         return None
     first, last = maker.attrs["clamp"]
     clamp = tuple(int(np.clip(end + moved, low, high)) for end in (first, last))
@@ -82,3 +86,17 @@ def _folded(graph: Graph, table: Node) -> Graph | None:
     nodes = tuple(changed(node) for node in graph.nodes if node is not table)
     values.pop(table.inputs[0])
     return graph.replace(nodes=nodes, values=MappingProxyType(values))
+
+
+def _every_code(dtype: str) -> np.ndarray:
+    info = np.iinfo(dtype)
+    return np.arange(info.min, info.max + 1)
+
+
+def _changes_nothing(graph: Graph, table: Node, readers: Sequence[Node]) -> bool:
+    """Are the bytes behind the table those before it, for the same numbers? A cast would still tell their types."""
+    before, after, codes = graph.type(table.inputs[0]), graph.type(table.output), graph.data(table.inputs[1])
+    if before.dtype != after.dtype or before.quant is None or not before.quant.same(after.quant) or codes is None:
+        return False
+    seen = table.output in graph.outputs or any(reader.op == "cast" for reader in readers)
+    return not seen and np.array_equal(codes, _every_code(before.dtype))

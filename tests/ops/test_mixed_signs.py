@@ -13,6 +13,7 @@ from small_models import DTYPES, Net, Tensor
 
 from mcugen import oracle
 from mcugen.emit.artefact import Compiled
+from mcugen.emit.codegen import c_sources
 
 OTHER = {"int8": "uint8", "uint8": "int8"}
 
@@ -201,3 +202,33 @@ def test_rows_that_are_fed(first: str, tmp_path: Path) -> None:
     net.integer_output(x, 4)
     compiled = exact(net.model(), tmp_path, feed="rows", samples=4)
     assert compiled.feed is not None and compiled.feed.type.model_dtype == first
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_type_alone_costs_nothing(dtype: str, tmp_path: Path) -> None:
+    """The same scale, and a zero point that moves with the type: no byte changes; only Cast sees the difference."""
+    net = Net(dtype)
+    image = net.integer_input((1, 3, 8, 8), 1 / 255, -128)
+    net.turn(OTHER[dtype])
+    x = net.quantize(net.real(image), image.scale, -128)
+    y = net.op("Add", net.conv(x, (3, 3, 1, 1)), net.op("AveragePool", x, kernel_shape=[1, 1]), scale=0.1)
+    net._output(net.node("Cast", x.name, to=onnx.TensorProto.INT32), onnx.TensorProto.INT32)
+    net.output(y)
+    model = net.model()
+    assert "mcugen_lut_s8" in kernels(exact(model, tmp_path))
+    model.graph.output.pop(0)
+    fed = exact(model, tmp_path)
+    assert "mcugen_lut_s8" not in kernels(fed)
+
+
+def test_rows_of_a_camera(tmp_path: Path) -> None:
+    """A uint8 image whose numbers an int8 convolution reads."""
+    net = Net("uint8")
+    image = net.integer_input((1, 3, 12, 12), 1 / 255, -128)
+    net.turn("int8")
+    x = net.conv(net.quantize(net.real(image), image.scale, -128), (4, 3, 3, 3), strides=[2, 2])
+    net.integer_output(net.conv(x, (2, 4, 3, 3)), 4)
+    compiled = exact(net.model(), tmp_path, feed="rows", samples=4)
+    assert [step.kernel for step in compiled.steps if "lut" in step.kernel] == []
+    header = next(text for name, text in c_sources(compiled).items() if name == f"{compiled.name}.h")
+    assert "128 less than the model's uint8" in header
