@@ -281,50 +281,49 @@ def _unshare_constants(graph: onnx.GraphProto, constants: Container[str]) -> Non
         graph.node.extend(nodes)
 
 
-_WEIGHTED = ("QLinearConv", "QLinearMatMul", "QGemm")  # (x, scale, zero point, weights, scale, zero point, ...)
+# Inputs of layers on integers that hold the weights and their zero point; that of the activation is the one at 2.
+_WEIGHTS = {name: (3, 5) for name in ("QLinearConv", "QLinearMatMul", "QGemm")}
+_WEIGHTS |= {name: (1, 3) for name in ("ConvInteger", "MatMulInteger")}
 
 
 def _uint8_constants(model: onnx.ModelProto) -> None:
     """Make uint8 of int8 constants that meet a uint8 activation, in place: the same numbers.
 
-    What session.x64quantprecision does, which cannot be had beside session.qdqisint8allowed. Q/DQ nodes have constants
-    of their own (`unshare_qdq`).
+    What session.x64quantprecision does, which cannot be had beside session.qdqisint8allowed. Each reader of a
+    dequantized constant has its own (`unshare_qdq`).
     """
     constants = {i.name: i for i in model.graph.initializer}
     read = {node.output[0]: node for node in model.graph.node if node.op_type == "DequantizeLinear"}
+    signed = {name for name, tensor in constants.items() if tensor.data_type == onnx.TensorProto.INT8}
+    unsigned = {name for name, tensor in constants.items() if tensor.data_type == onnx.TensorProto.UINT8}
+    unsigned |= {node.output[2] for node in model.graph.node if node.op_type == "DynamicQuantizeLinear"}
 
-    def is_uint8(node: onnx.NodeProto) -> bool:
-        """The activation that `node` reads, from its zero point."""
-        zero_point = "".join(node.input[2:3])
-        known = zero_point in constants and constants[zero_point].data_type == onnx.TensorProto.UINT8
-        return node.input[0] not in constants and (known or not zero_point)
+    def reads_uint8(node: onnx.NodeProto) -> bool:
+        """An activation, from its zero point."""
+        return node.input[0] not in constants and not unsigned.isdisjoint(node.input[2:3])
 
-    def shift(node: onnx.NodeProto, slot: int) -> None:
-        """The constant at `slot`, if it is int8, and its zero point, which stands behind its scale."""
-        zero_slot = slot + 2
-        if not all(name in constants for name in node.input[slot : zero_slot + 1] if name):
+    def shift(node: onnx.NodeProto, slots: tuple[int, int]) -> None:
+        """The weights and their zero point, if they are int8 constants."""
+        if len(node.input) <= slots[1] or not all(node.input[slot] in signed for slot in slots):
             return
-        if constants[node.input[slot]].data_type != onnx.TensorProto.INT8:
-            return
-        if not any(node.input[zero_slot : zero_slot + 1]):
-            scale = onnx.numpy_helper.to_array(constants[node.input[slot + 1]])
-            zero = onnx.numpy_helper.from_array(np.zeros_like(scale, np.int8), f"{node.input[slot]}__mcugen_zero")
-            constants[zero.name] = zero
-            del node.input[zero_slot:]
-            node.input.append(zero.name)
-        for at in (slot, zero_slot):
-            codes = onnx.numpy_helper.to_array(constants[node.input[at]])
-            moved = (codes.astype(np.int16) + 128).astype(np.uint8)
-            node.input[at] = f"{node.input[at]}__mcugen_uint8"
-            constants[node.input[at]] = onnx.numpy_helper.from_array(moved, node.input[at])
+        for slot in slots:
+            name = node.input[slot]
+            codes = onnx.numpy_helper.to_array(constants[name]).astype(np.int16) + 128
+            node.input[slot] = f"{name}__mcugen_uint8"
+            constants[node.input[slot]] = onnx.numpy_helper.from_array(codes.astype(np.uint8), node.input[slot])
 
     for node in model.graph.node:
-        if node.op_type in _WEIGHTED and is_uint8(node):
-            shift(node, 3)
+        if node.op_type in _WEIGHTS and reads_uint8(node):
+            shift(node, _WEIGHTS[node.op_type])
         found = [read[name] for name in node.input if name in read]
-        if any(map(is_uint8, found)):
+        if any(map(reads_uint8, found)):
             for dq in found:
-                shift(dq, 0)
+                if len(dq.input) == 2 and dq.input[0] in signed:
+                    zero = np.zeros(constants[dq.input[1]].dims, np.int8)
+                    dq.input.append(f"{dq.input[0]}__mcugen_zero")
+                    constants[dq.input[2]] = onnx.numpy_helper.from_array(zero, dq.input[2])
+                    signed.add(dq.input[2])
+                shift(dq, (0, 2))
     del model.graph.initializer[:]
     model.graph.initializer.extend(constants.values())
 

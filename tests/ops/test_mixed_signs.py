@@ -9,7 +9,7 @@ import numpy as np
 import onnx
 import pytest
 from checking import exact, exact_integer_form, kernels
-from small_models import DTYPES, Net, Tensor
+from small_models import DTYPES, Net, Tensor, qlinear_weights
 
 from mcugen import oracle
 from mcugen.emit.artefact import Compiled
@@ -141,6 +141,46 @@ def test_weights_of_uint8_beside_int8(tmp_path: Path) -> None:
     exact_integer_form(net.model(), tmp_path)
 
 
+def constants_of(model: onnx.ModelProto, op: str, slot: int) -> list[str]:
+    """Types of the constants that nodes `op` have there, as the pinned session runs them."""
+    graph = oracle.executed_graph(model).graph
+    dtypes = {i.name: onnx.helper.tensor_dtype_to_np_dtype(i.data_type).name for i in graph.initializer}
+    return [dtypes[node.input[slot]] for node in graph.node if node.op_type == op]
+
+
+@pytest.mark.parametrize("form", ["QLinearConv", "QLinearMatMul", "QGemm"])
+def test_qoperator_weights_of_int8_beside_uint8(form: str, tmp_path: Path) -> None:
+    """And a uint8 layer in an int8 model needs no CPU with VNNI."""
+    shapes = ((1, 3, 6, 6), (4, 3, 3, 3)) if form == "QLinearConv" else ((2, 8), (8, 4))
+    model = qlinear_weights(form, *shapes, bias=form != "QLinearMatMul")
+    net = Net("int8")
+    net.output(net.op("Neg", net.input((1, 5), name="other")), "second")
+    for field in ("node", "input", "output", "initializer"):
+        mine = getattr(net.model().graph, field)
+        for item in mine:
+            item.name = f"{item.name} too" if field in ("node", "initializer") else item.name
+            if field == "node":
+                known = {i.name for i in net.initializers}
+                item.input[:] = [f"{name} too" if name in known else name for name in item.input]
+        getattr(model.graph, field).extend(mine)
+    assert constants_of(model, form, 3) == ["uint8"]
+    exact(model, tmp_path)
+
+
+def test_a_dynamic_layer_in_an_int8_model(tmp_path: Path) -> None:
+    net = Net("int8")
+    x = net.gemm(net.input((2, 8)), 6, 8)
+    q, scale, zero = (f"dynamic_{part}" for part in ("q", "scale", "zero"))
+    net.nodes.append(onnx.helper.make_node("DynamicQuantizeLinear", [net.real(x)], [q, scale, zero], name="dynamic"))
+    weights = net.constant(net.rng.integers(-127, 128, (6, 5)).astype(np.int8))
+    sums = net.node("MatMulInteger", q, weights, zero, net.constant(np.int8(0)))
+    real = net.node("Cast", sums, to=onnx.TensorProto.FLOAT)
+    y = net.node("Mul", real, net.node("Mul", scale, net.constant(np.float32(0.01))))
+    net.output(net.quantize(y, 0.05, 3))
+    assert constants_of(net.model(), "DynamicQuantizeMatMul", 1) == ["uint8"]
+    exact(net.model(), tmp_path)
+
+
 @pytest.mark.parametrize("zero", [True, False])
 def test_constants_of_int8_beside_uint8(zero: bool, tmp_path: Path) -> None:
     """ONNX Runtime would add them in float in a model with int8 activations."""
@@ -155,8 +195,7 @@ def test_constants_of_int8_beside_uint8(zero: bool, tmp_path: Path) -> None:
     model = net.model()
     compiled = exact(model, tmp_path)
     assert "mcugen_add_s8" in kernels(compiled) and not integer_form(compiled)
-    ran = {node.op_type for node in oracle.executed_graph(model).graph.node}
-    assert {"QLinearAdd", "QGemm"} <= ran
+    assert constants_of(model, "QLinearAdd", 3) == constants_of(model, "QGemm", 3) == ["uint8"]
 
 
 def test_casts_between_the_types(tmp_path: Path) -> None:
