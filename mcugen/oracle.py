@@ -31,6 +31,9 @@ _UNSIGNED = ("session.x64quantprecision", "1")
 # Without it, a MatMul of a float input and weights of 4 bits rounds the input to 8 bits.
 _NARROW = ("session.qdq_matmulnbits_accuracy_level", "0")
 
+# No option of ORT's: what _UNSIGNED does to a model that needs _SIGNED.
+_MIXED = ("int8 constants beside uint8 activations", "uint8")
+
 _LARGE = 2**26
 
 WHY_PINNED = (
@@ -39,17 +42,20 @@ WHY_PINNED = (
 )
 
 
-def signed_activations(model: onnx.ModelProto) -> bool:
-    """True if an activation (not an initializer) is quantized to int8, in QDQ or QOperator form."""
+def _activation_types(model: onnx.ModelProto) -> set[int]:
+    """Types of zero points of activations (not of initializers), in QDQ, QOperator or dynamic form."""
     constants = {i.name: i for i in model.graph.initializer}
+    found: set[int] = set()
     for node in model.graph.node:
+        if node.op_type == "DynamicQuantizeLinear":
+            found.add(onnx.TensorProto.UINT8)
         is_quantized = node.op_type in ("QuantizeLinear", "DequantizeLinear") or node.op_type.startswith("QLinear")
         if not (is_quantized or node.op_type == "QGemm") or node.input[0] in constants:
             continue
         zero_point = constants.get(node.input[2]) if len(node.input) > 2 else None
-        if zero_point is not None and zero_point.data_type == onnx.TensorProto.INT8:
-            return True
-    return False
+        if zero_point is not None:
+            found.add(zero_point.data_type)
+    return found
 
 
 def _in_four_bits(model: onnx.ModelProto) -> bool:
@@ -60,16 +66,17 @@ def _in_four_bits(model: onnx.ModelProto) -> bool:
 def session_options(model: onnx.ModelProto) -> dict[str, str]:
     """The pinned session as text, for reports.
 
-    int8 models and uint8 models need different options, and a session with both refuses int8 models. A model with
-    both kinds of activations runs as an int8 model whose constants beside uint8 are uint8.
+    int8 models and uint8 models need different options, and a session with both refuses int8 models.
     """
-    key, value = _SIGNED if signed_activations(model) else _UNSIGNED
+    types = _activation_types(model)
+    key, value = _SIGNED if onnx.TensorProto.INT8 in types else _UNSIGNED
     return {
         "provider": "CPUExecutionProvider",
         "graph_optimization_level": "ORT_ENABLE_ALL",
         "intra_op_num_threads": "1",
         "inter_op_num_threads": "1",
         key: value,
+        **dict([_MIXED] if types >= {onnx.TensorProto.INT8, onnx.TensorProto.UINT8} else []),
         **dict([_NARROW] if _in_four_bits(model) else []),
     }
 
@@ -102,9 +109,10 @@ def pinned_session(model: onnx.ModelProto, saved: Path | None = None) -> ort.Inf
 
     saved: where to write the graph that the session runs. UserError if ORT refuses the model.
     """
-    config = [(k, v) for k, v in session_options(model).items() if k.startswith("session.")]
+    spelled = session_options(model)
+    config = [(k, v) for k, v in spelled.items() if k.startswith("session.")]
     own = unshare_qdq(model)
-    if _SIGNED in config:
+    if _MIXED[0] in spelled:
         _uint8_constants(own)
     try:
         return _session(own, ort.GraphOptimizationLevel.ORT_ENABLE_ALL, config, saved)

@@ -57,6 +57,18 @@ def _chosen(net: Net, x: Tensor, z: Tensor) -> str:
     return net.node("Where", condition, net.real(x), net.real(z))
 
 
+def _scattered(net: Net, x: Tensor, z: Tensor) -> str:
+    at = net.constant(net.rng.permuted(np.tile(np.arange(4), (1, 6, 6, 1)), axis=-1).transpose(0, 3, 1, 2))
+    return net.node("ScatterElements", net.real(x), at, net.real(z), axis=1)
+
+
+def _largest(net: Net, x: Tensor, z: Tensor) -> str:
+    values = net.node("TopK", net.real(x), net.shape(3))
+    net.nodes[-1].output.append("positions")
+    net._output("positions", onnx.TensorProto.INT64)
+    return values
+
+
 def _padded(net: Net, x: Tensor, z: Tensor) -> str:
     return net.node("Pad", net.real(x), net.shape(0, 0, 1, 0, 0, 0, 0, 2), net.constant(np.float32(0.7)))
 
@@ -85,6 +97,8 @@ EXACT: dict[str, Build] = {
     "Softmax": _one("Softmax", axis=1),
     "Clip": lambda net, x, z: net.node("Clip", net.real(x), *(net.constant(np.float32(end)) for end in (-1.0, 2.5))),
     "Concat": _copied,
+    "ScatterElements": _scattered,
+    "TopK": _largest,
     "Where": _chosen,
     "Pad": _padded,
     "BatchNormalization": _channels,
