@@ -261,7 +261,7 @@ def test_pairs_of_two_types_stay(tmp_path: Path) -> None:
     real = net.real(net.input((2, 90), 0.05, 3))
     net.turn("int8")
     net.output(net.quantize(real, 0.03, -7))
-    assert len(params(merge_pairs(net.model()))) == 2
+    assert len(params(merge_pairs(net.model()))) == 4
     exact(net.model(), tmp_path)
 
 
