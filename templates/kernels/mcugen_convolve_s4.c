@@ -3,6 +3,7 @@
 #include "mcugen_kernels.h"
 
 #define MCUGEN_S4_VALUE int8_t
+#define MCUGEN_S4_BYTES 1
 #define MCUGEN_S4_SUM int32_t
 #define MCUGEN_S4_PARAMS layer
 
