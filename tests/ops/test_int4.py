@@ -93,13 +93,14 @@ def test_zero_point_that_does_not_centre(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("core_name", ["cortex-m0", "cortex-m4", "cortex-m55"])
 def test_on_a_board(core_name: str, tmp_path: Path) -> None:
-    """Both widths of activations, blocks and a band of rows: the bytes of the host."""
+    """Both widths of activations, a window alone and several: the bytes of the host."""
     if available(core(core_name)):
         pytest.skip(available(core(core_name)))
     for dtype in ("uint8", "int16"):
         n = Net(dtype, opset=21)
-        y = n.conv(n.input((1, 5, 6, 6)), (6, 5, 3, 3), pads=[1, 1, 1, 1], w_dtype=ml_dtypes.int4)
-        n.output(n.gemm(n.copy("Flatten", y, axis=1), 7, 216, w_dtype=ml_dtypes.int4))
+        # odd numbers of windows, taps and filters of a group
+        y = n.conv(n.input((1, 6, 5, 5)), (10, 3, 3, 3), group=2, pads=[1, 1, 1, 1], w_dtype=ml_dtypes.int4)
+        n.output(n.gemm(n.copy("Flatten", y, axis=1), 7, 250, w_dtype=ml_dtypes.int4))
         compiled = compile_model(n.model(), tmp_path, core=core_name)
         samples = random_samples(compiled, 4, seed=1)
         board, host = run_on_board(compiled, samples.firmware).outputs, HostModel(compiled).run_all(samples.firmware)
