@@ -43,40 +43,30 @@ void mcugen_conv_transpose_s8(const mcugen_conv_transpose_params *params,
                               int8_t *output)
 {
     const mcugen_conv_transpose_params p = *params; /* a copy: output cannot alias it */
-    const cmsis_nn_tile stride = p.stride, dilation = p.dilation, step = p.tap_step;
+    const mcugen_transposed t =
+        mcugen_transposed_of(p.stride, p.padding, p.dilation, p.tap_step, input_dims, filter_dims);
     const int32_t group_inputs = filter_dims->c, group_outputs = output_dims->c / p.groups;
-    const int32_t filter_row = filter_dims->w * group_inputs, filter_size = filter_dims->h * filter_row;
-    const int32_t input_row = input_dims->w * input_dims->c;
-    /* From the element that a tap meets to the one of the next tap that meets any: backwards. */
-    const uint32_t back_h = (uint32_t)(dilation.h / (stride.h / step.h)) * (uint32_t)input_row;
-    const uint32_t back_w = (uint32_t)(dilation.w / (stride.w / step.w)) * (uint32_t)input_dims->c;
 
-    for (int32_t n = 0; n < input_dims->n; n++, input += input_dims->h * input_row) {
+    for (int32_t n = 0; n < input_dims->n; n++, input += input_dims->h * t.input_row) {
         for (int32_t oy = 0; oy < output_dims->h; oy++) {
-            const int32_t top = oy + p.padding.h;
-            const mcugen_meeting rows =
-                mcugen_taps_meeting(top, filter_dims->h, dilation.h, stride.h, step.h, input_dims->h);
+            const mcugen_meeting rows = mcugen_rows_met(&t, oy);
             for (int32_t ox = 0; ox < output_dims->w; ox++) {
-                const int32_t left = ox + p.padding.w;
-                const mcugen_meeting columns =
-                    mcugen_taps_meeting(left, filter_dims->w, dilation.w, stride.w, step.w, input_dims->w);
-                const int32_t met = (top - rows.first * dilation.h) / stride.h * input_row +
-                                    (left - columns.first * dilation.w) / stride.w * input_dims->c;
+                const mcugen_met met = mcugen_taps_met(&t, rows, oy, ox);
                 int32_t count;
                 for (int32_t c = 0; c < output_dims->c; c += count) {
                     const int32_t left_in_group = group_outputs - c % group_outputs;
                     const int32_t *const zero_points = p.filter_zero_point ? p.filter_zero_point + c : NULL;
                     uint32_t acc[BLOCK] = {0};
-                    uint32_t at = (uint32_t)(met + c / group_outputs * group_inputs);
+                    uint32_t at = met.element + (uint32_t)(c / group_outputs * group_inputs);
                     count = left_in_group < BLOCK ? left_in_group : BLOCK;
                     for (int32_t j = 0; j < count; j++) {
                         acc[j] = (uint32_t)bias[c + j];
                     }
-                    for (int32_t ky = rows.first; ky < rows.last; ky += step.h, at -= back_h) {
-                        const int8_t *const tap = filter + c * filter_size + ky * filter_row;
+                    for (int32_t ky = rows.first; ky < rows.last; ky += t.step.h, at -= t.back_h) {
+                        const int8_t *const tap = filter + c * t.filter_size + ky * t.filter_row;
                         uint32_t x = at;
-                        for (int32_t kx = columns.first; kx < columns.last; kx += step.w, x -= back_w) {
-                            add_tap(&p, input + (int32_t)x, tap + kx * group_inputs, group_inputs, filter_size,
+                        for (int32_t kx = met.columns.first; kx < met.columns.last; kx += t.step.w, x -= t.back_w) {
+                            add_tap(&p, input + (int32_t)x, tap + kx * group_inputs, group_inputs, t.filter_size,
                                     zero_points, count, acc);
                         }
                     }
