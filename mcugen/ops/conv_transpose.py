@@ -28,11 +28,11 @@ def _recognise(unit: Unit) -> Node:
     form = _form(unit.node, weights, unit.type(0).shape, unit.output_type.shape)
     q = unit.type(1).quant
     assert q is not None
-    if q.scale.size > 1 and (q.axis != 1 or form["group"] > 1):
+    if q.axis not in (None, 1):
         raise UserError(
-            f"the weights are quantized along axis {q.axis} with {form['group']} groups",
+            f"the weights are quantized along axis {q.axis}",
             origin=unit.node.where,
-            hint="Quantize the weights of a transposed convolution per tensor, or along axis 1 without groups.",
+            hint="Quantize the weights of a transposed convolution per tensor, or along axis 1.",
         )
     bias = unit.inputs[2] if len(unit.inputs) > 2 else ""
     node = unit.make("conv_transpose", (unit.inputs[0], unit.inputs[1], bias), clamp=unit.clamp, **form)

@@ -318,7 +318,9 @@ def _operands(
             if raw is None:
                 names.append(dq.inputs[0])
             else:
-                names.append(builder.constant(f"{operator.output}/input{slot}", *_stored(graph, dq, raw)))
+                data, q = _stored(graph, dq, raw)
+                q = _of_all_groups(operator, q) if slot == 1 else q
+                names.append(builder.constant(f"{operator.output}/input{slot}", data, q))
         elif slot == 2 and graph.data(name) is not None:
             names.append(name)
             float_bias = True
@@ -343,6 +345,14 @@ def _stored(graph: Graph, dq: Node, raw: np.ndarray) -> tuple[np.ndarray, Quant]
         return raw, q
     shape = [-1 if axis == q.axis else 1 for axis in range(raw.ndim)] if q.axis is not None else ()
     return (raw.astype(np.int8) - q.zero_point.reshape(shape)).astype(np.int8), quant(q.scale, 0, q.axis)
+
+
+def _of_all_groups(operator: Node, q: Quant) -> Quant:
+    """One scale an output channel: along axis 1 of its weights, a ConvTranspose has those of one group."""
+    if operator.op != "ConvTranspose" or q.axis != 1:
+        return q
+    groups = int(operator.attrs.get("group", 1))
+    return quant(np.tile(q.scale, groups), np.tile(q.zero_point, groups), q.axis)
 
 
 def _checked_bias(builder: Builder, operator: Node, names: list[str], is_float: bool) -> tuple[str, bool]:
