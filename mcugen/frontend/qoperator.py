@@ -39,9 +39,9 @@ def _dequantize(e: Expansion, slot: int, base: str, axis: int | None = None) -> 
 def _dequantize_bias(e: Expansion, slot: int, scale: np.ndarray) -> str:
     """The int32 bias, whose scale QOperator leaves implicit: input scale * weight scale."""
     bias = e.constant(slot, "the bias")
-    scale = np.broadcast_to(scale.astype(np.float32).reshape(-1), bias.reshape(-1).shape)
+    scale = np.broadcast_to(scale.astype(np.float32).reshape(-1), bias.shape[-1:] or (1,))
     names = [e.input(slot), e.initializer("bias_scale", np.ascontiguousarray(scale))]
-    return e.add("DequantizeLinear", names, e.name("bias"), axis=0)
+    return e.add("DequantizeLinear", names, e.name("bias"), axis=max(bias.ndim - 1, 0))
 
 
 def _quantize(e: Expansion, real: str, slot: int) -> None:

@@ -130,6 +130,14 @@ def test_qgemm(transposed: int, bias: bool, per_channel: bool, tmp_path: Path) -
     exact(model, tmp_path)
 
 
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_qgemm_with_a_row_as_bias(per_channel: bool, tmp_path: Path) -> None:
+    model = qlinear_weights("QGemm", (2, 14), (14, 6), per_channel=per_channel)
+    (bias,) = (tensor for tensor in model.graph.initializer if tensor.name.startswith("bias"))
+    bias.dims[:] = [1, 6]
+    exact(model, tmp_path)
+
+
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("per_channel", [False, True])
 def test_qlinear_matmul(dtype: str, per_channel: bool, tmp_path: Path) -> None:
