@@ -45,7 +45,7 @@ class Data:
     source: str
 
     def sample(self, index: int) -> dict[str, np.ndarray]:
-        return {name: array[index] for name, array in self.feeds.items()}
+        return {name: np.asarray(array[index]) for name, array in self.feeds.items()}  # ORT takes no NumPy scalars
 
     def first(self, count: int) -> Data:
         kept = min(count, self.count)

@@ -241,7 +241,10 @@ class Workshop:
                 calibration_cache_path=self._cache,
             )
         except (ValueError, RuntimeError, TypeError) as error:
-            raise UserError(f"ONNX Runtime's quantizer refuses the model: {str(error).splitlines()[0]}") from None
+            raise UserError(
+                f"ONNX Runtime's quantizer refuses the model: {str(error).splitlines()[0]}",
+                hint="Take --per-tensor, or leave the layer it stumbles over in float (--exclude NODE).",
+            ) from None
         made = onnx.load(result)
         if raised and quantization_form(made) == FLOAT:
             raise CheckFailed(f"the gate was missed until no layer was left in 8 bits ({len(raised)} tensors raised)")

@@ -13,7 +13,7 @@ import onnx
 import pytest
 from checking import CMSIS_NN, assert_exact
 from click.testing import Result
-from float_models import CLASSES, archive, autoencoder, classifier, images, mcugen, operators, saved, two_inputs
+from float_models import CLASSES, Graph, archive, autoencoder, classifier, images, mcugen, operators, saved, two_inputs
 from onnx import TensorProto, numpy_helper
 
 from mcugen import oracle, pipeline
@@ -266,6 +266,25 @@ def test_two_inputs(tmp_path: Path) -> None:
             np.save(tmp_path / "data" / name / f"{index:02}.npy", row)
     again, _ = done(model, "--calibration", tmp_path / "data", target="cortex-m")
     assert again["score"] == found["score"]
+
+
+def test_a_scalar_input(tmp_path: Path) -> None:
+    g = Graph(7)
+    y = g.node("Sigmoid", g.node("Mul", "x", g.constant(4), name="scaled"), name="curve")
+    x = archive(tmp_path, x=np.linspace(-1, 1, 16, dtype=np.float32))
+    found, _ = done(saved(g.model({"x": []}, y, [4]), tmp_path), "--calibration", x, target="cortex-m")
+    assert found["bit_exact"] is True
+
+
+def test_what_onnx_runtimes_quantizer_refuses(tmp_path: Path) -> None:
+    """It gives the bias of a transposed convolution as many scales as one group has channels."""
+    g = Graph(7)
+    y = g.node("ConvTranspose", "x", g.constant(4, 3, 2, 2), g.constant(6), name="up", group=2)
+    model = saved(g.model({"x": [1, 4, 5, 5]}, y, [1, 6, 6, 6]), tmp_path)
+    x = archive(tmp_path, x=np.random.default_rng(0).normal(0, 1, (4, 4, 5, 5)).astype(np.float32))
+    assert "quantizer refuses the model" in refused(model, "--calibration", x)
+    found, _ = done(model, "--calibration", x, "--per-tensor", target="cortex-m")
+    assert found["bit_exact"] is True
 
 
 # The gate
