@@ -1,7 +1,7 @@
 """--feed rows: the image comes in as a camera delivers it, row by row, and never stands in memory as a whole.
 
 The model's input becomes an NHWC tensor of the caller's, and a `feed` node copies its rows into the arena: the plan
-runs it, with the layers behind it, in bands. A row holds all channels of all its pixels.
+runs it, with the layers behind it, in bands. A row holds all channels of all its pixels. Tables may come before them.
 """
 
 from __future__ import annotations
@@ -31,14 +31,15 @@ def feed_rows(graph: Graph) -> Graph:
             origin=name,
             hint=_instead(type, readers),
         )
-    first = readers[0] if len(readers) == 1 and name not in graph.outputs else None
+    graph = _turned_first(graph, name)
+    first, (*_, layer) = _reader(graph, name), _tables(graph, name)
     values = dict(graph.values)
     if first is not None and _to_channels_last(graph, first):
         fed = first.output
         rest = tuple(node for node in graph.nodes if node is not first)
         values[name] = Value(name, replace(type, shape=graph.type(fed).shape))
         node = Node("feed", (name,), (fed,), attrs(perm=_TO_NHWC), first.origin)
-    elif first is not None and first.op in _CHANNELS_LAST:
+    elif first is not None and layer is not None and layer.op in _CHANNELS_LAST:
         fed = f"{name} (fed)"
         changed = replace(first, inputs=tuple(fed if i == name else i for i in first.inputs))
         rest = tuple(changed if node is first else node for node in graph.nodes)
@@ -51,6 +52,37 @@ def feed_rows(graph: Graph) -> Graph:
             hint="Build it without --feed.",
         )
     return graph.replace(nodes=(node, *rest), values=MappingProxyType(values), apart=frozenset((name,)))
+
+
+def _reader(graph: Graph, name: str) -> Node | None:
+    """The only one."""
+    found = [node for node in graph.nodes if name in node.inputs]
+    return found[0] if len(found) == 1 and name not in graph.outputs else None
+
+
+def _tables(graph: Graph, name: str) -> list[Node | None]:
+    """The tables that `name` passes one after the other, and what reads the last one."""
+    found = [_reader(graph, name)]
+    while (node := found[-1]) is not None and node.op == "lut":
+        found.append(_reader(graph, node.output))
+    return found
+
+
+def _turned_first(graph: Graph, name: str) -> Graph:
+    """Tables between the image and its turn to NHWC stand behind that: to them, the order of the values is all one."""
+    *tables, turn = _tables(graph, name)
+    if turn is None or not _to_channels_last(graph, turn):
+        return graph
+    for table in reversed(tables):
+        assert table is not None
+        x, *data = table.inputs
+        values = {**graph.values}
+        values[table.output] = Value(table.output, replace(graph.type(x), shape=graph.type(turn.output).shape))
+        turned = replace(turn, inputs=(x,), outputs=table.outputs)
+        last = replace(table, inputs=(table.output, *data), outputs=turn.outputs)
+        nodes = tuple(turned if n is table else last if n is turn else n for n in graph.nodes)
+        graph, turn = graph.replace(nodes=nodes, values=MappingProxyType(values)), turned
+    return graph
 
 
 def _instead(type: TensorType, readers: Sequence[Node]) -> str:

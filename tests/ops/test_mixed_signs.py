@@ -274,6 +274,11 @@ def test_a_type_alone_costs_nothing(dtype: str, tmp_path: Path) -> None:
     assert "mcugen_lut_s8" not in kernels(fed)
 
 
+def test_rows_that_pass_a_table(tmp_path: Path) -> None:
+    compiled = exact(camera("integer").model(), tmp_path, feed="rows", samples=4)
+    assert "mcugen_lut_s8" in kernels(compiled)
+
+
 def test_rows_of_a_camera(tmp_path: Path) -> None:
     """A uint8 image whose numbers an int8 convolution reads."""
     net = Net("uint8")
