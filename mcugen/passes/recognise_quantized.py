@@ -170,7 +170,8 @@ def _summed(builder: Builder, graph: Graph, producers: dict[str, Node], layer: N
         return None
     raw = None if b_dq is None else graph.data(b_dq.inputs[0])
     whole = bias is None or (raw is not None and raw.dtype == np.int32)
-    fused = layer.op == "Gemm" and whole and not layer.attrs.get("scaled") and not quantized
+    alike = not layer.attrs.get("scaled") and not layer.attrs.get("integer_form")
+    fused = layer.op == "Gemm" and whole and alike and not quantized
     in_float = not fused or (x_dtype, w_dtype) == ("int8", "uint8")
     y, w, start = layer.output, builder.constant(f"{layer.output}/weights", weights, w_q), ""
     if in_float and not _sums_fit(x_q, x_dtype, w_q, weights):
@@ -244,9 +245,10 @@ def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: 
     if weight_bits == 4:
         node = replace(node, attrs=attrs(**{**node.attrs, "weight_bits": 4}))
     one_type = definition.in_float or _one_type(graph, producers, operator, dtype)
-    if (clamp != full and not definition.in_float) or not exact_bias or weight_bits == 4 or not one_type:
+    other = not exact_bias or weight_bits == 4 or not one_type or operator.attrs.get("integer_form")
+    if other or (clamp != full and not definition.in_float):
         # ORT drops an activation that the output's range already implies; it runs any other one in float, and any
-        # layer whose weights have 4 bits or whose types differ.
+        # layer whose weights have 4 bits or whose types differ, or that is an Einsum.
         node = replace(node, attrs=attrs(**{**node.attrs, "integer_form": True}))
     return node
 
@@ -319,7 +321,8 @@ def _operands(
                 names.append(dq.inputs[0])
             else:
                 data, q = _stored(graph, dq, raw)
-                q = _of_all_groups(operator, q) if slot == 1 else q
+                if slot == 1:
+                    q = _of_outputs(operator, q)
                 names.append(builder.constant(f"{operator.output}/input{slot}", data, q))
         elif slot == 2 and graph.data(name) is not None:
             names.append(name)
@@ -347,11 +350,17 @@ def _stored(graph: Graph, dq: Node, raw: np.ndarray) -> tuple[np.ndarray, Quant]
     return (raw.astype(np.int8) - q.zero_point.reshape(shape)).astype(np.int8), quant(q.scale, 0, q.axis)
 
 
-def _of_all_groups(operator: Node, q: Quant) -> Quant:
-    """One scale an output channel: along axis 1 of its weights, a ConvTranspose has those of one group."""
+def _of_outputs(operator: Node, q: Quant) -> Quant:
+    """The scales of a layer's weights, one an output channel or one for all."""
+    if operator.op in ("Conv", "Gemm") and q.axis not in (None, 0):  # as gemm_form leaves it
+        raise UserError(
+            "the weights are quantized along their inputs, ONNX Runtime takes scales of outputs",
+            origin=operator.where,
+            hint="Quantize the weights per tensor, or per output channel.",
+        )
     if operator.op != "ConvTranspose" or q.axis != 1:
         return q
-    groups = int(operator.attrs.get("group", 1))
+    groups = int(operator.attrs.get("group", 1))  # they share the scales along axis 1
     return quant(np.tile(q.scale, groups), np.tile(q.zero_point, groups), q.axis)
 
 

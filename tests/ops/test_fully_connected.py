@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 import pytest
-from checking import exact, exact_integer_form, kernels, transposes
+from checking import compile_model, exact, exact_integer_form, kernels, transposes
 from small_models import DTYPES, Net, Tensor, qlinear_weights
+
+from mcugen import UserError
 
 
 def matmul(net: Net, x: Tensor, depth: int, outputs: int, *, bias: bool, axis: int | None = None) -> Tensor:
@@ -136,6 +138,16 @@ def test_qgemm_with_a_row_as_bias(per_channel: bool, tmp_path: Path) -> None:
     (bias,) = (tensor for tensor in model.graph.initializer if tensor.name.startswith("bias"))
     bias.dims[:] = [1, 6]
     exact(model, tmp_path)
+
+
+@pytest.mark.parametrize("dtype", [*DTYPES, "uint16"])
+@pytest.mark.parametrize(("op", "shape", "axis"), [("Gemm", (6, 6), 0), ("MatMul", (6, 7), 0), ("Conv", (6, 6, 1), 1)])
+def test_scales_of_inputs_are_refused(op: str, shape: tuple[int, ...], axis: int, dtype: str, tmp_path: Path) -> None:
+    net = Net(dtype, opset=21)
+    x = net.input((1, 6, 5) if op == "Conv" else (5, 6))
+    net.output(net.quantize(net.node(op, net.real(x), net.weights(shape, axis=axis)[0], name="layer")))
+    with pytest.raises(UserError, match="layer: the weights are quantized along their inputs"):
+        compile_model(net.model(), tmp_path)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
