@@ -13,6 +13,9 @@ from .base import Canonical, FloatUnit, Lowering, OpDef
 from .float_conv import TOLERANCE
 from .matmul import matrices, starts
 
+# What the pass `decompose` makes of these.
+_COMPOSED = ("Einsum",)
+
 
 def _from_float(unit: FloatUnit) -> Node:
     return unit.make("float_matmul", (unit.name(0), unit.name(1)))
@@ -56,12 +59,12 @@ def _lower(lowering: Lowering, node: Node) -> Step:
 
 FLOAT_MATMUL = OpDef(
     name="float_matmul",
-    onnx=("MatMul",),
+    onnx=("MatMul", *_COMPOSED),
     from_float=_from_float,
     canonical=_canonical,
     lower=_lower,
     fit=matrices,
     layout="fixed",
     exactness=FLOAT,
-    about=f"float32; Attention too, by its definition; within {TOLERANCE:g} of the largest result",
+    about=f"float32; Attention too, and Einsum of two operands; within {TOLERANCE:g} of the largest result",
 )

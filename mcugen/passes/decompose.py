@@ -7,6 +7,7 @@ compute in several, in real numbers; the steps state their tolerances.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from math import prod
 
 import numpy as np
 
@@ -225,6 +226,66 @@ def _trilu(parts: _Parts) -> bool:
     return parts.finish(parts.add("Where", parts.constant(kept), x, parts.number(0)))
 
 
+# Einsum
+
+
+def _einsum(parts: _Parts) -> bool:
+    """Of one operand a sum and a Transpose; of two a MatMul, batched over the letters that both have and keep.
+
+    ORT computes it in float before a QuantizeLinear, too: the MatMul says so.
+    """
+    node, equation = parts.node, str(parts.node.attrs["equation"]).replace(" ", "")
+    left, arrow, result = equation.partition("->")
+    names, terms = list(node.inputs), left.split(",")
+    if not arrow:
+        result = "".join(sorted(letter for letter in left if letter != "," and left.count(letter) == 1))
+    plain = all(term.isalpha() and len(set(term)) == len(term) for term in terms)
+    spelled = zip("".join(terms), (size for name in names for size in parts.shape(name)), strict=plain)
+    sizes: dict[str, int] = {}
+    alike = all(sizes.setdefault(letter, size) == size for letter, size in spelled)
+    if not (plain and alike) or len(terms) > 2 or any(parts.dtype(name) != "float32" for name in names):
+        raise UserError(
+            f"Einsum {equation!r} is not supported: it takes one or two float32 operands, each letter once in an "
+            "operand and of one size",
+            origin=node.where,
+            hint="Write it as MatMul and Transpose before export.",
+        )
+    for slot, term in enumerate(terms):
+        read = {*result, *"".join(terms[:slot] + terms[slot + 1 :])}
+        alone = [axis for axis, letter in enumerate(term) if letter not in read]
+        if alone:
+            names[slot] = parts.reduced("ReduceSum", names[slot], alone, keepdims=0)
+            terms[slot] = "".join(letter for letter in term if letter in read)
+
+    def arranged(slot: int, *groups: str) -> str:
+        """The operand with an axis a group, of all its letters."""
+        perm = [terms[slot].index(letter) for group in groups for letter in group]
+        return _arranged(parts, names[slot], perm, [prod(sizes[letter] for letter in group) for group in groups])
+
+    if len(terms) == 1:
+        return parts.finish(arranged(0, *result))
+    both = [letter for letter in terms[0] if letter in terms[1] and letter in result]
+    summed = "".join(letter for letter in terms[0] if letter not in result)
+    rows, columns = ("".join(c for c in term if c in result and c not in both) for term in terms)
+    matrices = arranged(0, *both, rows, summed), arranged(1, *both, summed, columns)
+    shape = [*parts.shape(matrices[0])[:-1], parts.shape(matrices[1])[-1]]
+    product = parts.add("MatMul", *matrices, shape=shape, integer_form=True)
+    made = [*both, *rows, *columns]
+    apart = _arranged(parts, product, range(len(shape)), [sizes[letter] for letter in made])
+    perm = [made.index(letter) for letter in result]
+    return parts.finish(_arranged(parts, apart, perm, [sizes[letter] for letter in result]))
+
+
+def _arranged(parts: _Parts, x: str, perm: Sequence[int], shape: Sequence[int]) -> str:
+    """Transposed, then in another shape."""
+    data, before = parts.builder.values[x].data, parts.shape(x)
+    if data is not None:
+        return parts.constant(np.transpose(data, perm).reshape(shape))
+    if list(perm) != sorted(perm):
+        x = parts.add("Transpose", x, shape=[before[axis] for axis in perm], perm=tuple(perm))
+    return x if parts.shape(x) == tuple(shape) else parts.reshaped(x, shape)
+
+
 # Logic: choices between one operand and a constant, or the other operand
 
 
@@ -344,6 +405,7 @@ _FORMS: dict[str, Callable[[_Parts], bool]] = {
     "OneHot": _one_hot,
     "Gather": _rows,
     "Trilu": _trilu,
+    "Einsum": _einsum,
     "MeanVarianceNormalization": _mean_variance_normalization,
     "LayerNormalization": _layer_normalization,
     "RMSNormalization": _rms_normalization,

@@ -60,7 +60,8 @@ def gemm_form(graph: Graph) -> Graph:
             absorbed.add(add.output)
             output, origin = add.output, origin + add.origin
         scaled = {} if alpha == beta == 1 else {"scaled": 1}
-        builder.add(Node("Gemm", (x, weights, bias), (output,), attrs(transB=1, **scaled), origin))
+        form = {key: node.attrs[key] for key in ("integer_form",) if key in node.attrs}
+        builder.add(Node("Gemm", (x, weights, bias), (output,), attrs(transB=1, **scaled, **form), origin))
         return True
 
     return rebuild(graph, change)

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
-from checking import compile_model, exact, kernels
+from checking import compile_model, exact, exact_integer_form, kernels
 from float_layers import layer, near, rand, some, together
 from onnx import TensorProto
 from small_models import DTYPES, Net
@@ -197,3 +197,45 @@ def test_attention_whose_scores_are_an_output_is_refused(tmp_path: Path) -> None
     with pytest.raises(UserError, match="Attention") as caught:
         compile_model(_attention(4), tmp_path)
     assert caught.value.origin == "head/Attention"
+
+
+EINSUMS: dict[str, tuple[list[int], ...]] = {
+    "bhqd,bhkd->bhqk": ([1, 2, 5, 4], [1, 2, 6, 4]),
+    "aecd,abcd->acbe": ([1, 5, 2, 4], [1, 6, 2, 4]),
+    "bqd,dhk->bqhk": ([1, 5, 6], [6, 2, 4]),
+    "i,j->ij": ([5], [4]),
+    "ij,jk": ([3, 4], [4, 5]),
+    "bik,bkj->bj": ([2, 3, 4], [2, 4, 5]),
+    "b i j -> j b": ([2, 3, 4],),
+}
+
+
+def einsum(equation: str, *shapes: list[int]) -> onnx.ModelProto:
+    net = Net()
+    names = [net.float_input(shape, f"x{number}") for number, shape in enumerate(shapes)]
+    net._output(net.node("Einsum", *names, name="only", equation=equation), TensorProto.FLOAT)
+    return net.model()
+
+
+def test_einsum(tmp_path: Path) -> None:
+    cases = {f"case{number}": einsum(equation, *EINSUMS[equation]) for number, equation in enumerate(EINSUMS)}
+    near(compile_model(together(cases), tmp_path))
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("constant", [False, True])
+def test_einsum_of_quantized_tensors_is_an_integer_form(dtype: str, constant: bool, tmp_path: Path) -> None:
+    net = Net(dtype)
+    a = net.input((1, 5, 6))
+    b = net.weights((6, 7), axis=1)[0] if constant else net.real(net.input((6, 7), name="b"))
+    net.output(net.quantize(net.node("Einsum", net.real(a), b, equation="bqd,dk->bqk"), 0.05, 3))
+    exact_integer_form(net.model(), tmp_path)
+
+
+@pytest.mark.parametrize(
+    "equation, shapes",
+    [("ii->i", ([4, 4],)), ("...i->i...", ([2, 3],)), ("i,j,k->ijk", ([2], [3], [4])), ("ij,j->i", ([2, 3], [1]))],
+)
+def test_einsum_that_is_no_product_of_matrices(equation: str, shapes: tuple[list[int], ...], tmp_path: Path) -> None:
+    with pytest.raises(UserError, match=r"only: Einsum .* each letter once .* as MatMul and Transpose"):
+        compile_model(einsum(equation, *shapes), tmp_path)
