@@ -38,7 +38,7 @@ from .passes.recognise_quantized import recognise_quantized
 from .passes.to_nhwc import to_nhwc
 from .passes.unary_chains_to_lut import unary_chains_to_lut
 from .passes.unsigned_to_signed import unsigned_to_signed
-from .plan import ALIGN, Lowered, place, plan_steps
+from .plan import ALIGN, COSTS, Lowered, place, plan_steps
 from .plan.overlap import overlap
 from .step import Step
 from .target import Core, Memory, core
@@ -171,11 +171,10 @@ def _compiled(source: Source, name: str, target: Core, options: Options, seen: S
         (found,) = _lower_node(graph, target, options, layer.name, node, added(add, node.output))
         return joined(found, add)
 
-    # Size is flash, and speed gives every band code of its own. Elsewhere the estimate is not good enough: with MLA
-    # alone bands can take more code than it says, with Helium more instructions.
-    free = options.optimize == "balanced" and options.prefers == "specialised" and target.isa in ("dsp", "v6m")
+    # Size is flash, and speed gives every band code of its own. The kernels' costs were measured, not those of calls.
+    free = options.optimize == "balanced" and options.prefers == "specialised"
     steps = lower(graph, target, options)
-    planned = plan_steps(graph, steps, Lowered(band, lean, merge), _budget(options), free=free)
+    planned = plan_steps(graph, steps, Lowered(band, lean, merge, COSTS[target.isa]), _budget(options), free=free)
     plan = planned.plan
     if options.memories:
         plan = place(planned.graph, planned.steps, plan, options.memories)

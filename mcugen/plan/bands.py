@@ -47,9 +47,9 @@ class Banded:
 
 
 def unlowered(graph: Graph, node: Node, step: Step) -> Step:
-    """Enough of a band's step for planning."""
+    """Enough of a band's step for planning; its arguments are still the whole step's."""
     inputs = tuple(name for name in node.inputs if name in graph.values and graph.data(name) is None)
-    return replace(step, inputs=inputs, outputs=node.outputs, args=(), leads=(), in_place=())
+    return replace(step, inputs=inputs, outputs=node.outputs, leads=(), in_place=())
 
 
 def divisible(graph: Graph, node: Node | None, step: Step) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 
 from ..errors import UserError
 from ..ir import Graph
-from ..step import FEED, MOVE, Step
+from ..step import FEED, Step
 from .allocate import Plan, allocate
 from .bands import Banded, Group, LowerBand, band, closing, divisible, rows, unlowered
+from .costs import Costs
 from .drift import against_drift
 from .fuse import Merge, fuse
 from .schedule import schedule
@@ -17,14 +18,11 @@ from .schedule import schedule
 _TURNS = (2, 4, 8, 16, 32, 64)
 _SHARES = (1, 2, 4, 8, 16, 32)  # rows of an input that come in before layers run
 _WORK = 40_000  # steps placed in search of bands: half a minute; large networks have more choices than that
-_CALL = 60  # instructions of one more call, and of its loops' beginnings
-_BANDED = 2  # instructions of a layer's pixel in bands that share code, which does not know their rows
-_JOINED = 50  # instructions of a pixel whose layer adds to what stands at its output, more than in two calls
 
 # Bands that nobody asked for, if they take no instruction more:
 _WORTH = 16 << 10  # bytes of an arena from which on it is worth the search: boards of these cores have that much
 _FREE_WORK = 4_000  # steps placed in search of them: seconds
-_CALL_BYTES = 32  # of flash
+_FINISHED = 8  # plans that are finished in a turn of it: it knows nothing of their moves against drift
 _FLASH_SHARE = 0.5  # bytes of flash for a byte of RAM: microcontrollers have at least twice as much
 
 
@@ -50,6 +48,7 @@ class Lowered:
     band: LowerBand
     lean: Lean
     merge: Merge
+    costs: Costs  # of the core's instruction set
 
 
 def plan_steps(
@@ -69,44 +68,53 @@ def plan_steps(
 
 
 def _free(graph: Graph, ordered: Sequence[Step], lowered: Lowered, whole: Planned) -> Planned:
-    """Bands that take no more instructions than the plan of whole steps, as far as can be told, and little flash."""
-    most = _overhead(whole.graph, whole.steps, ordered)
-
-    def differences(arena: int, steps: int, cost: int) -> tuple[int, int, int]:
-        """Bytes of RAM and instructions less, bytes of code more."""
-        return whole.plan.arena_bytes - arena, most - cost, _CALL_BYTES * (steps - len(whole.steps))
-
-    def may(found: _Measure) -> bool:
-        ram, instructions, code = differences(found.arena, found.steps, found.cost)
-        return instructions >= 0 and code <= _FLASH_SHARE * ram
-
-    groups = _groups(graph, ordered, 0, may=may, patience=_FREE_WORK)
-    banded = _finish(graph, ordered, groups, lowered)
-    cost = _overhead(banded.graph, banded.steps, ordered)
-    ram, instructions, code = differences(banded.plan.arena_bytes, len(banded.steps), cost)
-    if not groups or instructions < 0 or ram <= 0 or code > _FLASH_SHARE * ram:
+    """The smallest plan in bands that takes no more instructions than the whole one, and little flash; or that one."""
+    most = _instructions(whole, lowered.costs)
+    best, work = whole, 0
+    groups: tuple[Group, ...] = ()
+    while True:
+        tried = []
+        for option in _options(graph, ordered, groups, _measure(graph, ordered, groups, lowered.costs).peak):
+            if work > _FREE_WORK:
+                break
+            measured = _measure(graph, ordered, option, lowered.costs)
+            work += measured.steps
+            if measured.arena < best.plan.arena_bytes and measured.cost <= most:
+                tried.append((measured, option))
+        tried.sort(key=lambda item: (item[0].arena, item[0].cost))
+        finished = ((_finish(graph, ordered, option, lowered), option) for _, option in tried[:_FINISHED])
+        found = next((item for item in finished if _is_free(item[0], whole, best, lowered.costs)), None)
+        if found is None:
+            break
+        best, groups = found
+    if best is whole:
         return whole
-    reason = (
-        f"bands: {ram:,} bytes of RAM less, about {instructions:,} instructions less and {code:,} bytes of code more"
+    ram = whole.plan.arena_bytes - best.plan.arena_bytes
+    less, code = most - _instructions(best, lowered.costs), lowered.costs.code_bytes(best.steps, whole.steps)
+    return replace(
+        best,
+        reason=f"bands: {ram:,} bytes of RAM less, at least {less:,} instructions less, "
+        f"at most {max(code, 0):,} bytes of code more",
     )
-    return replace(banded, reason=reason)
 
 
-def _overhead(graph: Graph, steps: Sequence[Step], whole: Sequence[Step]) -> int:
-    """Instructions of the steps, roughly, beyond those of the whole ones with nothing moved, joined or in bands."""
+def _is_free(banded: Planned, whole: Planned, best: Planned, costs: Costs) -> bool:
+    """Is the plan smaller than the best one so far, and no slower than the whole one?"""
+    ram = whole.plan.arena_bytes - banded.plan.arena_bytes
+    code = costs.code_bytes(banded.steps, whole.steps)
+    if banded.plan.arena_bytes >= best.plan.arena_bytes or code > _FLASH_SHARE * ram:
+        return False
+    joined, before = ({step.name for step in plan.steps if step.adds_to} for plan in (banded, whole))
+    # What a joined layer takes at most is not known, only at least.
+    return joined <= before and _instructions(banded, costs) <= _instructions(whole, costs)
 
-    def pixels(step: Step) -> int:
-        type = graph.type(step.outputs[0])
-        return type.count // type.shape[-1]
 
-    moved = sum(graph.type(step.outputs[0]).bytes for step in steps if step.kernel == MOVE)
-    banded = sum(pixels(step) for step in steps if step.rows is not None and step.macs)
-    joined = sum(pixels(step) for step in steps if step.adds_to)
-    return moved + _BANDED * banded + _JOINED * joined + _CALL * (len(steps) - len(whole))
+def _instructions(planned: Planned, costs: Costs) -> int:
+    return costs.instructions(planned.graph, planned.steps, planned.plan.addresses)
 
 
 def _fitted(graph: Graph, ordered: Sequence[Step], lowered: Lowered, best: Planned, ram: int) -> Planned:
-    groups = _groups(graph, ordered, ram)
+    groups = _groups(graph, ordered, ram, lowered.costs)
     banded = _finish(graph, ordered, groups, lowered)
     if banded.plan.arena_bytes < best.plan.arena_bytes:
         best = banded
@@ -117,14 +125,14 @@ def _fitted(graph: Graph, ordered: Sequence[Step], lowered: Lowered, best: Plann
 
 def _fed(graph: Graph, steps: Sequence[Step], lowered: Lowered, ram: int | None) -> Planned:
     """The first layers in bands, as rows of the input come in; the others too, if `ram` asks for it."""
-    groups: tuple[Group, ...] = _feeding(graph, steps, 0 if ram is None else ram)
+    groups: tuple[Group, ...] = _feeding(graph, steps, 0 if ram is None else ram, lowered.costs)
     if ram is None:
         return _finish(graph, steps, groups, lowered)
-    groups = _groups(graph, steps, ram, groups)
+    groups = _groups(graph, steps, ram, lowered.costs, groups)
     return _leaner(graph, steps, groups, lowered, _finish(graph, steps, groups, lowered), ram)
 
 
-def _feeding(graph: Graph, steps: Sequence[Step], ram: int) -> tuple[Group]:
+def _feeding(graph: Graph, steps: Sequence[Step], ram: int, costs: Costs) -> tuple[Group]:
     """The layers that run while the input comes in, and in how many turns: the cheapest that fit, or the smallest."""
     nodes = graph.producers()
     first = next(index for index, step in enumerate(steps) if step.kernel == FEED)
@@ -138,7 +146,7 @@ def _feeding(graph: Graph, steps: Sequence[Step], ram: int) -> tuple[Group]:
     options = [Group(first, end, -(-height // share), fed=True) for end in ends for share in _SHARES]
     if not options:
         raise UserError("--feed rows: the first layer needs the whole image", hint="Build it without --feed.")
-    tried = [(_measure(graph, steps, (group,)), group) for group in options if group.turns > 1]
+    tried = [(_measure(graph, steps, (group,), costs), group) for group in options if group.turns > 1]
     fitting = [item for item in tried if item[0].arena <= ram]
     if fitting:
         return (min(fitting, key=lambda item: (item[0].cost, item[0].arena))[1],)
@@ -189,29 +197,19 @@ def _leaner(
 
 
 def _groups(
-    graph: Graph,
-    steps: Sequence[Step],
-    ram: int,
-    groups: tuple[Group, ...] = (),
-    *,
-    may: Callable[[_Measure], bool] = lambda found: True,
-    patience: int | None = None,
+    graph: Graph, steps: Sequence[Step], ram: int, costs: Costs, groups: tuple[Group, ...] = ()
 ) -> tuple[Group, ...]:
-    """One group more after the other, around the step that needs most, until the plan fits or nothing helps.
-
-    may: which of them may be taken; patience: how many steps are placed in the search.
-    """
-    best = _measure(graph, steps, groups)
+    """One group more after the other, around the step that needs most, until the plan fits or nothing helps."""
+    best = _measure(graph, steps, groups, costs)
     work = 0
     while best.arena > ram:
         tried = []
         for option in _options(graph, steps, groups, best.peak):
-            if work > (_WORK if patience is None else patience):
+            if work > _WORK:
                 break
-            measured = _measure(graph, steps, option)
+            measured = _measure(graph, steps, option, costs)
             work += measured.steps
-            if may(measured):
-                tried.append((measured, option))
+            tried.append((measured, option))
         if not tried:
             break
         fitting = [item for item in tried if item[0].arena <= ram]
@@ -230,14 +228,14 @@ def _groups(
 class _Measure:
     arena: int
     steps: int  # how many there are
-    cost: int  # instructions, roughly, beyond those of the whole steps
+    cost: int  # instructions, beside those of the layers' own work
     peak: int  # which of the whole steps needs most
 
 
-def _measure(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...]) -> _Measure:
+def _measure(graph: Graph, steps: Sequence[Step], groups: tuple[Group, ...], costs: Costs) -> _Measure:
     banded = band(graph, steps, groups, unlowered)
     plan = allocate(banded.graph, banded.steps, banded.places, quick=True)
-    cost = _overhead(banded.graph, banded.steps, steps)
+    cost = costs.instructions(banded.graph, banded.steps, plan.addresses)
     return _Measure(plan.arena_bytes, len(banded.steps), cost, banded.origin[plan.peak_step])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,7 @@ from mcugen.emit.artefact import Compiled
 from mcugen.emit.codegen import c_sources
 from mcugen.emit.report import report
 from mcugen.errors import CheckFailed
-from mcugen.plan import choose
+from mcugen.plan import COSTS, choose
 from mcugen.project import check_budgets
 from mcugen.prove.profile import profile
 from mcugen.prove.samples import random_samples
@@ -78,13 +79,14 @@ def test_random_chains_are_exact(seed: int, kernels: str, tmp_path: Path) -> Non
     assert_exact(banded, samples=3)
 
 
-def residual(height: int = 16, width: int = 12) -> Net:
-    """A picture, two layers around a skip connection, a pool: everything at full height."""
+def residual(height: int = 16, width: int = 12, blocks: int = 1) -> Net:
+    """A picture; two layers around a skip connection and a pool, `blocks` times."""
     net = Net("uint8", seed=5)
     x = net.conv(net.integer_input([1, 3, height, width]), (8, 3, 3, 3), pads=[1, 1, 1, 1], then="Relu")
-    y = net.conv(x, (8, 8, 3, 3), pads=[1, 1, 1, 1], then="Relu")
-    y = net.conv(y, (8, 8, 3, 3), pads=[1, 1, 1, 1])
-    x = net.copy("MaxPool", net.op("Add", x, y), kernel_shape=[2, 2], strides=[2, 2])
+    for _ in range(blocks):
+        y = net.conv(x, (8, 8, 3, 3), pads=[1, 1, 1, 1], then="Relu")
+        y = net.conv(y, (8, 8, 3, 3), pads=[1, 1, 1, 1])
+        x = net.copy("MaxPool", net.op("Add", x, y), kernel_shape=[2, 2], strides=[2, 2])
     net.integer_output(net.conv(x, (4, 8, 3, 3), strides=[2, 2]))
     return net
 
@@ -130,17 +132,51 @@ def test_bands_only_where_the_budget_asks_for_them(tmp_path: Path) -> None:
     assert len(fitted.steps) < len(smallest_of_all.steps)
 
 
-def test_bands_that_are_free_are_taken_without_a_budget(tmp_path: Path) -> None:
-    """They spare an Add pixel by pixel: less memory, and not one instruction more."""
-    model = residual(40, 32).model()
-    whole, fast = (compile_model(model, tmp_path, optimize=aim) for aim in ("size", "speed"))
-    banded = compile_model(model, tmp_path)
+@pytest.mark.parametrize("core", ["cortex-m3", "cortex-m4"])
+def test_bands_that_are_free_are_taken_without_a_budget(core: str, tmp_path: Path) -> None:
+    """They spare two Adds pixel by pixel: less memory, not one instruction more, and no more code than is said."""
+    model = residual(40, 32, blocks=2).model()
+    whole, fast = (compile_model(model, tmp_path, core=core, optimize=aim) for aim in ("size", "speed"))
+    banded = compile_model(model, tmp_path, core=core)
     assert all(step.rows is None for step in (*whole.steps, *fast.steps)) and report(whole)["arena_plan"].startswith(
         "whole layers"
     )
-    assert any(step.rows for step in banded.steps) and report(banded)["arena_plan"].startswith("bands: ")
-    assert banded.plan.arena_bytes < 0.9 * whole.plan.arena_bytes
-    assert_exact(banded, samples=2, on="cortex-m4")
+    said = re.match(
+        r"bands: ([\d,]+) bytes of RAM less, at least ([\d,]+) instr.*, at most ([\d,]+) bytes",
+        report(banded)["arena_plan"],
+    )
+    assert said is not None and any(step.rows for step in banded.steps)
+    ram, instructions, code = (int(number.replace(",", "")) for number in said.groups())
+    assert ram == whole.plan.arena_bytes - banded.plan.arena_bytes > 0.1 * whole.plan.arena_bytes
+    assert code <= ram * choose._FLASH_SHARE
+    assert_exact(banded, samples=2, on=core)
+    samples = random_samples(banded, 1, seed=0)
+    less, more = (profile(compiled, samples) for compiled in (banded, whole))
+    assert more.instructions - less.instructions >= instructions >= 0
+    assert less.footprint.code_bytes - more.footprint.code_bytes <= code
+
+
+def narrowing() -> Net:
+    """Depthwise and pointwise layers over a picture that they make smaller: whole, a tensor has to be moved."""
+    net = Net("int8", seed=4)
+    x = net.conv(net.integer_input([1, 1, 96, 96]), (8, 1, 3, 3), pads=[0, 0, 1, 1], strides=[2, 2], then="Relu")
+    for before, after, stride in ((8, 16, 1), (16, 32, 2), (32, 32, 1)):
+        pads = [1, 1, 1, 1] if stride == 1 else [0, 0, 1, 1]
+        x = net.conv(x, (before, 1, 3, 3), group=before, pads=pads, strides=[stride, stride], then="Relu")
+        x = net.conv(x, (after, before, 1, 1), then="Relu")
+    net.integer_output(net.op("GlobalAveragePool", x, scale=float(x.scale) / 4))
+    return net
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("core", ["cortex-m0", "cortex-m3", "cortex-m4", "cortex-m7", "cortex-m33", "cortex-m55"])
+@pytest.mark.parametrize("net", [lambda: residual(48, 40, 2), lambda: residual(45, 37, 2), narrowing])
+def test_no_bands_without_a_budget_cost_instructions(net: Callable[[], Net], core: str, tmp_path: Path) -> None:
+    model = net().model()
+    whole, banded = (compile_model(model, tmp_path, core=core, optimize=aim) for aim in ("size", "balanced"))
+    if all(step.rows is None for step in banded.steps):
+        assert c_sources(banded) == c_sources(whole)
+        return
     samples = random_samples(banded, 1, seed=0)
     less, more = (profile(compiled, samples) for compiled in (banded, whole))
     assert less.instructions <= more.instructions
@@ -158,7 +194,7 @@ def test_bands_that_are_free_are_taken_without_a_budget(tmp_path: Path) -> None:
     ids=["free", "smallest", "whole"],
 )
 def test_the_build_says_why_the_plan_is_not_plain(options: list[str], line: str | None, tmp_path: Path) -> None:
-    onnx.save(residual(40, 32).model(), tmp_path / "net.onnx")
+    onnx.save(residual(40, 32, blocks=2).model(), tmp_path / "net.onnx")
     command = ["build", str(tmp_path / "net.onnx"), "-o", str(tmp_path / "out"), *options]
     said = CliRunner().invoke(main, command, catch_exceptions=False).stdout
     assert re.search(line, said) if line else "\n plan " not in said
@@ -167,12 +203,19 @@ def test_the_build_says_why_the_plan_is_not_plain(options: list[str], line: str 
 
 
 def test_bands_without_need_only_if_they_are_worth_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    model = residual(40, 32).model()
+    def banded(net: Net, **options: str) -> bool:
+        return any(step.rows for step in compile_model(net.model(), tmp_path, **options).steps)
+
+    net = residual(40, 32, blocks=2)
+    assert banded(net), "or nothing below says anything"
+    assert not banded(net, kernels="api"), "their costs were not measured"
+    assert not banded(residual(40, 32)), "the Add's kernel is new there, and the whole plan's own code faster"
+    assert not banded(residual(20, 16, blocks=2)), "the arena is small anyway"
     monkeypatch.setattr(choose, "_FLASH_SHARE", 0)
-    assert all(step.rows is None for step in compile_model(model, tmp_path).steps)
+    assert not banded(net)
     monkeypatch.setattr(choose, "_FLASH_SHARE", 1)
-    monkeypatch.setattr(choose, "_CALL", 10_000)
-    assert all(step.rows is None for step in compile_model(model, tmp_path).steps)
+    monkeypatch.setitem(COSTS, "dsp", replace(COSTS["dsp"], call=10_000))  # type: ignore[arg-type]
+    assert not banded(net)
 
 
 def test_a_budget_that_cannot_be_kept_names_the_peak(tmp_path: Path) -> None:
