@@ -108,9 +108,10 @@ MCUGEN_OUT_OF_LINE static void convolve_groups(const layer *conv, mcugen_dense d
 #endif
 
 /* The windows of all pixels, in raster order; with `dense` as columns, a few at a time. */
-static void convolve_pixels(const layer *conv, const mcugen_dense *dense, const cmsis_nn_dims *input_dims,
-                            const int8_t *input_data, const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
-                            const cmsis_nn_dims *output_dims, int8_t *output_data)
+MCUGEN_OUT_OF_LINE static void convolve_pixels(const layer *conv, const mcugen_dense *dense,
+                                               const cmsis_nn_dims *input_dims, const int8_t *input_data,
+                                               const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
+                                               const cmsis_nn_dims *output_dims, int8_t *output_data)
 {
     const cmsis_nn_conv_params *const params = conv->params;
     const cmsis_nn_tile dilation = params->dilation;
@@ -278,14 +279,7 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
         const int32_t outputs = output_dims->c;
         for (int32_t left = output_dims->n * output_dims->h * output_dims->w; left > 0; --left)
         {
-            if (outputs < MCUGEN_NN_BLOCK)
-            {
-                mcugen_few_outputs(&conv.outputs, &pixel, input_data, filter_data, 0, 0, outputs, output_data);
-            }
-            else
-            {
-                mcugen_window_outputs(&conv.outputs, &pixel, input_data, filter_data, 0, 0, outputs, output_data);
-            }
+            mcugen_window_outputs(&conv.outputs, &pixel, input_data, filter_data, 0, 0, outputs, output_data);
             input_data += kernel_ch;
             output_data += outputs;
         }

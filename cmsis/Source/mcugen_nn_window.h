@@ -472,9 +472,9 @@ MCUGEN_INLINE int8_t mcugen_output_of(const mcugen_outputs *p, int32_t sum, int3
 }
 
 /* mcugen_window_outputs, two at a time. */
-MCUGEN_INLINE void mcugen_few_outputs(const mcugen_outputs *p, const mcugen_window *window, const int8_t *input,
-                                      const int8_t *weights, int32_t extra, int32_t first, int32_t count,
-                                      int8_t *output)
+MCUGEN_OUT_OF_LINE static void mcugen_few_outputs(const mcugen_outputs *p, const mcugen_window *window,
+                                                  const int8_t *input, const int8_t *weights, int32_t extra,
+                                                  int32_t first, int32_t count, int8_t *output)
 {
     const int32_t step = p->filter_step;
     const int32_t end = first + count;
@@ -494,17 +494,11 @@ MCUGEN_INLINE void mcugen_few_outputs(const mcugen_outputs *p, const mcugen_wind
     }
 }
 
-/* Outputs `first` to first + count - 1 of a window. input and weights point at its first valid tap, weights at that of
- * output 0; extra is added to each sum. */
-MCUGEN_OUT_OF_LINE static void mcugen_window_outputs(const mcugen_outputs *shared, const mcugen_window *window,
-                                                     const int8_t *input, const int8_t *weights, int32_t extra,
-                                                     int32_t first, int32_t count, int8_t *output)
+/* mcugen_window_outputs, of at least four. */
+MCUGEN_OUT_OF_LINE static void mcugen_many_outputs(const mcugen_outputs *shared, const mcugen_window *window,
+                                                   const int8_t *input, const int8_t *weights, int32_t extra,
+                                                   int32_t first, int32_t count, int8_t *output)
 {
-    if (count < MCUGEN_NN_BLOCK)
-    {
-        mcugen_few_outputs(shared, window, input, weights, extra, first, count, output);
-        return;
-    }
     const mcugen_outputs p = *shared; /* a copy: output cannot alias it */
 #if defined(MCUGEN_WINDOW_BLOCKS)
     const int32_t one = *p.multiplier;
@@ -569,6 +563,22 @@ MCUGEN_OUT_OF_LINE static void mcugen_window_outputs(const mcugen_outputs *share
                               p.output_offset, p.clamp, narrow);
     }
 #endif
+}
+
+/* Outputs `first` to first + count - 1 of a window. input and weights point at its first valid tap, weights at that of
+ * output 0; extra is added to each sum. */
+MCUGEN_INLINE void mcugen_window_outputs(const mcugen_outputs *shared, const mcugen_window *window,
+                                         const int8_t *input, const int8_t *weights, int32_t extra, int32_t first,
+                                         int32_t count, int8_t *output)
+{
+    if (count < MCUGEN_NN_BLOCK)
+    {
+        mcugen_few_outputs(shared, window, input, weights, extra, first, count, output);
+    }
+    else
+    {
+        mcugen_many_outputs(shared, window, input, weights, extra, first, count, output);
+    }
 }
 
 #endif
