@@ -42,7 +42,7 @@ typedef struct
 
 /* The most rows of weights, whose sums lie on the stack. */
 #define MCUGEN_DENSE_ROWS 256
-#define MCUGEN_DENSE_SUMS MCUGEN_DENSE_ROWS /* that mcugen_dense_prepare makes */
+#define MCUGEN_DENSE_SUMS (MCUGEN_DENSE_ROWS + 4) /* what mcugen_dense_prepare makes: sums and four multipliers */
 
 typedef struct
 {
@@ -78,7 +78,7 @@ static inline void mcugen_fill_column(mcugen_columns *columns, int32_t which, in
                      : "lr", "q0", "memory");
 }
 
-/* Bias and input offset times the weights, for each row. */
+/* Bias and input offset times the weights, for each row; of one multiplier a vector. */
 static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offset, int32_t *sums)
 {
     for (int32_t next = 0; next < dense->rows; next += 4)
@@ -110,6 +110,11 @@ static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offse
         vstrwq_s32(sums + row, vmlaq_n_s32(bias, of_weights, input_offset));
     }
     dense->bias = sums;
+    if (dense->quant_step == 0)
+    {
+        vstrwq_s32(sums + MCUGEN_DENSE_ROWS, vdupq_n_s32(*dense->multiplier));
+        dense->multiplier = sums + MCUGEN_DENSE_ROWS;
+    }
 }
 
 /* Blocks of four rows times two columns. The function finds the members by number, and moves what it must. */
@@ -214,13 +219,11 @@ __attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair
 static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
                                         int8_t *output)
 {
-    const int32_t one = *dense->multiplier;
-    const int32_t same[4] = {one, one, one, one};
     mcugen_pair pair = {.weights = dense->weights,
                         .depth = dense->depth,
                         .columns = columns->pairs + 2 * dense->at,
                         .sums = dense->bias,
-                        .multiplier = dense->quant_step != 0 ? dense->multiplier : same,
+                        .multiplier = dense->multiplier,
                         .output_offset = dense->output_offset,
                         .low = dense->clamp.min,
                         .high = dense->clamp.max,
