@@ -14,6 +14,33 @@ typedef struct
     int32_t filter_column_step;
 } window;
 
+#if defined(MCUGEN_REQUANT_MVE) && defined(MCUGEN_NN_MVE_ASM)
+#define LANES_ASM 1
+
+/* Blocks of eight channels of one pixel. convolve_blocks finds the members by number, and moves what it must. */
+typedef struct
+{
+    const int8_t *input;        /*  0 */
+    const int8_t *filter;       /*  4 */
+    int32_t input_column_step;  /*  8 */
+    int32_t filter_column_step; /* 12 */
+    int32_t input_row_gap;      /* 16: from a row's end to the next row */
+    int32_t filter_row_gap;     /* 20 */
+    int32_t rows;               /* 24: at least one */
+    int32_t columns;            /* 28 */
+    int32_t input_offset;       /* 32 */
+    int32_t bias_bytes;         /* 36: to the next eight */
+    const int32_t *bias;        /* 40 */
+    const int32_t *multiplier;  /* 44 */
+    int32_t output_offset;      /* 48 */
+    int32_t low;                /* 52 */
+    int32_t high;               /* 56 */
+    int8_t *output;             /* 60 */
+    int32_t blocks;             /* 64: at least one */
+    const int32_t *first_bias;  /* where bias begins */
+} pixel_blocks;
+#endif
+
 /* What all pixels share. */
 typedef struct
 {
@@ -22,6 +49,9 @@ typedef struct
     const int32_t *shift;
     const int32_t *bias;
     int32_t input_ch;
+#if defined(LANES_ASM)
+    pixel_blocks *blocks; /* NULL: there are fewer than eight channels */
+#endif
 } layer;
 
 #if defined(__GNUC__) && !defined(MCUGEN_NN_MVE) && (defined(MCUGEN_NN_DSP) || defined(MCUGEN_MAINLINE))
@@ -275,16 +305,105 @@ MCUGEN_INLINE void convolve_lanes(const layer *conv, const window *taps, int32_t
 }
 #endif
 
+#if defined(LANES_ASM)
+/* As convolve_lanes of eight. */
+__attribute__((naked, noinline)) static void convolve_blocks(pixel_blocks *blocks __attribute__((unused)))
+{
+    __asm__(".syntax unified\n"
+            "push {r4-r11, lr}\n"
+            "vpush {d8, d9}\n"
+            "mov r12, r0\n"
+            "ldrd r3, r4, [r0, #8]\n"
+            "ldrd r5, r6, [r0, #16]\n"
+            "ldrd r8, r9, [r0, #28]\n"
+            "ldr r11, [r0, #64]\n"
+            "1:\n"
+            "ldrd r1, r2, [r12]\n"
+            "ldrd r7, r10, [r12, #36]\n"
+            "vld20.32 {q0, q1}, [r10]\n"
+            "vld21.32 {q0, q1}, [r10]\n"
+            "add r10, r7\n"
+            "str r10, [r12, #40]\n"
+            "ldr r7, [r12, #24]\n"
+            "2:\n"
+            "wls lr, r8, 4f\n"
+            "3:\n"
+            "vldrb.s16 q2, [r1]\n"
+            "vldrb.s16 q3, [r2]\n"
+            "vadd.i16 q2, q2, r9\n"
+            "add r1, r3\n"
+            "vmullb.s16 q4, q2, q3\n"
+            "add r2, r4\n"
+            "vadd.i32 q0, q0, q4\n"
+            "vmullt.s16 q2, q2, q3\n"
+            "vadd.i32 q1, q1, q2\n"
+            "le lr, 3b\n"
+            "4:\n"
+            "add r1, r5\n"
+            "add r2, r6\n"
+            "subs r7, #1\n"
+            "bne 2b\n"
+            "ldrd r10, r7, [r12, #44]\n"
+            "vcvt.f32.s32 q0, q0\n"
+            "vcvt.f32.s32 q1, q1\n"
+            "vld20.32 {q2, q3}, [r10]\n"
+            "vld21.32 {q2, q3}, [r10]!\n"
+            "str r10, [r12, #44]\n"
+            "vmul.f32 q0, q0, q2\n"
+            "vmul.f32 q1, q1, q3\n"
+            "ldrd r1, r2, [r12, #52]\n"
+            "vcvtn.s32.f32 q0, q0\n"
+            "vcvtn.s32.f32 q1, q1\n"
+            "vqmovnb.s32 q2, q0\n"
+            "vqmovnt.s32 q2, q1\n"
+            "vdup.16 q0, r1\n"
+            "vqadd.s16 q2, q2, r7\n"
+            "vdup.16 q1, r2\n"
+            "ldr r7, [r12, #60]\n"
+            "vmax.s16 q2, q2, q0\n"
+            "vmin.s16 q2, q2, q1\n"
+            "ldrd r1, r2, [r12]\n"
+            "vstrb.16 q2, [r7], #8\n"
+            "add r1, #8\n"
+            "add r2, #8\n"
+            "str r7, [r12, #60]\n"
+            "strd r1, r2, [r12]\n"
+            "subs r11, #1\n"
+            "bne 1b\n"
+            "vpop {d8, d9}\n"
+            "pop {r4-r11, pc}\n");
+}
+#endif
+
 /* One output channel per input channel: adjacent channels together. */
 MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input,
                                               const int8_t *filter, int8_t *output)
 {
     int32_t ch = 0;
 #if defined(MCUGEN_REQUANT_MVE)
+#if defined(LANES_ASM)
+    pixel_blocks *const blocks = conv->blocks;
+    if (blocks != NULL)
+    {
+        const int some = taps->rows > 0;
+        blocks->input = input;
+        blocks->filter = filter;
+        blocks->input_row_gap = taps->input_row_step - taps->columns * taps->input_column_step;
+        blocks->filter_row_gap = taps->filter_row_step - taps->columns * taps->filter_column_step;
+        blocks->rows = some ? taps->rows : 1;
+        blocks->columns = some ? taps->columns : 0;
+        blocks->bias = blocks->first_bias;
+        blocks->multiplier = conv->multiplier;
+        blocks->output = output;
+        convolve_blocks(blocks);
+        ch = conv->input_ch & ~7;
+    }
+#else
     for (; ch + 8 <= conv->input_ch; ch += 8)
     {
         convolve_lanes(conv, taps, ch, 8, 1, input + ch, filter, output);
     }
+#endif
     if (ch < conv->input_ch)
     {
         convolve_lanes(conv, taps, ch, conv->input_ch - ch, 0, input + ch, filter, output);
@@ -363,11 +482,24 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(const cmsis_nn_context *ctx,
 
     const int32_t input_row = input_dims->w * input_dims->c;
     const cmsis_nn_tile dilation = dw_conv_params->dilation;
-    const layer conv = {.params = dw_conv_params,
-                        .multiplier = quant_params->multiplier,
-                        .shift = quant_params->shift,
-                        .bias = bias_data,
-                        .input_ch = input_dims->c};
+    layer conv = {.params = dw_conv_params,
+                  .multiplier = quant_params->multiplier,
+                  .shift = quant_params->shift,
+                  .bias = bias_data,
+                  .input_ch = input_dims->c};
+#if defined(LANES_ASM)
+    static const int32_t none[8] = {0};
+    pixel_blocks blocks = {.input_column_step = dilation.w * input_dims->c,
+                           .filter_column_step = output_dims->c,
+                           .input_offset = dw_conv_params->input_offset,
+                           .bias_bytes = bias_data != NULL ? 32 : 0,
+                           .output_offset = dw_conv_params->output_offset,
+                           .low = dw_conv_params->activation.min,
+                           .high = dw_conv_params->activation.max,
+                           .blocks = input_dims->c / 8};
+    conv.blocks = dw_conv_params->ch_mult == 1 && input_dims->c >= 8 ? &blocks : NULL;
+    blocks.first_bias = bias_data != NULL ? bias_data : none;
+#endif
     window taps = {.input_row_step = dilation.h * input_row,
                    .input_column_step = dilation.w * input_dims->c,
                    .filter_row_step = filter_dims->w * output_dims->c,
