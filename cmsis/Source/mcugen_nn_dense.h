@@ -662,7 +662,7 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, co
 #if defined(MCUGEN_PAIR_ROWS)
 /* The outputs of MCUGEN_PAIR_ROWS rows and two columns; the first `again` rows are done, if that counts. */
 MCUGEN_INLINE void mcugen_dense_store(const mcugen_dense *d, int32_t row, int32_t again, const int32_t *sums,
-                                      int8_t *output)
+                                      int narrow, int8_t *output)
 {
     const int32_t step = d->quant_step;
     const int32_t *const multiplier = d->multiplier + row * step;
@@ -673,13 +673,12 @@ MCUGEN_INLINE void mcugen_dense_store(const mcugen_dense *d, int32_t row, int32_
                               mcugen_requantize(sums[1], multiplier[step], shift[step]),
                               mcugen_requantize(sums[2], multiplier[0], shift[0]),
                               mcugen_requantize(sums[3], multiplier[step], shift[step])};
-    const uint32_t word = mcugen_pack4(values, d->output_offset, &d->clamp, mcugen_is_narrow(&d->clamp));
+    const uint32_t word = mcugen_pack4(values, d->output_offset, &d->clamp, narrow);
     const uint16_t first = (uint16_t)word;
     const uint16_t second = (uint16_t)(word >> 16);
     memcpy(output, &first, sizeof first);
     memcpy(output + d->channels, &second, sizeof second);
 #else
-    const int narrow = mcugen_is_narrow(&d->clamp);
     int8_t *const output2 = output + d->channels;
     for (int32_t i = again; i < MCUGEN_PAIR_ROWS; ++i)
     {
@@ -706,6 +705,7 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_pair(const mcugen_dense *dense, cons
                                                  int8_t *output)
 {
     mcugen_dense d = *dense;
+    const int narrow = mcugen_is_narrow(&d.clamp);
     mcugen_dot dot;
     mcugen_dot_begin(&dot, &d, columns);
     for (int32_t next = 0; next < d.rows; next += MCUGEN_PAIR_ROWS)
@@ -722,7 +722,7 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_pair(const mcugen_dense *dense, cons
         dot.sums[5] = bias.c + d.extra[1];
 #endif
         mcugen_dot_pairs(&dot);
-        mcugen_dense_store(&d, row, next - row, dot.sums, output + row);
+        mcugen_dense_store(&d, row, next - row, dot.sums, narrow, output + row);
     }
 }
 #endif
