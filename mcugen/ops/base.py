@@ -25,6 +25,7 @@ class Unit:
     inputs   integer values behind the DequantizeLinear nodes, "" where absent
     output   the integer value QuantizeLinear makes
     clamp    (low, high) in quantized units of the output, from a fused Relu or Clip and the type's own range
+    one_type its 8-bit tensors have one type, for which ORT has integer kernels
     """
 
     graph: Graph
@@ -32,6 +33,7 @@ class Unit:
     inputs: tuple[str, ...]
     output: str
     clamp: tuple[int, int]
+    one_type: bool = True
 
     def type(self, slot: int) -> TensorType:
         return self.graph.type(self.inputs[slot])

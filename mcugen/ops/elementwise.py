@@ -13,6 +13,8 @@ from .broadcast import binary_step, equal_ranks, few_loops, repeats_inside
 
 def _recognise(op: str) -> Callable[[Unit], Node]:
     def recognise(unit: Unit) -> Node:
+        if not unit.one_type:
+            return unit.make("sub", unit.inputs, clamp=unit.clamp, sign=1)  # as real numbers
         # ORT exchanges the operands of an Add whose first one is a single value, in all or in each run of the second.
         exchanged = op == "add" and repeats_inside(unit.type(0).shape, unit.type(1).shape)
         return unit.make(op, (unit.inputs[0], unit.inputs[1]), clamp=unit.clamp, exchanged=exchanged)

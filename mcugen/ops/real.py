@@ -1,4 +1,4 @@
-"""Sub, Div, Min and Max of two activations. ORT runs them in float32, element by element: so do we.
+"""Sub, Div, Min and Max of two activations, Add of int8 and uint8. ORT runs them in float32, element by element.
 
 Min and Max need no float: quantizing is monotone, so they are the larger of two bytes behind a table each.
 """
@@ -29,7 +29,7 @@ def canonical(onnx_op: str) -> Callable[[Canonical, Node], None]:
 
     def meaning(c: Canonical, node: Node) -> None:
         real = [c.real(name, node.output) for name in node.inputs]
-        value = c.add(onnx_op, real, f"{node.output}/real")
+        value = c.add("Add" if node.attrs.get("sign") == 1 else onnx_op, real, f"{node.output}/real")
         c.clamped(node, lambda output: c.add("QuantizeLinear", [value, *c.q(node.output)], output))
 
     return meaning
@@ -55,7 +55,8 @@ def _lower_arithmetic(kind: str) -> Callable[[Lowering, Node], Step]:
     def lower(lowering: Lowering, node: Node) -> Step:
         if kind == "sub":
             operands = [lowering.quant(name) for name in (*node.inputs, node.output)]
-            params = requant.sub_params(*operands[0], *operands[1], *operands[2], activation=node.attrs["clamp"])
+            flat, sign = (*operands[0], *operands[1], *operands[2]), node.attrs.get("sign", -1)
+            params = requant.sub_params(*flat, sign=sign, activation=node.attrs["clamp"])
             return binary_step(lowering, node, kind, Struct("mcugen_sub_params", members(params)), PROVED, False)
         return binary_step(
             lowering, node, kind, Struct("mcugen_div_params", div_fields(lowering, node)), REPLICATED, False

@@ -2,8 +2,8 @@
 
 Every quantized tensor now carries its scale and zero point. What stays between real numbers becomes an operator on
 float32 tensors, with quantize and dequantize where the two meet: so do operators that have no 16-bit form, those
-between activations of 8 and of 16 bits, and those between int8 and uint8, for which ORT has no integer kernels (but
-layers, which keep their integer form). What neither kind knows is refused here.
+between activations of 8 and of 16 bits, and many between int8 and uint8, for which ORT has no integer kernels. What
+neither kind knows is refused here.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _BYTES = ("int8", "uint8")
 _WIDE = ("int16", "uint16")
 _INTEGERS = (*_BYTES, *_WIDE)
 _WEIGHTED = ("Conv", "ConvTranspose", "Gemm", "MatMul")
-_INTEGER_FORM = (*_WEIGHTED, "AveragePool")  # where ORT computes in float, its order of additions is not ours
+# What needs no float32 tensors where ORT computes in float: a sum of two, and layers, which add up in another order.
+_STAY = ("Add", *_WEIGHTED, "AveragePool")
 _SAME_SCALE = (*COPIES, "Resize")  # on integers: nothing is quantized anew
 _ANY_WIDTH = (*VIEWS, "Transpose", "Take", "Concat", *GATHERS, *SCATTERS)  # they move bytes
 
@@ -238,15 +239,15 @@ def _quantized(builder: Builder, graph: Graph, producers: dict[str, Node], end: 
     full = (int(info.min), int(info.max))
     clamp = (_code(low, q, full), _code(high, q, full))
     inputs, exact_bias = _operands(builder, graph, producers, operator, 16 if dtype in _WIDE else 8)
-    unit = Unit(graph.replace(values=builder.values), operator, inputs, end.output, clamp)
+    one_type = _one_type(graph, producers, operator, dtype)
+    unit = Unit(graph.replace(values=builder.values), operator, inputs, end.output, clamp, one_type)
     assert definition.recognise is not None
     node = definition.recognise(unit)
     weight_bits = _weight_bits(graph, producers, operator)
     if weight_bits == 4:
         node = replace(node, attrs=attrs(**{**node.attrs, "weight_bits": 4}))
-    one_type = definition.in_float or _one_type(graph, producers, operator, dtype)
-    other = not exact_bias or weight_bits == 4 or not one_type or operator.attrs.get("integer_form")
-    if other or (clamp != full and not definition.in_float):
+    same = OPS[node.op].in_float or (clamp == full and one_type)
+    if not same or not exact_bias or weight_bits == 4 or operator.attrs.get("integer_form"):
         # ORT drops an activation that the output's range already implies; it runs any other one in float, and any
         # layer whose weights have 4 bits or whose types differ, or that is an Einsum.
         node = replace(node, attrs=attrs(**{**node.attrs, "integer_form": True}))
@@ -274,7 +275,7 @@ def _definition(graph: Graph, producers: dict[str, Node], operator: Node, dtype:
     if any(wide):
         return RECOGNISED_16.get(operator.op) if all(wide) else None
     found = RECOGNISED[operator.op]
-    known = found.in_float or operator.op in _INTEGER_FORM or _one_type(graph, producers, operator, dtype)
+    known = found.in_float or operator.op in _STAY or _one_type(graph, producers, operator, dtype)
     return found if known else None
 
 

@@ -119,6 +119,7 @@ def _chain(
             return None
         used = _between(producers, end, source, set(roots))
         nodes = [node for node in region if node.output in used]
+        inside = used | {end.output}
         read = {
             node.output
             for node in nodes
@@ -126,12 +127,18 @@ def _chain(
             and (
                 graph.type(source).dtype in _WIDE
                 or node.output in graph.outputs
-                or any(r.output not in used for r in consumers[node.output])
+                or any(r.output not in inside for r in _readers(consumers, node))
             )
         }
         if not read:
             return source, nodes
         kept |= read
+
+
+def _readers(consumers: dict[str, list[Node]], quantize: Node) -> list[Node]:
+    """What reads a quantized tensor, and what reads it as real numbers."""
+    first = consumers[quantize.output]
+    return [*first, *(reader for node in first if node.op == DQ for reader in consumers[node.output])]
 
 
 def _region(graph: Graph, producers: dict[str, Node], end: Node) -> list[Node]:

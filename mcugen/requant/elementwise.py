@@ -140,18 +140,26 @@ class SubParams:
 
 
 def sub_params(
-    sa: Real, za: int, sb: Real, zb: int, sc: Real, zc: int, *, activation: tuple[int, int] = (-128, 127)
+    sa: Real,
+    za: int,
+    sb: Real,
+    zb: int,
+    sc: Real,
+    zc: int,
+    *,
+    sign: int = -1,
+    activation: tuple[int, int] = (-128, 127),
 ) -> SubParams:
-    """Parameters of Sub between DequantizeLinear and QuantizeLinear.
+    """Parameters of Sub between DequantizeLinear and QuantizeLinear; sign 1: of Add, by a negative scale of b.
 
     The integer path and its tie band are as in `add_params`. The zero point is added behind the rounding, so uint8
     tensors are no case of their own.
     """
-    a_scale, b_scale = valid_scale("scale of a", sa), valid_scale("scale of b", sb)
+    a_scale, b_scale = valid_scale("scale of a", sa), np.float32(-sign) * valid_scale("scale of b", sb)
     out = valid_scale("output scale", sc)
     ra, rb = (float(s) / float(out) for s in (a_scale, b_scale))
     constant = zc - za * ra + zb * rb
-    bits = _fraction_bits(128 * (ra + rb) + abs(constant))
+    bits = _fraction_bits(128 * (ra + abs(rb)) + abs(constant))
     integers = (0, 0, 0, 0, 0)
     if bits > 0:
         a, b = round(math.ldexp(ra, bits)), round(math.ldexp(rb, bits))

@@ -84,6 +84,8 @@ def test_every_pair_of_values(params: tuple[tuple[float, int], ...], dtype: str,
     a, b = net.integer_input((256, 1), sa, za, "a"), net.integer_input((1, 256), sb, zb, "b")
     for op in ("Sub", "Div", "Min", "Max"):
         net.output(net.op(op, a, b, scale=sc, zero_point=zc), f"y_{op}")
+    net.turn("int8" if dtype == "uint8" else "uint8")
+    net.output(net.op("Add", a, b, scale=sc, zero_point=zc), "y_Add")
     compiled = compile_model(net.model(), tmp_path, core="cortex-m3")
     _all_pairs(compiled, tmp_path)
 
@@ -103,8 +105,9 @@ def _all_pairs(compiled: Compiled, tmp_path: Path) -> None:
     assert result.bit_exact, result.first_difference
 
 
-def test_sub_takes_its_integer_path_almost_always() -> None:
-    params = requant.sub_params(0.0371, 17, 0.0213, -40, 0.05, 4)
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_sub_takes_its_integer_path_almost_always(sign: int) -> None:
+    params = requant.sub_params(0.0371, 17, 0.0213, -40, 0.05, 4, sign=sign)
     assert 0 < params.tie < 1 << (params.shift - 8)
 
 
