@@ -9,7 +9,6 @@ the same numbers.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -44,7 +43,7 @@ def fold_clamps(graph: Graph) -> Graph:
 def _folded(graph: Graph, table: Node) -> Graph | None:
     """The graph without `table`; None if that is no clamp, or another node needs its input."""
     producers, consumers = graph.producers(), graph.consumers()
-    if _changes_nothing(graph, table, consumers[table.output]):
+    if _changes_nothing(graph, table):
         return rename(graph, table.output, table.inputs[0])
     names: list[str] = []  # the tensors that get the table's range, and its zero point, instead
     name = table.inputs[0]
@@ -93,10 +92,11 @@ def _every_code(dtype: str) -> np.ndarray:
     return np.arange(info.min, info.max + 1)
 
 
-def _changes_nothing(graph: Graph, table: Node, readers: Sequence[Node]) -> bool:
-    """Are the bytes behind the table those before it, for the same numbers? A cast would still tell their types."""
+def _changes_nothing(graph: Graph, table: Node) -> bool:
+    """Are the bytes behind the table those before it, for the same numbers? Casts of codes would still tell types."""
     before, after, codes = graph.type(table.inputs[0]), graph.type(table.output), graph.data(table.inputs[1])
     if before.dtype != after.dtype or before.quant is None or not before.quant.same(after.quant) or codes is None:
         return False
-    seen = table.output in graph.outputs or any(reader.op == "cast" for reader in readers)
+    cast = any(node.op == "cast" and graph.type(node.inputs[0]).dtype == before.dtype for node in graph.nodes)
+    seen = cast or table.output in graph.outputs
     return not seen and np.array_equal(codes, _every_code(before.dtype))

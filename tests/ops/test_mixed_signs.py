@@ -263,15 +263,16 @@ def test_rows_that_are_fed(first: str, tmp_path: Path) -> None:
     assert compiled.feed is not None and compiled.feed.type.model_dtype == first
 
 
+@pytest.mark.parametrize("between", ["Identity", "Transpose", "Flatten"])
 @pytest.mark.parametrize("dtype", DTYPES)
-def test_a_type_alone_costs_nothing(dtype: str, tmp_path: Path) -> None:
+def test_a_type_alone_costs_nothing(dtype: str, between: str, tmp_path: Path) -> None:
     """The same scale, and a zero point that moves with the type: no byte changes; only Cast sees the difference."""
     net = Net(dtype)
     image = net.integer_input((1, 3, 8, 8), 1 / 255, -128)
     net.turn(OTHER[dtype])
     x = net.quantize(net.real(image), image.scale, -128)
     y = net.op("Add", net.conv(x, (3, 3, 1, 1)), net.op("AveragePool", x, kernel_shape=[1, 1]), scale=0.1)
-    net._output(net.node("Cast", x.name, to=onnx.TensorProto.INT32), onnx.TensorProto.INT32)
+    net._output(net.node("Cast", net.node(between, x.name), to=onnx.TensorProto.INT32), onnx.TensorProto.INT32)
     net.output(y)
     model = net.model()
     assert "mcugen_lut_s8" in kernels(exact(model, tmp_path))
