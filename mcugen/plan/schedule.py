@@ -39,11 +39,12 @@ def _best_order(graph: Graph, steps: Sequence[Step], width: int | None = None) -
         return name
 
     reads = [frozenset(root(name) for name in step.inputs if graph.data(root(name)) is None) for step in steps]
-    writes = [root(step.outputs[0]) for step in steps]
+    writes = [frozenset(map(root, step.outputs)) for step in steps]
     makers: dict[str, set[int]] = {}
     readers: dict[str, set[int]] = {}
     for index in range(len(steps)):
-        makers.setdefault(writes[index], set()).add(index)
+        for name in writes[index]:
+            makers.setdefault(name, set()).add(index)
         for name in reads[index]:
             readers.setdefault(name, set()).add(index)
     before = [{j for name in reads[i] for j in makers.get(name, ()) if j != i} for i in range(len(steps))]
@@ -64,8 +65,8 @@ def _best_order(graph: Graph, steps: Sequence[Step], width: int | None = None) -
                 if index in done or not before[index] <= done:
                     continue
                 now = done | {index}
-                held = live | {writes[index]}
-                dying = {n for n in reads[index] if readers[n] <= now and n not in kept}
+                held = live | writes[index]
+                dying = {n for n in reads[index] | writes[index] if readers.get(n, now) <= now and n not in kept}
                 need = sum(sizes[name] for name in held) + step.scratch_bytes
                 need -= _saved(graph, step, {name for name in step.inputs if root(name) in dying})
                 found = (max(peak, need), held - dying, (*order, index))

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 from checking import compile_model
+from onnx import TensorProto, helper
 from small_models import Net
 from test_bands import residual
 
@@ -200,6 +201,21 @@ def test_a_long_chain_is_planned_in_linear_time(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(allocate, "gap", counted)
     compiled = compile_model(net.model(), tmp_path)
     assert len(compiled.steps) == 40 and 0 < len(compared) < 10 * len(compiled.steps)
+
+
+def test_every_output_of_a_step_is_made_before_it_is_read(tmp_path: Path) -> None:
+    """The places too, although the room of what they are read with would be free before they are made."""
+    net = Net(seed=1)
+    x = net.float_input([1, 400])
+    sines, powers = net.node("Sin", x), net.node("Exp", x)
+    net.nodes.append(helper.make_node("TopK", [powers, net.shape(4)], ["largest", "places"], name="top"))
+    net._output("largest", TensorProto.FLOAT)
+    net._output(net.node("GatherElements", sines, "places", axis=1), TensorProto.FLOAT)
+    compiled = compile_model(net.model(), tmp_path, io_buffers="apart")
+    made = set(compiled.graph.inputs)
+    for step in compiled.steps:
+        assert made.issuperset(step.inputs), step.name
+        made |= set(step.outputs)
 
 
 def test_order_that_needs_less(tmp_path: Path) -> None:
