@@ -80,9 +80,10 @@ def check_regions(models: Sequence[Compiled], rows: Sequence[Mapping[str, Any]])
     over = next((row for row in rows if row["over_bytes"]), None)
     if over is not None:
         largest = max(models, key=lambda compiled: arena_bytes([compiled]).get(over["region"], 0))
+        peak = f" {_peak(largest)}" if over["arena_bytes"] else ""
         raise CheckFailed(
             f"memory region {over['region']} is over by {over['over_bytes']:,} bytes: arena {over['arena_bytes']:,}, "
-            f"tables {over['table_bytes']:,}, code {over['code_bytes']:,}, of {over['bytes']:,}. {_peak(largest)}"
+            f"tables {over['table_bytes']:,}, code {over['code_bytes']:,}, of {over['bytes']:,}.{peak}"
         )
 
 
