@@ -117,6 +117,19 @@ static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offse
     }
 }
 
+/* The same sum and multiplier for all rows, of which there are at most MCUGEN_DENSE_ROWS. */
+static inline void mcugen_dense_same(mcugen_dense *dense, int32_t sum, int32_t *sums)
+{
+    for (int32_t i = 0; i < dense->rows; i += 4)
+    {
+        vstrwq_s32(sums + i, vdupq_n_s32(sum));
+    }
+    vstrwq_s32(sums + MCUGEN_DENSE_ROWS, vdupq_n_s32(*dense->multiplier));
+    dense->bias = sums;
+    dense->multiplier = sums + MCUGEN_DENSE_ROWS;
+    dense->quant_step = 0;
+}
+
 /* Blocks of four rows times two columns. The function finds the members by number, and moves what it must. */
 typedef struct
 {
@@ -604,6 +617,14 @@ static inline void mcugen_dense_prepare(mcugen_dense *dense, int32_t input_offse
     (void)dense;
     (void)input_offset;
     (void)sums;
+}
+
+static inline void mcugen_dense_same(mcugen_dense *dense, int32_t sum, int32_t *sums)
+{
+    (void)sums;
+    dense->bias = NULL;
+    dense->extra[0] = sum;
+    dense->quant_step = 0;
 }
 
 /* The first column; the sums are not set yet. */
