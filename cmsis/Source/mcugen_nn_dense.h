@@ -229,7 +229,7 @@ __attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair
 
 /* All outputs of the columns; the last four rows again, if rows are left over. Of one column, the copy takes what the
  * other would be. */
-static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
+MCUGEN_INLINE void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
                                         int8_t *output)
 {
     mcugen_pair pair = {.weights = dense->weights,
