@@ -223,7 +223,8 @@ static void convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *inpu
 #if defined(MCUGEN_NN_DENSE)
 #define FEW_PIXELS 64 /* at a time */
 
-/* Fewer than four outputs of many pixels: the pixels are rows, and the weights of each output a column. */
+/* Fewer than four outputs of a few pixels, at least four: the pixels are rows, and the weights of each output a column.
+ * Output may follow close on input: nothing is written before all is read. */
 MCUGEN_OUT_OF_LINE static void convolve_few_outputs(const mcugen_outputs *shared, const int8_t *input,
                                                     const int8_t *filter, int32_t pixels, int32_t outputs,
                                                     int8_t *output)
@@ -231,29 +232,27 @@ MCUGEN_OUT_OF_LINE static void convolve_few_outputs(const mcugen_outputs *shared
     const mcugen_outputs p = *shared; /* a copy: output cannot alias it */
     const int32_t depth = p.filter_step;
     int32_t sums[MCUGEN_DENSE_SUMS];
-    int8_t made[FEW_PIXELS];
+    int8_t made[3 * FEW_PIXELS];
     mcugen_columns columns;
     for (int32_t ch = 0; ch < outputs; ++ch, filter += depth)
     {
         const int32_t sum = mcugen_vector_sum(filter, depth, 0) * p.input_offset + (p.bias != NULL ? p.bias[ch] : 0);
-        mcugen_dense dense = {.depth = depth,
-                              .rows = mcugen_min(pixels, FEW_PIXELS),
+        mcugen_dense dense = {.weights = input,
+                              .depth = depth,
+                              .rows = pixels,
                               .multiplier = p.multiplier + ch,
                               .shift = p.shift + ch,
                               .output_offset = p.output_offset,
                               .clamp = *p.clamp};
         mcugen_dense_same(&dense, sum, sums);
         mcugen_fill_column(&columns, 0, 0, filter, depth, 0);
-        for (int32_t pixel = 0; pixel < pixels; pixel += dense.rows)
+        mcugen_dense_outputs(&dense, &columns, 1, made + ch * FEW_PIXELS);
+    }
+    for (int32_t i = 0; i < pixels; ++i)
+    {
+        for (int32_t ch = 0; ch < outputs; ++ch)
         {
-            const int32_t first = mcugen_min(pixel, pixels - dense.rows); /* some again, if pixels are left over */
-            dense.weights = input + first * depth;
-            mcugen_dense_outputs(&dense, &columns, 1, made);
-            int8_t *to = output + first * outputs + ch;
-            for (int32_t i = 0; i < dense.rows; ++i, to += outputs)
-            {
-                *to = made[i];
-            }
+            *output++ = made[ch * FEW_PIXELS + i];
         }
     }
 }
@@ -316,15 +315,18 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
     {
         const mcugen_window pixel = {.rows = 1, .runs = 1, .run_bytes = kernel_ch};
         const int32_t outputs = output_dims->c;
-        const int32_t pixels = output_dims->n * output_dims->h * output_dims->w;
+        int32_t pixels = output_dims->n * output_dims->h * output_dims->w;
 #if defined(MCUGEN_NN_DENSE)
-        if (outputs < 4 && pixels >= 4 && mcugen_columns_at_once(kernel_ch) > 0)
+        while (outputs < 4 && pixels >= 4 && mcugen_columns_at_once(kernel_ch) > 0)
         {
-            convolve_few_outputs(&conv.outputs, input_data, filter_data, pixels, outputs, output_data);
-            return ARM_CMSIS_NN_SUCCESS;
+            const int32_t count = mcugen_min(pixels, FEW_PIXELS);
+            convolve_few_outputs(&conv.outputs, input_data, filter_data, count, outputs, output_data);
+            input_data += count * kernel_ch;
+            output_data += count * outputs;
+            pixels -= count;
         }
 #endif
-        for (int32_t left = pixels; left > 0; --left)
+        for (; pixels > 0; --pixels)
         {
             mcugen_window_outputs(&conv.outputs, &pixel, input_data, filter_data, 0, 0, outputs, output_data);
             input_data += kernel_ch;

@@ -35,6 +35,7 @@ COLUMNS = [  # around the lengths at which one column is made instead of two, or
     *(replace(POINT, channels=c, outputs=o, input_hw=(1, 3)) for c in (159, 160, 161, 163) for o in (4, 7)),
     *(replace(POINT, channels=c, outputs=o, input_hw=(2, 1)) for c in (319, 320, 321, 640, 641) for o in (5, 3)),
     *(replace(POINT, channels=7, outputs=o, input_hw=(1, 3)) for o in (63, 64, 65, 66, 67, 255, 256, 257)),
+    *(replace(POINT, channels=c, outputs=o, input_hw=(6, 11)) for c, o in [(16, 1), (10, 2), (33, 3)]),
     Case(channels=32, outputs=6, pads=SAME, input_hw=(3, 3), misaligned=1),
     Case(channels=64, outputs=6, pads=SAME, input_hw=(3, 3), misaligned=3),
     Case(channels=72, outputs=4, pads=SAME, input_hw=(2, 3)),
