@@ -472,9 +472,9 @@ MCUGEN_INLINE int8_t mcugen_output_of(const mcugen_outputs *p, int32_t sum, int3
 }
 
 /* mcugen_window_outputs, two at a time. */
-static inline void mcugen_few_outputs(const mcugen_outputs *p, const mcugen_window *window,
-                                                  const int8_t *input, const int8_t *weights, int32_t extra,
-                                                  int32_t first, int32_t count, int8_t *output)
+static inline void mcugen_few_outputs(const mcugen_outputs *p, const mcugen_window *window, const int8_t *input,
+                                      const int8_t *weights, int32_t extra, int32_t first, int32_t count,
+                                      int8_t *output)
 {
     const int32_t step = p->filter_step;
     const int32_t end = first + count;
