@@ -27,9 +27,10 @@ class Costs:
     call         of a call that is no layer's in bands
     move         of a byte that is moved, where both places are aligned to words; unaligned: elsewhere
     conv, depthwise, inside, pointwise, irregular
-                 of a layer in bands: of an output pixel, beyond the whole layer's, and of a call. inside: depthwise,
-                 without padding before; irregular: rows of an odd number of pixels, or that begin inside a word, or
-                 code that several layers share
+                 of a layer in bands: of an output pixel, beyond the whole layer's, and of a call. inside: depthwise, of
+                 16 channels or a multiple, without padding before, all bands of as many rows; irregular: rows of an
+                 odd number of pixels, or that begin inside a word, code that several layers share, pointwise layers of
+                 fewer than 8 channels
     joined       of an output pixel of layers that add to what stands at their output, beyond that of two calls
     summed       of a byte of a global average pool in bands, beyond the whole one's
     kernel_bytes code of the kernels that bands bring along
@@ -56,11 +57,15 @@ class Costs:
         users: dict[object, set[str]] = {}
         for step in steps:
             users.setdefault(_form(step), set()).add(step.name)
+        heights: dict[str, set[int]] = {}
+        for step in steps:
+            if step.rows is not None:
+                heights.setdefault(step.name, set()).add(graph.type(step.outputs[0]).shape[1])
         passed = {_form(step) for step in steps if step.rows is not None and step.macs}
         for step in steps:
             shared = len(users[_form(step)]) > 1
             if _form(step) in passed and (step.rows is not None or shared):
-                pixel, call = self._layer(step, shared)
+                pixel, call = self._layer(step, shared, len(heights.get(step.name, ())) == 1)
                 total += pixel * _pixels(graph, step) + call
                 continue
             total += self.call
@@ -71,15 +76,16 @@ class Costs:
                 total += self.summed * graph.type(step.inputs[0]).bytes
         return round(total)
 
-    def _layer(self, step: Step, shared: bool) -> tuple[float, int]:
-        """Of a pixel and of a call of a layer whose code passes rows."""
+    def _layer(self, step: Step, shared: bool, equal: bool) -> tuple[float, int]:
+        """Of a pixel and of a call of a layer whose code is given its rows. equal: as many in every band."""
         layer = _numbers(step)
         if shared or not layer or layer["output_w"] % 2 or layer["input_w"] * layer["input_c"] % 4:
             return self.irregular
         if layer.get("pointwise"):
-            return self.pointwise
+            return self.pointwise if layer["input_c"] >= 8 else self.irregular
         if "_depthwise_" in step.kernel:
-            return self.depthwise if layer["pad_left"] else self.inside
+            known = equal and not layer["pad_left"] and layer["input_c"] % 16 == 0
+            return self.inside if known else self.depthwise
         return self.conv
 
     def code_bytes(self, steps: Sequence[Step], whole: Sequence[Step]) -> int:
@@ -150,9 +156,9 @@ COSTS: Mapping[Isa, Costs] = {
         move=0.57,
         unaligned=4.1,
         conv=(6.2, 30),
-        depthwise=(2.8, 20),
-        inside=(0, 260),
-        pointwise=(1.05, 45),
+        depthwise=(2.8, 160),
+        inside=(0, 20),
+        pointwise=(1.5, 45),
         irregular=(50, 100),
         joined=17.5,
         summed=5,
