@@ -40,7 +40,7 @@ from .passes.unary_chains_to_lut import unary_chains_to_lut
 from .passes.unsigned_to_signed import unsigned_to_signed
 from .plan import ALIGN, COSTS, Lowered, place, plan_steps
 from .plan.overlap import overlap
-from .step import Step
+from .step import INTEGER, STOCK, Step
 from .target import Core, Memory, core
 
 Pass = Callable[[ir.Graph], ir.Graph]
@@ -241,6 +241,8 @@ def _lower_node(
     for step in lowered if isinstance(lowered, tuple) else (lowered,):
         if node.attrs.get("integer_form"):
             step = replace(step, notes=(*step.notes, "integer form; ONNX Runtime computes this in float"))
+            if step.exactness != STOCK:
+                step = replace(step, exactness=INTEGER, codes=1)
         if options.library == "bundled" and step.kernel.startswith("arm_"):
             step = replace(step, scratch_bytes=0)  # what scratch.py counts is for Arm's
         steps.append(replace(step, leads=overlap(graph, node, step, options.library)))

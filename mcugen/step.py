@@ -12,6 +12,7 @@ PROVED = "proved"  # equals ORT for every reachable value, checked at compile ti
 TABLE = "table"  # a table computed by ORT itself
 REPLICATED = "replicated"  # float32 arithmetic in ORT's own order
 INTEGER = "integer"  # equals the canonical integer graph; ORT computes in float, and the step states the difference
+STOCK = "stock"  # within one step of ORT; no certificate for every channel
 COPY = "copy"  # moves bytes, computes nothing
 FLOAT = "float"  # float32 arithmetic in an order of our own; the step states its tolerance
 

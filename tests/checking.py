@@ -17,6 +17,7 @@ from mcugen.ops.layout import TRANSPOSES
 from mcugen.prove.samples import random_samples
 from mcugen.prove.toolchain import available
 from mcugen.prove.verify import Verification, first_difference, verify
+from mcugen.step import INTEGER
 from mcugen.target import core
 
 _ROOT = os.environ.get("CMSIS_NN_ROOT")
@@ -64,7 +65,8 @@ def exact_integer_form(model: onnx.ModelProto, folder: Path) -> Compiled:
     compiled = compile_model(model, folder)
     data = random_samples(compiled, 16, seed=1)
     assert first_difference(compiled, data, None) == ""
-    assert any("integer form" in note for step in compiled.steps for note in step.notes)
+    forms = [step for step in compiled.steps if any("integer form" in note for note in step.notes)]
+    assert forms and all(step.exactness == INTEGER and step.codes == 1 for step in forms)
     return compiled
 
 

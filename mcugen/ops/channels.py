@@ -8,7 +8,7 @@ import numpy as np
 
 from .. import requant
 from ..ir import Node
-from ..step import PROVED, Table
+from ..step import PROVED, STOCK, Table
 from .base import Lowering
 
 
@@ -73,6 +73,3 @@ def _stock(
         STOCK if missing else PROVED,
         notes if missing else (),
     )
-
-
-STOCK = "stock"  # within one step of ORT; no certificate for every channel

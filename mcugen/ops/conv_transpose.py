@@ -14,7 +14,7 @@ import numpy as np
 
 from ..errors import UserError
 from ..ir import Graph, Node, attrs
-from ..step import FLOAT, Arg, Buffer, Step, Struct, Table
+from ..step import FLOAT, INTEGER, Arg, Buffer, Step, Struct, Table
 from .base import Canonical, Fitter, FloatUnit, Lowering, OpDef, Unit, activation
 from .channels import channels
 from .conv import dims, tile
@@ -247,7 +247,7 @@ CONV_TRANSPOSE = OpDef(
     lower=_lower,
     fit=_fit,
     layout="spatial",
-    exactness="proved",
+    exactness=INTEGER,
     limits=(_strided_frame,),
     about="1-D and 2-D; any padding, stride, dilation, groups; integer form (ONNX Runtime computes it in float)",
 )

@@ -234,7 +234,6 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         inputs=(x,),
         outputs=(node.output,),
         exactness=INTEGER,
-        codes=1,
         origin=node.origin,
         scratch_bytes=0 if depthwise else columns_bytes(filters, pixels) if packed else columns,
         macs=int(np.prod(y_shape)) * filters[0].size,
@@ -270,7 +269,6 @@ def _lower_transpose(lowering: Lowering, node: Node) -> Step:
         inputs=(x,),
         outputs=(node.output,),
         exactness=INTEGER,
-        codes=1,
         origin=node.origin,
         macs=transpose_macs(lowering, node),
     )

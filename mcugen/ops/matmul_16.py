@@ -78,7 +78,6 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         inputs=tuple(name for name in (a, b) if lowering.graph.data(name) is None),
         outputs=(node.output,),
         exactness=INTEGER,
-        codes=1,
         origin=node.origin,
         macs=int(np.prod(y_shape)) * a_shape[-1],
     )

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..ir import Node
-from ..step import INTEGER, Buffer, Scratch, Step, Struct, Table
+from ..step import Buffer, Scratch, Step, Struct, Table
 from .base import Lowering
 from .channels import Channels
 
@@ -42,14 +42,13 @@ def columns_bytes(filters: np.ndarray, pixels: int) -> int:
 
 
 def in_four_bits(lower: Callable[[Lowering, Node], Step]) -> Callable[[Lowering, Node], Step]:
-    """`lower` of a layer of 8-bit activations; where its weights come in 4 bits, ORT computes it in float."""
+    """`lower` of a layer of 8-bit activations, which says so where weights of 4 bits are stored in 8."""
 
     def lowered(lowering: Lowering, node: Node) -> Step:
         step = lower(lowering, node)
-        if node.attrs.get("weight_bits") != 4:
+        if node.attrs.get("weight_bits") != 4 or step.kernel == _KERNEL:
             return step
-        notes = () if step.kernel == _KERNEL else ("weights of 4 bits stored in 8",)
-        return replace(step, exactness=INTEGER, codes=1, notes=(*step.notes, *notes))
+        return replace(step, notes=(*step.notes, "weights of 4 bits stored in 8"))
 
     return lowered
 

@@ -13,7 +13,7 @@ from .. import oracle
 from ..emit.artefact import Compiled
 from ..emit.canonical import canonical_model, to_native
 from ..ir import unique
-from ..ops.channels import STOCK
+from ..step import STOCK
 from .board import run_on_board
 from .host import HostModel
 from .progress import Progress, silent
