@@ -28,7 +28,7 @@ _REDUCTIONS = ("ReduceMean", "ReduceMax", "ReduceMin")  # axes are an input sinc
 
 
 def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy in the forms of opset 13 and later; Softmax carries its axis, no Constant nodes."""
+    """A copy in the forms of opset 13 and later; Softmax carries its axis, AveragePool its order, no Constant nodes."""
     copy = onnx.ModelProto()
     copy.CopyFrom(model)
     opset = next(e.version for e in copy.opset_import if e.domain in ("", "ai.onnx"))
@@ -50,6 +50,8 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
             taken.add(node.output[slot])
         if node.op_type in ("Softmax", "LogSoftmax"):
             _softmax(node, opset)
+        if node.op_type == "AveragePool" and opset < 19:
+            node.attribute.append(helper.make_attribute("before_19", 1))  # ONNX Runtime adds up in another order
         if node.op_type == "MeanVarianceNormalization" and not node.attribute:
             node.attribute.append(helper.make_attribute("axes", [0, 2, 3]))  # onnx infers no shape without
         if node.op_type == "Split" and opset < 18 <= target:

@@ -1,26 +1,34 @@
-"""Pooling of float32 tensors: max, and averages.
+"""Pooling of float32 tensors: max, and averages summed in ORT's order.
 
-x float32[N,H,W,C] -> y float32[N,OH,OW,C]. An average is the sum of its window row by row, from 0, divided by the
-count, as ORT has it from opset 19 on; before, it adds the columns of a window first. A global one is summed in four
-lanes.
+x float32[N,H,W,C] -> y float32[N,OH,OW,C]. An average is the sum of its window divided by the count, row by row from 0
+or column by column (`pool.summing_order`); a global one is summed in four lanes.
 """
 
 from __future__ import annotations
 
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
-from ..ir import Node
-from ..step import COPY, FLOAT, REPLICATED, Buffer, Step, Struct
+from ..ir import Graph, Node
+from ..step import COPY, REPLICATED, Buffer, Step, Struct
 from .base import Canonical, FloatUnit, Lowering, OpDef
 from .conv import tile
 from .one_dimension import with_height
-from .pool import average_attrs, max_pool_attrs, max_pool_window, onnx_average, window_args
+from .pool import (
+    COLUMNS,
+    LANES,
+    average_attrs,
+    columns_average,
+    max_pool_attrs,
+    max_pool_window,
+    onnx_average,
+    summing_order,
+    takes_layout,
+    window_args,
+)
 
-TOLERANCE = 1e-5
-_LANES = 16  # floats in a vector of ORT's channel layout, on CPUs with AVX-512
+_KEEP_LAYOUT = ("Relu", "Sigmoid", "Tanh", "HardSigmoid", "Add", "Sum", "Mul")  # ORT's layout of channels
 
 
 def _max_from_float(unit: FloatUnit) -> Node:
@@ -29,18 +37,43 @@ def _max_from_float(unit: FloatUnit) -> Node:
 
 
 def _average_from_float(unit: FloatUnit) -> Node:
-    found = average_attrs(unit.node, unit.type(0).shape[2:])
-    return unit.make("float_average_pool", (unit.name(0),), **found)
+    shape = unit.type(0).shape
+    found = average_attrs(unit.node, shape[2:])
+    order = summing_order(unit.node, found, shape)
+    if order == LANES:
+        return unit.make("float_global_average_pool", (unit.name(0),))
+    return unit.make("float_average_pool", (unit.name(0),), by_columns=order == COLUMNS, **found)
 
 
 def _global_from_float(unit: FloatUnit) -> Node:
-    x = unit.name(0)
-    channels, *spatial = unit.type(0).shape[1:]
-    if x in unit.graph.inputs and channels % _LANES == 0 and len(spatial) == 2:
-        # ORT's layout for vectors of channels, which it takes here: each channel is summed as by AveragePool.
+    x, spatial = unit.name(0), unit.type(0).shape[2:]
+    if (x in unit.graph.inputs and takes_layout(unit.type(0).shape)) or _in_layout(unit.graph, x):
+        # Each channel is summed as by AveragePool.
         window = {"kernel": tuple(spatial), "strides": (1, 1), "pads": (0, 0, 0, 0), "dilations": (1, 1)}
-        return unit.make("float_average_pool", (x,), include_pad=False, ceil_mode=0, **window)
+        return unit.make("float_average_pool", (x,), by_columns=False, include_pad=False, ceil_mode=0, **window)
     return unit.make("float_global_average_pool", (x,))
+
+
+def _in_layout(graph: Graph, name: str) -> bool:
+    """True if ORT has the tensor in its channel layout, by what makes it: a pool, and what keeps the layout behind it.
+
+    Not asked of convolutions: what stands behind them is within their tolerance.
+    """
+    producers, names = graph.producers(), [name]
+    seen: set[str] = set()
+    while names:
+        name = names.pop()
+        maker, shape = producers.get(name), graph.type(name).shape
+        if maker is None or not takes_layout(shape):
+            return False
+        joined = maker.op == "Concat" and maker.attrs["axis"] in (1, -3)
+        alike = all(graph.type(operand).shape == shape for operand in maker.inputs)
+        if joined or (maker.op in _KEEP_LAYOUT and alike):
+            names.extend(set(maker.inputs) - seen)
+            seen.update(maker.inputs)
+        elif maker.op not in ("MaxPool", "AveragePool"):
+            return False
+    return True
 
 
 def _canonical_max(c: Canonical, node: Node) -> None:
@@ -50,6 +83,10 @@ def _canonical_max(c: Canonical, node: Node) -> None:
 
 
 def _canonical_average(c: Canonical, node: Node) -> None:
+    if node.attrs["by_columns"]:
+        y = columns_average(c, node, c.nchw(node.inputs[0]))
+        c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
+        return
     dilations = None if node.attrs["dilations"] == (1, 1) else node.attrs["dilations"]  # opset 19
     y = c.add("AveragePool", [c.nchw(node.inputs[0])], f"{node.output}/nchw", **onnx_average(node), dilations=dilations)
     c.bounded(node, c.from_nchw(y, f"{node.output}/nhwc"))
@@ -85,10 +122,9 @@ def _lower_max(lowering: Lowering, node: Node) -> Step:
 
 
 def _lower_average(lowering: Lowering, node: Node) -> Step:
-    include = {"count_include_pad": int(node.attrs["include_pad"])}
+    flags = {"count_include_pad": int(node.attrs["include_pad"]), "by_columns": int(node.attrs["by_columns"])}
     pads = {"padding_end": tile(node.attrs["pads"][2:])}
-    step = _window_step(lowering, node, "mcugen_f32_average_pool", FLOAT, pads | include)
-    return replace(step, tolerance=TOLERANCE)
+    return _window_step(lowering, node, "mcugen_f32_average_pool", REPLICATED, pads | flags)
 
 
 def _lower_global(lowering: Lowering, node: Node) -> Step:
@@ -134,9 +170,8 @@ FLOAT_AVERAGE_POOL = OpDef(
     lower=_lower_average,
     fit=with_height,
     layout="spatial",
-    exactness=FLOAT,
-    about="float32, 1-D and 2-D, any padding and count_include_pad; equal from opset 19 on, before within "
-    f"{TOLERANCE:g} of the largest result",
+    exactness=REPLICATED,
+    about="float32, 1-D and 2-D, any padding and count_include_pad; before opset 19 in the order of CPUs with AVX-512",
 )
 
 FLOAT_GLOBAL_AVERAGE_POOL = OpDef(

@@ -54,6 +54,34 @@ def quantized_average_attrs(node: Node, input_hw: tuple[int, ...]) -> dict[str, 
     return found
 
 
+# Orders in which ORT adds up a window of floats.
+ROWS, LANES, COLUMNS = "rows", "lanes", "columns"
+_VECTOR = 16  # floats in a vector of ORT's channel layout, on CPUs with AVX-512
+_SMALL = 32  # the largest side of a window that ORT adds up by columns
+_ROW = 2045  # floats of a padded row that it adds up so
+
+
+def takes_layout(shape: tuple[int, ...]) -> bool:
+    """True if ORT has vectors of channels of [N,C,H,W], in a layout of their own."""
+    return len(shape) == 4 and shape[1] % _VECTOR == 0
+
+
+def summing_order(node: Node, found: dict[str, Any], shape: tuple[int, ...]) -> str:
+    """How ORT adds up the windows of a float AveragePool with the attributes `found`, of an input [N,C,...].
+
+    Its kernel of opset 19 and its channel layout go row by row. The one before has four lanes for a window that is the
+    whole input, and where vectors of neighbouring windows fit its buffer it adds up each column, then the columns.
+    """
+    spatial = shape[2:]
+    if not node.attrs.get("before_19") or takes_layout(shape) or (found["include_pad"] and found["ceil_mode"]):
+        return ROWS
+    if found["kernel"] == spatial and not any(found["pads"]) and set(found["strides"]) == {1}:
+        return LANES
+    width = spatial[-1] + sum(found["pads"][len(spatial) - 1 :: len(spatial)])
+    vectors = len(spatial) == 2 and found["strides"][-1] <= 2 and max(found["kernel"]) <= _SMALL and width <= _ROW
+    return COLUMNS if vectors else ROWS
+
+
 def _recognise_average(unit: Unit) -> Node:
     hw = unit.type(0).shape[2:]
     found = quantized_average_attrs(unit.node, hw)
@@ -96,6 +124,35 @@ def onnx_average(node: Node) -> dict[str, Any]:
         "count_include_pad": int(node.attrs["include_pad"]),
         "ceil_mode": node.attrs["ceil_mode"],
     }
+
+
+def columns_average(c: Canonical, node: Node, x: str) -> str:
+    """The averages [N,C,OH,OW] of x [N,C,H,W], each column of a window added up by itself; no dilations."""
+    key, name = node.output, node.inputs[0]
+    size, outputs = c.graph.type(name).shape[1:3], c.graph.type(node.output).shape[1:3]
+    kernel, strides, pads = node.attrs["kernel"], node.attrs["strides"], node.attrs["pads"]
+    counts = []
+    for at in (0, 1):
+        first = np.arange(outputs[at]) * strides[at] - pads[at]
+        end = first + kernel[at]
+        inside = np.minimum(end, size[at]) - np.maximum(first, 0)
+        counts.append(np.full_like(inside, kernel[at]) if node.attrs["include_pad"] else inside)
+        after = max(0, int(end[-1]) - size[at])
+        # A padded column is 0, and a padded row none: -0 changes no sum.
+        around = np.zeros((2, 4), np.int64)
+        around[:, at + 2] = pads[at], after
+        fill = c.constant(f"{key}/pad {at}", np.float32(0.0 if at else -0.0))
+        x = c.add("Pad", [x, c.constant(f"{key}/pads {at}", around.reshape(-1)), fill], f"{key}/padded {at}")
+        walk = {"axis": at + 2, "step": strides[at]}
+        axis, step = (c.constant(f"{key}/{n} {at}", np.array([v])) for n, v in walk.items())
+        total = ""
+        for tap in range(kernel[at]):
+            last = tap + (outputs[at] - 1) * strides[at] + 1
+            ends = [c.constant(f"{key}/{n} {at} {tap}", np.array([v])) for n, v in (("from", tap), ("to", last))]
+            taken = c.add("Slice", [x, *ends, axis, step], f"{key}/tap {at} {tap}")
+            total = c.add("Add", [total, taken], f"{key}/sum {at} {tap}") if total else taken
+        x = total
+    return c.add("Div", [x, c.constant(f"{key}/counts", np.float32(np.outer(*counts)))], f"{key}/nchw")
 
 
 def _canonical_average(c: Canonical, node: Node) -> None:

@@ -1,4 +1,4 @@
-"""Averages of windows of 16-bit activations. ORT sums in float32: value by value, or in four lanes if global.
+"""Averages of windows of 16-bit activations. ORT sums in float32, in the order of `pool.summing_order`.
 
 The kernel sums integers, and floats in ORT's order where the mean lies near a tie: requant.wide_pool_params.
 """
@@ -15,12 +15,26 @@ from ..ir import Graph, Node
 from ..step import REPLICATED, Step, Struct
 from .base import Canonical, Lowering, OpDef, Unit, members
 from .conv import tile
-from .pool import AVERAGE_POOL, GLOBAL_AVERAGE_POOL, onnx_average, quantized_average_attrs, window_args
+from .pool import (
+    AVERAGE_POOL,
+    COLUMNS,
+    GLOBAL_AVERAGE_POOL,
+    LANES,
+    columns_average,
+    onnx_average,
+    quantized_average_attrs,
+    summing_order,
+    window_args,
+)
 
 
 def _recognise_average(unit: Unit) -> Node:
-    found = quantized_average_attrs(unit.node, unit.type(0).shape[2:])
-    return unit.make("average_pool_16", (unit.inputs[0],), clamp=unit.clamp, **found)
+    shape = unit.type(0).shape
+    found = quantized_average_attrs(unit.node, shape[2:])
+    order = summing_order(unit.node, found, shape)
+    if order == LANES:
+        return _recognise_global(unit)
+    return unit.make("average_pool_16", (unit.inputs[0],), clamp=unit.clamp, by_columns=order == COLUMNS, **found)
 
 
 def _recognise_global(unit: Unit) -> Node:
@@ -36,6 +50,8 @@ def _canonical(c: Canonical, node: Node) -> None:
     real = c.add("Transpose", [c.real(x, y)], f"{y}/real nchw", perm=[0, 3, 1, 2])
     if _is_global(node):
         mean = c.add("GlobalAveragePool", [real], f"{y}/mean")
+    elif node.attrs["by_columns"]:
+        mean = columns_average(c, node, real)
     else:
         mean = c.add("AveragePool", [real], f"{y}/mean", **onnx_average(node))
     last = c.from_nchw(mean, f"{y}/mean nhwc")
@@ -59,6 +75,7 @@ def _lower(lowering: Lowering, node: Node) -> Step:
         "padding_end": tile(pads[2:]),
         "count_include_pad": int(node.attrs.get("include_pad", False)),
         "lanes": int(_is_global(node)),
+        "by_columns": int(node.attrs.get("by_columns", False)),
     }
     return Step(
         name=lowering.name,

@@ -18,6 +18,7 @@ from ..ir import Graph, Node, attrs, constant
 from .rewrite import DQ, Builder, Q, qdq_params, rebuild
 
 _NOTHING = ("Identity", "Dropout", "Cast")
+_OLDER = {"coerced": 12, "before_19": 18}  # what `modern_forms` notes at a node, and the last opset that it means
 _LARGE = 2**26  # values: more than the flash of any microcontroller holds
 
 
@@ -101,6 +102,8 @@ def evaluate(builder: Builder, node: Node, known: Mapping[str, np.ndarray] = Map
         operands[name] = data
     proto = helper.make_node(node.op, list(node.inputs), list(node.outputs), name=node.where)
     for key, value in node.attrs.items():
+        if key in _OLDER:
+            continue
         proto.attribute.append(
             helper.make_attribute(key, numpy_helper.from_array(value) if isinstance(value, np.ndarray) else value)
         )
@@ -112,5 +115,6 @@ def evaluate(builder: Builder, node: Node, known: Mapping[str, np.ndarray] = Map
         )
         for name in node.outputs
     ]
-    results = oracle.compute(proto, operands, outputs)
+    opset = min((opset for key, opset in _OLDER.items() if node.attrs.get(key)), default=21)
+    results = oracle.compute(proto, operands, outputs, opset)
     return [results[name] for name in node.outputs]

@@ -9,23 +9,46 @@ typedef struct {
     int32_t height, width, row, pixel, count;
 } window;
 
-static float average_float(const mcugen_average_pool_s16_params *p, const window *w)
+static float real(const mcugen_average_pool_s16_params *p, const window *w, int32_t y, int32_t x)
+{
+    return (float)(w->input[y * w->row + x * w->pixel] - p->input_zero_point) * p->input_scale;
+}
+
+static float sum_columns(const mcugen_average_pool_s16_params *p, const window *w)
+{
+    float sum = 0.0f;
+    for (int32_t x = 0; x < w->width; x++) {
+        float column = real(p, w, 0, x);
+        for (int32_t y = 1; y < w->height; y++) {
+            column += real(p, w, y, x);
+        }
+        sum += column;
+    }
+    return sum;
+}
+
+static float sum_rows(const mcugen_average_pool_s16_params *p, const window *w)
 {
     float lane[4] = {0.0f, 0.0f, 0.0f, 0.0f}, sum = 0.0f;
     const int32_t pixels = w->height * w->width, in_lanes = p->lanes ? pixels - pixels % 4 : 0;
     int32_t i = 0;
     for (int32_t y = 0; y < w->height; y++) {
         for (int32_t x = 0; x < w->width; x++, i++) {
-            const float real = (float)(w->input[y * w->row + x * w->pixel] - p->input_zero_point) * p->input_scale;
+            const float value = real(p, w, y, x);
             if (i < in_lanes) {
-                lane[i % 4] += real;
+                lane[i % 4] += value;
                 sum = i + 1 == in_lanes ? (lane[0] + lane[2]) + (lane[1] + lane[3]) : 0.0f;
             } else {
-                sum += real;
+                sum += value;
             }
         }
     }
-    return sum / (float)w->count;
+    return sum;
+}
+
+static float average_float(const mcugen_average_pool_s16_params *p, const window *w)
+{
+    return (p->by_columns ? sum_columns(p, w) : sum_rows(p, w)) / (float)w->count;
 }
 
 static int32_t average(const mcugen_average_pool_s16_params *p, const window *w, int32_t multiplier)

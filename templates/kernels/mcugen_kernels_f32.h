@@ -132,7 +132,7 @@ void mcugen_f32_clip(const float *input, float *output, int32_t count, float low
 /* Padding is that of the top and left, padding_end of the bottom and right (for count_include_pad). */
 typedef struct {
     cmsis_nn_tile stride, padding, padding_end, dilation;
-    int32_t count_include_pad;
+    int32_t count_include_pad, by_columns;
     float low, high;
 } mcugen_f32_pool_params;
 
@@ -144,8 +144,8 @@ void mcugen_f32_max_pool(const mcugen_f32_pool_params *params,
                          const cmsis_nn_dims *output_dims,
                          float *output);
 
-/* The sum from 0, row by row, divided by the number of pixels: of the clipped window, or with count_include_pad of
- * the window clipped to the padded input. */
+/* The sum divided by the number of pixels: of the clipped window, or with count_include_pad of the window clipped to
+ * the padded input. It is added up from 0 and row by row, or by_columns first each column, and 0 for a padded one. */
 void mcugen_f32_average_pool(const mcugen_f32_pool_params *params,
                              const cmsis_nn_dims *input_dims,
                              const float *input,

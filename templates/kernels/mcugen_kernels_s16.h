@@ -135,11 +135,11 @@ void mcugen_softmax_s16(const cmsis_nn_context *context,
                         int32_t classes);
 
 /* Averages of windows of at most 65,535 values: multiplier / count with `shift` fraction bits times an integer sum, or
- * within `tie` of a tie (of a unit of 2^shift) ONNX Runtime's float32 sum: in four lanes where `lanes` is 1, else value
- * by value. Padding is that of the top and left, padding_end that of the bottom and right. */
+ * within `tie` of a tie (of a unit of 2^shift) ONNX Runtime's float32 sum: in four lanes where `lanes` is 1, by columns
+ * where by_columns is, else value by value. Padding is that of the top and left, padding_end that of the bottom and right. */
 typedef struct {
     cmsis_nn_tile stride, padding, padding_end;
-    int32_t count_include_pad, lanes;
+    int32_t count_include_pad, lanes, by_columns;
     float input_scale, output_scale;
     int32_t input_zero_point, output_zero_point;
     int32_t multiplier, shift;

@@ -192,16 +192,90 @@ EXACT: dict[str, onnx.ModelProto] = {
 }
 
 
-def test_average_pool_of_an_older_opset(tmp_path: Path) -> None:
-    """ONNX Runtime adds in another order there."""
-    window = {"kernel_shape": [3, 3], "pads": [1, 1, 1, 1]}
-    found = near(compile_model(layer("AveragePool", [1, 3, 9, 9], opset=17, **window), tmp_path))
-    assert 0 < found.mismatches < found.values
-
-
 @pytest.mark.parametrize("part", range(6))
 def test_exact(part: int, tmp_path: Path) -> None:
     exact(together(some(EXACT, part)), tmp_path)
+
+
+def average(shape: list[int], *kernel: int, opset: int, **attributes: Any) -> onnx.ModelProto:
+    return layer("AveragePool", shape, opset=opset, kernel_shape=kernel, **attributes)
+
+
+# What decides in which order ONNX Runtime adds up a window, before opset 19.
+WINDOWS: dict[str, tuple[list[int], tuple[int, ...], dict[str, Any]]] = {
+    "columns": ([2, 3, 9, 9], (3, 2), {"strides": [2, 2], "pads": [1, 0, 1, 1]}),
+    "columns, pads counted": ([1, 3, 9, 9], (3, 3), {"pads": [1, 1, 1, 1], "count_include_pad": 1}),
+    "columns, ceil_mode": ([1, 3, 8, 7], (3, 4), {"pads": [1, 2, 1, 1], "strides": [1, 2], "ceil_mode": 1}),
+    "columns, auto_pad": ([1, 3, 9, 9], (3, 3), {"auto_pad": "SAME_LOWER", "strides": [3, 2]}),
+    "columns of one row": ([1, 3, 5, 9], (1, 5), {}),
+    "columns of 32": ([1, 2, 40, 6], (32, 2), {}),
+    "33 rows": ([1, 2, 40, 6], (33, 2), {}),
+    "a row of 2045": ([1, 1, 4, 2043], (3, 2), {"pads": [0, 1, 0, 1]}),
+    "a row of 2046": ([1, 1, 4, 2044], (3, 2), {"pads": [0, 1, 0, 1]}),
+    "stride 3": ([1, 3, 9, 9], (3, 3), {"strides": [2, 3]}),
+    "8 channels": ([1, 8, 9, 9], (3, 3), {}),
+    "16 channels": ([1, 16, 9, 9], (3, 3), {"pads": [1, 1, 1, 1]}),
+    "16 channels, whole": ([1, 16, 9, 9], (9, 9), {}),
+    "whole": ([2, 3, 9, 9], (9, 9), {}),
+    "whole, pads counted": ([1, 3, 9, 7], (9, 7), {"count_include_pad": 1}),
+    "whole, padded": ([1, 3, 9, 9], (9, 9), {"pads": [0, 0, 1, 0]}),
+    "whole, 1-D": ([2, 3, 20], (20,), {}),
+    "1-D": ([2, 3, 20], (5,), {"strides": [2], "pads": [1, 1]}),
+    "ceil_mode, pads counted": ([1, 3, 8, 8], (3, 3), {"strides": [2, 2], "ceil_mode": 1, "count_include_pad": 1}),
+}
+
+
+@pytest.mark.parametrize("opset", [11, 18, 19])
+def test_average_pool_in_the_order_of_its_opset(opset: int, tmp_path: Path) -> None:
+    """The signs of zeros included: -0 is what no sum that starts at 0 makes."""
+    model = together({name: average(s, *k, opset=opset, **given) for name, (s, k, given) in WINDOWS.items()})
+    compiled = compile_model(model, tmp_path)
+    assert_exact(compiled)
+    rng = np.random.default_rng(0)
+    feeds = {
+        i.name: np.where(rng.random([d.dim_value for d in i.type.tensor_type.shape.dim]) < 0.9, -0.0, 0.0)
+        for i in model.graph.input
+    }
+    feeds = {name: zeros.astype(np.float32) for name, zeros in feeds.items()}
+    got = HostModel(compiled).run(feeds)
+    for name, wanted in oracle.run(oracle.pinned_session(model), feeds).items():
+        assert np.array_equal(np.signbit(got[name]), np.signbit(wanted)), name
+
+
+def global_average(*behind: str, dequantized: bool = False) -> onnx.ModelProto:
+    """Of 16 channels: of MaxPool and the operators behind it, on DequantizeLinear or the input."""
+    net = Net("int8")
+    shape = [1, 16, 9, 9]
+    y = net.real(net.integer_input(shape)) if dequantized else net.float_input(shape)
+    y = net.node("MaxPool", y, kernel_shape=[2, 2])
+    for op in behind:
+        operands = {"Concat": [y, y], "Mul": [y, y], "Add": [y, net.node("AveragePool", y, kernel_shape=[1, 1])]}
+        y = net.node(op, *operands.get(op, [y]), **({"axis": 1} if op == "Concat" else {}))
+    net._output(net.node("GlobalAveragePool", y), TensorProto.FLOAT)
+    return net.model()
+
+
+BEHIND_POOLS = [(), ("Relu",), ("Abs",), ("Relu", "Neg"), ("Add",), ("Mul", "Relu"), ("Concat",)]
+
+
+@pytest.mark.parametrize("dequantized", [False, True])
+def test_global_average_in_the_layout_of_a_pool(dequantized: bool, tmp_path: Path) -> None:
+    cases = {"-".join(behind): global_average(*behind, dequantized=dequantized) for behind in BEHIND_POOLS}
+    exact(together(cases), tmp_path)
+
+
+def test_many_paths_to_a_pool(tmp_path: Path) -> None:
+    """2^60 of them, each tensor looked at once."""
+    compile_model(global_average(*["Relu", "Mul"] * 60), tmp_path)
+
+
+def test_constants_in_the_meaning_of_their_opset(tmp_path: Path) -> None:
+    net = Net(opset=11)
+    x = net.float_input([1, 3, 9, 9])
+    pool = net.node("AveragePool", net.constant(rand(1, 3, 11, 11)), kernel_shape=[3, 3])
+    net._output(net.node("Add", x, pool), TensorProto.FLOAT, 4)
+    net._output(net.node("Add", x, net.node("Softmax", net.constant(rand(1, 3, 9, 9)), axis=1)), TensorProto.FLOAT, 4)
+    exact(net.model(), tmp_path)
 
 
 def test_infinite_constants(tmp_path: Path) -> None:
