@@ -70,9 +70,11 @@
 #if defined(__GNUC__)
 #define MCUGEN_RARELY(condition) __builtin_expect(!!(condition), 0)
 #define MCUGEN_OUT_OF_LINE __attribute__((noinline, unused))
+#define MCUGEN_COLD __attribute__((noinline, cold, unused)) /* hardly ever called: small rather than fast */
 #else
 #define MCUGEN_RARELY(condition) (condition)
 #define MCUGEN_OUT_OF_LINE
+#define MCUGEN_COLD
 #endif
 
 /* Where mcugen_requant_wide saturates: far outside every 8-bit and 16-bit result. */
@@ -110,7 +112,7 @@ static inline uint64_t mcugen_round_to_float(uint64_t value)
 
 /* Both float roundings in integers, for every accumulator and any shift in [-126, 127]: exact up to
  * +-MCUGEN_REQUANT_WIDE_MAX, where it saturates. Takes the mantissa, not MCUGEN_MULTIPLIER. */
-MCUGEN_OUT_OF_LINE static int32_t mcugen_requant_wide(int32_t acc, int32_t mantissa_q31, int32_t shift)
+MCUGEN_COLD static int32_t mcugen_requant_wide(int32_t acc, int32_t mantissa_q31, int32_t shift)
 {
     const uint32_t magnitude = acc < 0 ? 0u - (uint32_t)acc : (uint32_t)acc;
     const uint64_t mantissa = (uint32_t)mantissa_q31 >> 7;
@@ -177,7 +179,7 @@ static inline int32_t mcugen_requant(int32_t acc, int32_t multiplier, int32_t sh
 }
 
 /* The slow path behind MCUGEN_MULTIPLIER_AT: the mantissa back in its place, its shift lowered with it. */
-MCUGEN_OUT_OF_LINE static int32_t mcugen_requant_wide_at(int32_t acc, int32_t multiplier, int32_t shift)
+MCUGEN_COLD static int32_t mcugen_requant_wide_at(int32_t acc, int32_t multiplier, int32_t shift)
 {
     for (; multiplier < (INT32_C(1) << 30); multiplier *= 2)
     {
