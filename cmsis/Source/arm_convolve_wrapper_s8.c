@@ -16,8 +16,8 @@ typedef struct
 } layer;
 
 /* Any window. input points at the first valid tap of group 0, filter at that of output channel 0. */
-static void convolve_pixel(const layer *conv, const mcugen_window *taps, const int8_t *input, const int8_t *filter,
-                           int8_t *output)
+MCUGEN_SHARED static void convolve_pixel(const layer *conv, const mcugen_window *taps, const int8_t *input,
+                                         const int8_t *filter, int8_t *output)
 {
     for (int32_t group = 0; group < conv->groups; ++group)
     {
@@ -86,7 +86,7 @@ static void finish_pixels(const layer *conv, const mcugen_dense *dense, waiting 
         mcugen_dense each = *dense;
         for (int32_t group = 0; group < conv->groups; ++group)
         {
-            mcugen_dense_outputs(&each, &pixels->columns, pixels->held, pixels->output + group * each.rows);
+            mcugen_dense_outputs_call(&each, &pixels->columns, pixels->held, pixels->output + group * each.rows);
             next_group(conv, &each);
         }
     }
@@ -94,24 +94,24 @@ static void finish_pixels(const layer *conv, const mcugen_dense *dense, waiting 
 }
 
 /* A pixel whose groups are too many to wait. */
-MCUGEN_OUT_OF_LINE static void convolve_groups(const layer *conv, mcugen_dense dense, const mcugen_window *taps,
-                                               const int8_t *input, int32_t skipped, mcugen_columns *columns,
-                                               int8_t *output)
+MCUGEN_SHARED static void convolve_groups(const layer *conv, mcugen_dense dense, const mcugen_window *taps,
+                                          const int8_t *input, int32_t skipped, mcugen_columns *columns,
+                                          int8_t *output)
 {
     for (int32_t group = 0; group < conv->groups; ++group)
     {
         fill_column(conv, taps, input + group * conv->group_inputs, skipped, columns, 0, 0);
-        mcugen_dense_outputs(&dense, columns, 1, output + group * dense.rows);
+        mcugen_dense_outputs_call(&dense, columns, 1, output + group * dense.rows);
         next_group(conv, &dense);
     }
 }
 #endif
 
 /* The windows of all pixels, in raster order; with `dense` as columns, a few at a time. */
-MCUGEN_OUT_OF_LINE static void convolve_pixels(const layer *conv, const mcugen_dense *dense,
-                                               const cmsis_nn_dims *input_dims, const int8_t *input_data,
-                                               const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
-                                               const cmsis_nn_dims *output_dims, int8_t *output_data)
+MCUGEN_SHARED static void convolve_pixels(const layer *conv, const mcugen_dense *dense,
+                                          const cmsis_nn_dims *input_dims, const int8_t *input_data,
+                                          const cmsis_nn_dims *filter_dims, const int8_t *filter_data,
+                                          const cmsis_nn_dims *output_dims, int8_t *output_data)
 {
     const cmsis_nn_conv_params *const params = conv->params;
     const cmsis_nn_tile dilation = params->dilation;
@@ -125,6 +125,7 @@ MCUGEN_OUT_OF_LINE static void convolve_pixels(const layer *conv, const mcugen_d
 #if defined(MCUGEN_NN_DENSE)
     waiting pixels;
     pixels.held = 0;
+    const int32_t at_once = mcugen_columns_at_once(conv->groups * conv->column_step);
 #endif
 
     for (int32_t batch = 0; batch < input_dims->n; ++batch)
@@ -148,11 +149,7 @@ MCUGEN_OUT_OF_LINE static void convolve_pixels(const layer *conv, const mcugen_d
                 const int32_t skipped = (rows.begin * filter_dims->w + columns.begin) * kernel_ch;
 
 #if defined(MCUGEN_NN_DENSE)
-                if (dense != NULL && conv->column_step == 0)
-                {
-                    convolve_groups(conv, *dense, &taps, input, skipped, &pixels.columns, output_data);
-                }
-                else if (dense != NULL)
+                if (conv->column_step != 0)
                 {
                     pixels.output = pixels.held == 0 ? output_data : pixels.output;
                     for (int32_t group = 0; group < conv->groups; ++group)
@@ -160,10 +157,14 @@ MCUGEN_OUT_OF_LINE static void convolve_pixels(const layer *conv, const mcugen_d
                         fill_column(conv, &taps, input + group * conv->group_inputs, skipped, &pixels.columns,
                                     pixels.held, group * conv->column_step);
                     }
-                    if (++pixels.held == mcugen_columns_at_once(conv->groups * conv->column_step))
+                    if (++pixels.held == at_once)
                     {
                         finish_pixels(conv, dense, &pixels);
                     }
+                }
+                else if (dense != NULL)
+                {
+                    convolve_groups(conv, *dense, &taps, input, skipped, &pixels.columns, output_data);
                 }
                 else
 #endif
@@ -225,9 +226,9 @@ static void convolve_dense(layer *conv, int pointwise, const cmsis_nn_dims *inpu
 
 /* Fewer than four outputs of a few pixels, at least four: the pixels are rows, and the weights of each output a column.
  * Output may follow close on input: nothing is written before all is read. */
-MCUGEN_OUT_OF_LINE static void convolve_few_outputs(const mcugen_outputs *shared, const int8_t *input,
-                                                    const int8_t *filter, int32_t pixels, int32_t outputs,
-                                                    int8_t *output)
+MCUGEN_SHARED static void convolve_few_outputs(const mcugen_outputs *shared, const int8_t *input,
+                                               const int8_t *filter, int32_t pixels, int32_t outputs,
+                                               int8_t *output)
 {
     const mcugen_outputs p = *shared; /* a copy: output cannot alias it */
     const int32_t depth = p.filter_step;
@@ -246,7 +247,7 @@ MCUGEN_OUT_OF_LINE static void convolve_few_outputs(const mcugen_outputs *shared
                               .clamp = *p.clamp};
         mcugen_dense_same(&dense, sum, sums);
         mcugen_fill_column(&columns, 0, 0, filter, depth, 0);
-        mcugen_dense_outputs(&dense, &columns, 1, made + ch * FEW_PIXELS);
+        mcugen_dense_outputs_call(&dense, &columns, 1, made + ch * FEW_PIXELS);
     }
     for (int32_t i = 0; i < pixels; ++i)
     {
@@ -328,7 +329,7 @@ arm_cmsis_nn_status arm_convolve_wrapper_s8(const cmsis_nn_context *ctx,
 #endif
         for (; pixels > 0; --pixels)
         {
-            mcugen_window_outputs(&conv.outputs, &pixel, input_data, filter_data, 0, 0, outputs, output_data);
+            convolve_pixel(&conv, &pixel, input_data, filter_data, output_data);
             input_data += kernel_ch;
             output_data += outputs;
         }

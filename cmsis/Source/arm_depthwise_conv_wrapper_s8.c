@@ -185,52 +185,50 @@ MCUGEN_INLINE void convolve_block(const layer *conv, const window *taps, int32_t
     const mcugen_acc4 acc = {vgetq_lane_s32(sums, 0), vgetq_lane_s32(sums, 1), vgetq_lane_s32(sums, 2),
                              vgetq_lane_s32(sums, 3)};
 #endif
-    mcugen_block_store(output + ch, &acc, MCUGEN_NN_BLOCK - 1, conv->multiplier + ch, conv->shift + ch, 1,
+    mcugen_block_store(output + ch, &acc, conv->multiplier + ch, conv->shift + ch, 1,
                        conv->params->output_offset, &conv->params->activation);
 }
 
-/* Fewer than four output channels from ch on, that read adjacent input channels (input_step 1) or the same one (0). */
-MCUGEN_INLINE void convolve_few(const layer *conv, const window *taps, int32_t ch, int32_t count, int32_t input_step,
-                                const int8_t *input, const int8_t *filter, int8_t *output)
+/* The sums of fewer than four outputs. */
+MCUGEN_INLINE mcugen_acc4 few_sums(const window *taps, int32_t count, int32_t input_step, int32_t input_offset,
+                                   const int32_t *bias, const int8_t *input, const int8_t *filter)
 {
-    const int32_t input_offset = conv->params->input_offset;
-    mcugen_acc4 acc = mcugen_block_bias(conv->bias != NULL ? conv->bias + ch : NULL, count - 1);
-    for (int32_t row = 0; row < taps->rows; ++row)
+    mcugen_acc4 sum = mcugen_block_bias(bias, count - 1);
+    for (int32_t row = taps->rows; row > 0; --row)
     {
-        const int8_t *values = input + row * taps->input_row_step;
-        const int8_t *weights = filter + ch + row * taps->filter_row_step;
+        const int8_t *values = input;
+        const int8_t *weights = filter;
         for (int32_t left = taps->columns; left > 0; --left)
         {
-            acc.a += (values[0] + input_offset) * weights[0];
-            acc.b += count > 1 ? (values[input_step] + input_offset) * weights[1] : 0;
-            acc.c += count > 2 ? (values[2 * input_step] + input_offset) * weights[2] : 0;
+            sum.a += (values[0] + input_offset) * weights[0];
+            sum.b += count > 1 ? (values[input_step] + input_offset) * weights[1] : 0;
+            sum.c += count > 2 ? (values[2 * input_step] + input_offset) * weights[2] : 0;
             values += taps->input_column_step;
             weights += taps->filter_column_step;
         }
+        input += taps->input_row_step;
+        filter += taps->filter_row_step;
     }
-    mcugen_block_store(output + ch, &acc, count - 1, conv->multiplier + ch, conv->shift + ch, 1,
-                       conv->params->output_offset, &conv->params->activation);
+    return sum;
 }
 
-/* As convolve_few, of any count below four. */
-MCUGEN_OUT_OF_LINE static void convolve_rest(const layer *conv, const window *taps, int32_t ch, int32_t count,
-                                             int32_t input_step, const int8_t *input, const int8_t *filter,
-                                             int8_t *output)
+/* Fewer than four output channels from ch on, that read adjacent input channels, or the same one. */
+MCUGEN_SHARED static void convolve_rest(const layer *conv, const window *taps, int32_t ch, int32_t count,
+                                        const int8_t *input, const int8_t *filter, int8_t *output)
 {
-    switch (count)
-    {
-    case 1:
-        convolve_few(conv, taps, ch, 1, input_step, input, filter, output);
-        break;
-    case 2:
-        convolve_few(conv, taps, ch, 2, input_step, input, filter, output);
-        break;
-    case 3:
-        convolve_few(conv, taps, ch, 3, input_step, input, filter, output);
-        break;
-    default:
-        break;
-    }
+    const int32_t offset = conv->params->input_offset;
+    const int32_t *const bias = conv->bias != NULL ? conv->bias + ch : NULL;
+#if defined(MCUGEN_REQUANT_MVE)
+    const int32_t step = 0; /* the others are vectors */
+#else
+    const int32_t step = conv->params->ch_mult == 1 ? 1 : 0;
+#endif
+    filter += ch;
+    const mcugen_acc4 acc = count == 1   ? few_sums(taps, 1, step, offset, bias, input, filter)
+                            : count == 2 ? few_sums(taps, 2, step, offset, bias, input, filter)
+                                         : few_sums(taps, 3, step, offset, bias, input, filter);
+    mcugen_rest_store(output + ch, &acc, count - 1, conv->multiplier + ch, conv->shift + ch, 1,
+                      conv->params->output_offset, &conv->params->activation);
 }
 
 #if defined(MCUGEN_REQUANT_MVE)
@@ -376,8 +374,8 @@ __attribute__((naked, noinline)) static void convolve_blocks(pixel_blocks *block
 #endif
 
 /* One output channel per input channel: adjacent channels together. */
-MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input,
-                                              const int8_t *filter, int8_t *output)
+MCUGEN_SHARED static void convolve_pixel(const layer *conv, const window *taps, const int8_t *input,
+                                         const int8_t *filter, int8_t *output)
 {
     int32_t ch = 0;
 #if defined(MCUGEN_REQUANT_MVE)
@@ -425,7 +423,7 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
         sums.input = input + ch;
         sums.filter = filter + ch;
         add_window(&sums);
-        mcugen_block_store_as(output + ch, &sums.sums, MCUGEN_NN_BLOCK - 1, multiplier + ch, shift + ch, 1, offset,
+        mcugen_block_store_as(output + ch, &sums.sums, multiplier + ch, shift + ch, 1, offset,
                               clamp, narrow);
     }
 #endif
@@ -435,14 +433,14 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel(const layer *conv, const window *t
     }
     if (ch < conv->input_ch)
     {
-        convolve_rest(conv, taps, ch, conv->input_ch - ch, 1, input + ch, filter, output);
+        convolve_rest(conv, taps, ch, conv->input_ch - ch, input + ch, filter, output);
     }
 #endif
 }
 
 /* Several output channels per input channel: those of one input channel together. */
-MCUGEN_OUT_OF_LINE static void convolve_pixel_multiplied(const layer *conv, const window *taps, const int8_t *input,
-                                                         const int8_t *filter, int8_t *output)
+MCUGEN_SHARED static void convolve_pixel_multiplied(const layer *conv, const window *taps, const int8_t *input,
+                                                    const int8_t *filter, int8_t *output)
 {
     int32_t ch = 0;
     for (int32_t input_ch = 0; input_ch < conv->input_ch; ++input_ch)
@@ -454,7 +452,7 @@ MCUGEN_OUT_OF_LINE static void convolve_pixel_multiplied(const layer *conv, cons
         }
         if (ch < end)
         {
-            convolve_rest(conv, taps, ch, end - ch, 0, input + input_ch, filter, output);
+            convolve_rest(conv, taps, ch, end - ch, input + input_ch, filter, output);
             ch = end;
         }
     }
@@ -528,7 +526,7 @@ arm_cmsis_nn_status arm_depthwise_conv_wrapper_s8(const cmsis_nn_context *ctx,
 #if !defined(MCUGEN_REQUANT_MVE)
                 if (dw_conv_params->ch_mult == 1 && input_dims->c < MCUGEN_NN_BLOCK)
                 {
-                    convolve_rest(&conv, &taps, 0, input_dims->c, 1, input, filter, output_data);
+                    convolve_rest(&conv, &taps, 0, input_dims->c, input, filter, output_data);
                 }
                 else
 #endif

@@ -37,7 +37,7 @@ arm_cmsis_nn_status arm_elementwise_mul_s8(const int8_t *input_1_vect,
                                       (a[1] + input_1_offset) * (b[1] + input_2_offset),
                                       (a[2] + input_1_offset) * (b[2] + input_2_offset),
                                       (a[3] + input_1_offset) * (b[3] + input_2_offset)};
-        mcugen_block_store(output + i, &products, 3, &out_mult, &out_shift, 0, out_offset, &clamp);
+        mcugen_block_store(output + i, &products, &out_mult, &out_shift, 0, out_offset, &clamp);
     }
 #endif
     for (; i < block_size; ++i)

@@ -71,7 +71,15 @@ static void multiply(const layer *fc, const int8_t *input, int32_t vectors, int8
     {
         const int32_t extra =
             fc->filter_offset != 0 ? mcugen_vector_sum(input, columns, input_offset) * fc->filter_offset : 0;
-        mcugen_window_outputs(&fc->outputs, &all, input, fc->filter, extra, 0, rows, output);
+        if (rows < MCUGEN_NN_BLOCK)
+        {
+            const mcugen_window known = {.rows = 1, .runs = 1, .run_bytes = columns}; /* to the compiler */
+            mcugen_few_outputs(&fc->outputs, &known, input, fc->filter, extra, 0, rows, output);
+        }
+        else
+        {
+            mcugen_many_outputs(&fc->outputs, &all, input, fc->filter, extra, 0, rows, output);
+        }
         input += columns;
         output += rows;
     }

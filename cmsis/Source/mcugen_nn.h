@@ -26,6 +26,25 @@
 #define MCUGEN_INLINE static inline
 #endif
 
+/* A function for all its callers, not one more for those whose arguments are known. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define MCUGEN_SHARED __attribute__((noinline, noclone, unused))
+#else
+#define MCUGEN_SHARED MCUGEN_OUT_OF_LINE
+#endif
+
+#if defined(__GNUC__)
+/* Weak: one for all files of an image whose linker drops the sections that nobody calls. */
+#define MCUGEN_ASSEMBLY __attribute__((naked, noinline, weak))
+#endif
+
+/* The loop behind it stays one. */
+#if defined(__GNUC__) && !defined(__clang__)
+#define MCUGEN_ROLLED _Pragma("GCC unroll 1")
+#else
+#define MCUGEN_ROLLED
+#endif
+
 /* Outputs computed together, to read each input once for all of them. */
 #define MCUGEN_NN_BLOCK 4
 
@@ -101,7 +120,7 @@ MCUGEN_INLINE mcugen_fixed mcugen_fixed_shift(int32_t shift)
     return by;
 }
 
-MCUGEN_OUT_OF_LINE static int32_t mcugen_output_wide(int32_t acc, int32_t multiplier, int32_t shift, int32_t offset)
+MCUGEN_COLD static int32_t mcugen_output_wide(int32_t acc, int32_t multiplier, int32_t shift, int32_t offset)
 {
     return mcugen_clamp(mcugen_requant_wide(acc, multiplier, shift) + offset, -128, 127);
 }
@@ -298,11 +317,11 @@ MCUGEN_INLINE uint32_t mcugen_pack4(const int32_t values[4], int32_t offset, con
 }
 #endif
 
-/* Requantizes, adds the zero point, clamps: outputs 0 to `last` of a block. Each has an entry in the
- * tables, or all share the first one (quant_step 0). narrow: mcugen_is_narrow(clamp). */
-MCUGEN_INLINE void mcugen_block_store_as(int8_t *output, const mcugen_acc4 *acc, int32_t last,
-                                         const int32_t *multiplier, const int32_t *shift, int32_t quant_step,
-                                         int32_t offset, const cmsis_nn_activation *clamp, int narrow)
+/* Outputs 0 to `last` of a block: requantizes, adds the zero point, clamps. Each has an entry in the tables, or all
+ * share the first one (quant_step 0). */
+MCUGEN_INLINE void mcugen_rest_store(int8_t *output, const mcugen_acc4 *acc, int32_t last, const int32_t *multiplier,
+                                     const int32_t *shift, int32_t quant_step, int32_t offset,
+                                     const cmsis_nn_activation *clamp)
 {
 #if defined(MCUGEN_REQUANT_MVE)
     const mve_pred16_t lanes = vctp32q((uint32_t)last + 1u);
@@ -310,45 +329,62 @@ MCUGEN_INLINE void mcugen_block_store_as(int8_t *output, const mcugen_acc4 *acc,
     const int32x4_t scales = quant_step != 0 ? vldrwq_z_s32(multiplier, lanes) : vdupq_n_s32(*multiplier);
     const int32x4_t values = vaddq_n_s32(mcugen_requant_mve(sums, scales), offset);
     (void)shift;
-    (void)narrow;
     vstrbq_p_s32(output, mcugen_clamp_mve(values, clamp->min, clamp->max), lanes);
 #else
     const int32_t sums[MCUGEN_NN_BLOCK] = {acc->a, acc->b, acc->c, acc->d};
-#if defined(MCUGEN_NN_PACK)
-    if (last == MCUGEN_NN_BLOCK - 1)
+    MCUGEN_ROLLED
+    for (int32_t i = 0; i <= last; ++i)
     {
-        const int32_t values[] = {mcugen_requantize(sums[0], multiplier[0], shift[0]),
-                                  mcugen_requantize(sums[1], multiplier[quant_step], shift[quant_step]),
-                                  mcugen_requantize(sums[2], multiplier[2 * quant_step], shift[2 * quant_step]),
-                                  mcugen_requantize(sums[3], multiplier[3 * quant_step], shift[3 * quant_step])};
-        const uint32_t word = mcugen_pack4(values, offset, clamp, narrow);
-        memcpy(output, &word, sizeof word);
-        return;
-    }
-#elif defined(MCUGEN_NN_FIXED)
-    if (last == MCUGEN_NN_BLOCK - 1 && !narrow)
-    {
-        output[0] = mcugen_output(acc->a, multiplier[0], shift[0], offset, clamp, 0);
-        output[1] = mcugen_output(acc->b, multiplier[quant_step], shift[quant_step], offset, clamp, 0);
-        output[2] = mcugen_output(acc->c, multiplier[2 * quant_step], shift[2 * quant_step], offset, clamp, 0);
-        output[3] = mcugen_output(acc->d, multiplier[3 * quant_step], shift[3 * quant_step], offset, clamp, 0);
-        return;
-    }
-#endif
-    for (int32_t j = 0; j <= last; ++j)
-    {
-        output[j] = mcugen_output(sums[j], *multiplier, *shift, offset, clamp, narrow);
+        output[i] = mcugen_output(sums[i], *multiplier, *shift, offset, clamp, 1);
         multiplier += quant_step;
         shift += quant_step;
     }
 #endif
 }
 
-static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, int32_t last, const int32_t *multiplier,
+#if !defined(MCUGEN_REQUANT_MVE) && !defined(MCUGEN_NN_PACK)
+/* The four of a block, where they must be clamped to less than int8. */
+MCUGEN_SHARED static void mcugen_narrow_store(int8_t *output, const mcugen_acc4 *acc, const int32_t *multiplier,
+                                              const int32_t *shift, int32_t quant_step, int32_t offset,
+                                              const cmsis_nn_activation *clamp)
+{
+    mcugen_rest_store(output, acc, MCUGEN_NN_BLOCK - 1, multiplier, shift, quant_step, offset, clamp);
+}
+#endif
+
+/* All outputs of a block. narrow: mcugen_is_narrow(clamp). */
+MCUGEN_INLINE void mcugen_block_store_as(int8_t *output, const mcugen_acc4 *acc, const int32_t *multiplier,
+                                         const int32_t *shift, int32_t quant_step, int32_t offset,
+                                         const cmsis_nn_activation *clamp, int narrow)
+{
+#if defined(MCUGEN_REQUANT_MVE)
+    (void)narrow;
+    mcugen_rest_store(output, acc, MCUGEN_NN_BLOCK - 1, multiplier, shift, quant_step, offset, clamp);
+#elif defined(MCUGEN_NN_PACK)
+    const int32_t values[] = {mcugen_requantize(acc->a, multiplier[0], shift[0]),
+                              mcugen_requantize(acc->b, multiplier[quant_step], shift[quant_step]),
+                              mcugen_requantize(acc->c, multiplier[2 * quant_step], shift[2 * quant_step]),
+                              mcugen_requantize(acc->d, multiplier[3 * quant_step], shift[3 * quant_step])};
+    const uint32_t word = mcugen_pack4(values, offset, clamp, narrow);
+    memcpy(output, &word, sizeof word);
+#else
+    if (narrow)
+    {
+        mcugen_narrow_store(output, acc, multiplier, shift, quant_step, offset, clamp);
+        return;
+    }
+    output[0] = mcugen_output(acc->a, multiplier[0], shift[0], offset, clamp, 0);
+    output[1] = mcugen_output(acc->b, multiplier[quant_step], shift[quant_step], offset, clamp, 0);
+    output[2] = mcugen_output(acc->c, multiplier[2 * quant_step], shift[2 * quant_step], offset, clamp, 0);
+    output[3] = mcugen_output(acc->d, multiplier[3 * quant_step], shift[3 * quant_step], offset, clamp, 0);
+#endif
+}
+
+static inline void mcugen_block_store(int8_t *output, const mcugen_acc4 *acc, const int32_t *multiplier,
                                       const int32_t *shift, int32_t quant_step, int32_t offset,
                                       const cmsis_nn_activation *clamp)
 {
-    mcugen_block_store_as(output, acc, last, multiplier, shift, quant_step, offset, clamp, mcugen_is_narrow(clamp));
+    mcugen_block_store_as(output, acc, multiplier, shift, quant_step, offset, clamp, mcugen_is_narrow(clamp));
 }
 
 #endif

@@ -162,7 +162,7 @@ typedef struct
                 "vmladava.s8 lr, q1, q3\n"
 
 /* Sums of the first column in r0, r2, r4, r6, of the second in r8, r10, r12, lr; rows r1, r3, r5, r7. */
-__attribute__((naked, noinline, unused)) static void mcugen_pair_mve(mcugen_pair *pair __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_pair_mve(mcugen_pair *pair __attribute__((unused)))
 {
     __asm__(".syntax unified\n"
             "push {r0, r4-r11, lr}\n"
@@ -429,13 +429,13 @@ typedef struct
 #define MCUGEN_DOT_GROUP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2 MCUGEN_DOT_TAP2
 #endif
 
-__attribute__((naked, noinline, unused)) static void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
 {
     __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP, MCUGEN_DOT_TAP));
 }
 
 /* Of the first two rows. */
-__attribute__((naked, noinline, unused)) static void mcugen_dot_groups2(mcugen_dot *dot __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_dot_groups2(mcugen_dot *dot __attribute__((unused)))
 {
     __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_GROUP2, MCUGEN_DOT_TAP2));
 }
@@ -463,7 +463,7 @@ __attribute__((naked, noinline, unused)) static void mcugen_dot_groups2(mcugen_d
     "mla r5, r10, r7, r5\n"                                                                                      \
     "mla r8, r3, r7, r8\n"
 
-__attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot *dot __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_dot_pairs(mcugen_dot *dot __attribute__((unused)))
 {
     __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_PAIRS, MCUGEN_DOT_PAIR_TAP));
 }
@@ -478,7 +478,7 @@ __attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot
     "ldrsh r11, [r0], #2\n" MCUGEN_DOT_PAIR(", r2]", "r5", "r9") MCUGEN_DOT_PAIR(", r2, lsl #1]", "r6", "r10")   \
         MCUGEN_DOT_PAIR("], #1", "r4", "r8")
 
-__attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot *dot __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_dot_pairs(mcugen_dot *dot __attribute__((unused)))
 {
     __asm__(".syntax unified\n"
             "push {r0, r4-r11, lr}\n"
@@ -572,13 +572,13 @@ __attribute__((naked, noinline, unused)) static void mcugen_dot_pairs(mcugen_dot
     "mov r11, r7\n"                                                                                              \
     "pop {r0, r4-r7, pc}\n"
 
-__attribute__((naked, noinline, unused)) static void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_dot_groups(mcugen_dot *dot __attribute__((unused)))
 {
     __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_TAP));
 }
 
 /* Of the first two rows. */
-__attribute__((naked, noinline, unused)) static void mcugen_dot_groups2(mcugen_dot *dot __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_dot_groups2(mcugen_dot *dot __attribute__((unused)))
 {
     __asm__(MCUGEN_DOT_LOOP(MCUGEN_DOT_TAP2));
 }
@@ -636,9 +636,8 @@ MCUGEN_INLINE void mcugen_dot_begin(mcugen_dot *dot, const mcugen_dense *dense, 
     dot->step = dense->depth;
 }
 
-/* Two rows from `row` on, or four, times a column; the outputs of the first `again` are there already. */
-MCUGEN_INLINE void mcugen_dense_rows(const mcugen_dense *d, mcugen_dot *dot, int32_t row, int32_t rows, int32_t again,
-                                     int8_t *output)
+/* Two rows from `row` on, or four, times a column. */
+MCUGEN_INLINE void mcugen_dense_rows(const mcugen_dense *d, mcugen_dot *dot, int32_t row, int32_t rows)
 {
     const mcugen_acc4 bias = mcugen_block_bias(d->bias != NULL ? d->bias + row : NULL, rows - 1);
     dot->weights = d->weights + row * d->depth;
@@ -647,16 +646,10 @@ MCUGEN_INLINE void mcugen_dense_rows(const mcugen_dense *d, mcugen_dot *dot, int
     dot->sums[2] = bias.c + d->extra[0];
     dot->sums[3] = bias.d + d->extra[0];
     mcugen_dot_column(dot, rows);
-    const int32_t first = row + again;
-    const int32_t *const sums = dot->sums + again;
-    const mcugen_acc4 rest = {sums[0], sums[1], sums[2], sums[3]};
-    mcugen_block_store(output + first, &rest, rows - 1 - again, d->multiplier + first * d->quant_step,
-                       d->shift + first * d->quant_step, d->quant_step, d->output_offset, &d->clamp);
 }
 
 /* All outputs of the first column. */
-MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, const mcugen_columns *columns,
-                                                   int8_t *output)
+MCUGEN_SHARED static void mcugen_dense_column(const mcugen_dense *dense, const mcugen_columns *columns, int8_t *output)
 {
     const mcugen_dense d = *dense; /* a copy: output cannot alias it */
     int32_t row = 0;
@@ -664,19 +657,21 @@ MCUGEN_OUT_OF_LINE static void mcugen_dense_column(const mcugen_dense *dense, co
     mcugen_dot_begin(&dot, &d, columns);
     for (; row + 4 <= d.rows; row += 4)
     {
-        mcugen_dense_rows(&d, &dot, row, 4, 0, output);
+        mcugen_dense_rows(&d, &dot, row, 4);
+        const mcugen_acc4 made = {dot.sums[0], dot.sums[1], dot.sums[2], dot.sums[3]};
+        mcugen_block_store(output + row, &made, d.multiplier + row * d.quant_step,
+                           d.shift + row * d.quant_step, d.quant_step, d.output_offset, &d.clamp);
     }
-    dot.sums[4] = dot.sums[5] = dot.sums[6] = 0; /* read if rows come again, never stored */
     if (row < d.rows)
     {
         const int32_t rows = d.rows - row > 2 ? 4 : 2;
         const int32_t from = d.rows - rows; /* some again */
-#if defined(MCUGEN_NN_PACK)
-        const int32_t again = 0; /* four stores cost less than a few of four */
-#else
-        const int32_t again = row - from;
-#endif
-        mcugen_dense_rows(&d, &dot, from, rows, again, output);
+        dot.sums[4] = dot.sums[5] = dot.sums[6] = 0; /* read, never stored */
+        mcugen_dense_rows(&d, &dot, from, rows);
+        const int32_t *const sums = dot.sums + (row - from);
+        const mcugen_acc4 made = {sums[0], sums[1], sums[2], sums[3]};
+        mcugen_rest_store(output + row, &made, d.rows - row - 1, d.multiplier + row * d.quant_step,
+                          d.shift + row * d.quant_step, d.quant_step, d.output_offset, &d.clamp);
     }
 }
 
@@ -722,8 +717,8 @@ MCUGEN_INLINE void mcugen_dense_store(const mcugen_dense *d, int32_t row, int32_
 }
 
 /* All outputs of two columns; those of the second are `channels` behind. */
-MCUGEN_OUT_OF_LINE static void mcugen_dense_pair(const mcugen_dense *dense, const mcugen_columns *columns,
-                                                 int8_t *output)
+MCUGEN_SHARED static void mcugen_dense_pair(const mcugen_dense *dense, const mcugen_columns *columns,
+                                            int8_t *output)
 {
     mcugen_dense d = *dense;
     const int narrow = mcugen_is_narrow(&d.clamp);
@@ -766,11 +761,18 @@ static inline void mcugen_dense_outputs(const mcugen_dense *dense, mcugen_column
 #endif
 
 #if defined(MCUGEN_NN_DENSE)
+/* mcugen_dense_outputs, once for all who need it less often. */
+MCUGEN_SHARED static void mcugen_dense_outputs_call(const mcugen_dense *dense, mcugen_columns *columns, int32_t held,
+                                                    int8_t *output)
+{
+    mcugen_dense_outputs(dense, columns, held, output);
+}
+
 /* The outputs of vectors of `depth` values each, one behind the other. filter_offset is added to the weights: to each
  * sum it adds that of the vector's values times the offset. With MVE it is 0. A function of its own, whose columns are
  * not on the stack while windows are made into others. */
-MCUGEN_OUT_OF_LINE static void mcugen_dense_vectors(mcugen_dense *dense, const int8_t *input, int32_t vectors,
-                                                    int32_t input_offset, int32_t filter_offset, int8_t *output)
+MCUGEN_SHARED static void mcugen_dense_vectors(mcugen_dense *dense, const int8_t *input, int32_t vectors,
+                                               int32_t input_offset, int32_t filter_offset, int8_t *output)
 {
     const int32_t at_once = mcugen_columns_at_once(dense->depth);
     mcugen_columns columns;

@@ -248,7 +248,7 @@ typedef struct
     int32_t extra;             /* 80: added to each sum */
 } mcugen_blocks;
 
-__attribute__((naked, noinline, unused)) static void mcugen_blocks_mve(mcugen_blocks *blocks __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_blocks_mve(mcugen_blocks *blocks __attribute__((unused)))
 {
     __asm__(".syntax unified\n"
             "push {r0, r4-r11, lr}\n"
@@ -310,7 +310,7 @@ typedef struct
 } mcugen_block;
 
 /* Assembly because compilers spill what just fits the registers. */
-__attribute__((naked, noinline, unused)) static void mcugen_block_sums(mcugen_block *block __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_block_sums(mcugen_block *block __attribute__((unused)))
 {
     __asm__(".syntax unified\n"
             "push {r0, r4-r11, lr}\n"
@@ -378,7 +378,7 @@ typedef struct
 #endif
 
 /* Assembly because compilers spill what just fits the registers. On the stack: runs left, rows left, the block. */
-__attribute__((naked, noinline, unused)) static void mcugen_block_sums(mcugen_block *block __attribute__((unused)))
+MCUGEN_ASSEMBLY void mcugen_block_sums(mcugen_block *block __attribute__((unused)))
 {
     __asm__(".syntax unified\n"
             "push {r0, r4-r11, lr}\n"
@@ -559,7 +559,7 @@ MCUGEN_OUT_OF_LINE static void mcugen_many_outputs(const mcugen_outputs *shared,
 #else
         mcugen_block_sums(&acc, window, input, p.input_offset, weights + row * p.filter_step, p.filter_step);
 #endif
-        mcugen_block_store_as(output + row, &acc, MCUGEN_NN_BLOCK - 1, p.multiplier + at, p.shift + at, p.quant_step,
+        mcugen_block_store_as(output + row, &acc, p.multiplier + at, p.shift + at, p.quant_step,
                               p.output_offset, p.clamp, narrow);
     }
 #endif
