@@ -6,6 +6,7 @@ recorded in each report. It also fills the tables of unary functions: exact by c
 
 from __future__ import annotations
 
+import math
 import platform
 import re
 import tempfile
@@ -20,6 +21,7 @@ import onnx
 import onnxruntime as ort
 
 from .errors import UserError
+from .ir import unique
 
 Arrays = dict[str, np.ndarray]
 
@@ -36,20 +38,52 @@ _MIXED = ("int8 constants beside uint8 activations", "uint8")
 
 _LARGE = 2**26
 
+_QDQ = ("QuantizeLinear", "DequantizeLinear")
+_NAMED = (onnx.TensorProto.INT8, onnx.TensorProto.INT16, onnx.TensorProto.UINT16)  # uint8 needs no name
+
 WHY_PINNED = (
     "by default ORT runs parts of int8 QDQ models in float on x86, and uint8 models with saturating instructions on "
     "CPUs without VNNI, and rounds floats that meet weights of 4 bits; the pinned session runs integer kernels or float"
 )
 
 
+def _constants(graph: onnx.GraphProto) -> dict[str, onnx.TensorProto]:
+    """Initializers, and the tensors of Constant nodes."""
+    found = {i.name: i for i in graph.initializer}
+    for node in graph.node:
+        if node.op_type == "Constant" and node.attribute and node.attribute[0].name == "value":
+            found[node.output[0]] = node.attribute[0].t
+    return found
+
+
+def _left_out(model: onnx.ModelProto) -> list[tuple[onnx.NodeProto, int]]:
+    """Q/DQ nodes of activations that have no zero point, and the type that it would have: 8 or 16 bits, not uint8."""
+    constants = _constants(model.graph)
+    found = [
+        node
+        for node in model.graph.node
+        if node.op_type in _QDQ
+        and not any(node.input[2:])
+        and node.input[0] not in constants
+        and node.input[1] in constants
+    ]
+    if not found:
+        return []
+    inferred = onnx.shape_inference.infer_shapes(model).graph
+    known = (*inferred.input, *inferred.value_info, *inferred.output)
+    types = {info.name: info.type.tensor_type.elem_type for info in known}
+    codes = ((node, (node.output if node.op_type == "QuantizeLinear" else node.input)[0]) for node in found)
+    return [(node, types[name]) for node, name in codes if types.get(name) in _NAMED]
+
+
 def _activation_types(model: onnx.ModelProto) -> set[int]:
     """Types of zero points of activations (not of initializers), in QDQ, QOperator or dynamic form."""
-    constants = {i.name: i for i in model.graph.initializer}
-    found: set[int] = set()
+    constants = _constants(model.graph)
+    found = {kind for _, kind in _left_out(model)}
     for node in model.graph.node:
         if node.op_type == "DynamicQuantizeLinear":
             found.add(onnx.TensorProto.UINT8)
-        is_quantized = node.op_type in ("QuantizeLinear", "DequantizeLinear") or node.op_type.startswith("QLinear")
+        is_quantized = node.op_type in _QDQ or node.op_type.startswith("QLinear")
         if not (is_quantized or node.op_type == "QGemm") or node.input[0] in constants:
             continue
         zero_point = constants.get(node.input[2]) if len(node.input) > 2 else None
@@ -60,7 +94,7 @@ def _activation_types(model: onnx.ModelProto) -> set[int]:
 
 def _in_four_bits(model: onnx.ModelProto) -> bool:
     kinds = (onnx.TensorProto.INT4, onnx.TensorProto.UINT4)
-    return any(initializer.data_type in kinds for initializer in model.graph.initializer)
+    return any(tensor.data_type in kinds for tensor in _constants(model.graph).values())
 
 
 def session_options(model: onnx.ModelProto) -> dict[str, str]:
@@ -139,8 +173,14 @@ def executed_graph(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def default_session(model: onnx.ModelProto) -> ort.InferenceSession:
-    """What a user gets who sets no option (but one thread): shown beside the reference by `verify`."""
-    return _session(model, ort.GraphOptimizationLevel.ORT_ENABLE_ALL, ())
+    """What a user gets who sets no option (but one thread): shown beside the reference by `verify`.
+
+    Where ORT refuses what it made of int8 codes whose type output_dtype names: with zero points that name it.
+    """
+    try:
+        return _session(model, ort.GraphOptimizationLevel.ORT_ENABLE_ALL, ())
+    except Exception:  # as above
+        return _session(unshare_qdq(model), ort.GraphOptimizationLevel.ORT_ENABLE_ALL, ())
 
 
 def plain_session(model: onnx.ModelProto) -> ort.InferenceSession:
@@ -246,13 +286,13 @@ def unshare_qdq(model: onnx.ModelProto) -> onnx.ModelProto:
     ORT 1.31 with session.x64quantprecision=1 refuses graphs that share them ("Attempt to replace the
     existing tensor").
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = name_types(model)
+    _move_constants(copy.graph)
     constants = {i.name: i for i in copy.graph.initializer}
     _unshare_constants(copy.graph, constants.keys())
     used: set[str] = set()
     for node in copy.graph.node:
-        if node.op_type not in ("QuantizeLinear", "DequantizeLinear"):
+        if node.op_type not in _QDQ:
             continue
         for slot, name in enumerate(node.input):
             if name not in constants:
@@ -264,6 +304,41 @@ def unshare_qdq(model: onnx.ModelProto) -> onnx.ModelProto:
                 node.input[slot] = twin.name
                 used.add(twin.name)
             used.add(name)
+    return copy
+
+
+def _move_constants(graph: onnx.GraphProto) -> None:
+    """Initializers of Constant nodes, in place."""
+    names = {i.name for i in graph.initializer}
+    for name, tensor in _constants(graph).items():
+        if name not in names:
+            graph.initializer.add().CopyFrom(tensor)
+            graph.initializer[-1].name = name
+    moved = {i.name for i in graph.initializer} - names
+    kept = [node for node in graph.node if not (node.op_type == "Constant" and node.output[0] in moved)]
+    del graph.node[:]
+    graph.node.extend(kept)
+
+
+def name_types(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which zero points name the types that the output_dtype of QuantizeLinear named.
+
+    Of what has no zero point, ORT takes the codes for uint8 when it fuses.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    constants = _constants(copy.graph)
+    taken = {*constants, *(i.name for i in copy.graph.input), *(name for n in copy.graph.node for name in n.output)}
+    for node, kind in _left_out(copy):
+        zero = copy.graph.initializer.add(name=unique(f"{node.input[1]}__mcugen_zero", taken), data_type=kind)
+        taken.add(zero.name)
+        zero.dims.extend(constants[node.input[1]].dims)
+        zero.int32_data.extend([0] * math.prod(zero.dims))
+        del node.input[2:]
+        node.input.append(zero.name)
+        kept = [attribute for attribute in node.attribute if attribute.name != "output_dtype"]
+        del node.attribute[:]
+        node.attribute.extend(kept)
     return copy
 
 

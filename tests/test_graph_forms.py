@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import onnx
 import pytest
 from checking import assert_exact, compile_model, exact, exact_integer_form, kernels
 from onnx import TensorProto, helper, numpy_helper
@@ -398,3 +399,50 @@ def test_the_pinned_session_is_what_the_report_says() -> None:
         net.output(net.conv(net.input((1, 3, 6, 5)), (4, 3, 3, 3)))
         options = oracle.session_options(net.model())
         assert {name for name in options if name.startswith("session.")} == {key}
+
+
+def _named_by_output_dtype(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Without zero points of activations, which must be 0; QuantizeLinear says of what type its codes are."""
+    constants = {tensor.name: tensor for tensor in model.graph.initializer}
+    for node in model.graph.node:
+        if node.op_type in ("QuantizeLinear", "DequantizeLinear") and node.input[0] not in constants:
+            zero = constants[node.input.pop()]
+            if node.op_type == "QuantizeLinear":
+                node.attribute.append(helper.make_attribute("output_dtype", zero.data_type))
+    return model
+
+
+def _in_constant_nodes(model: onnx.ModelProto) -> onnx.ModelProto:
+    constants = [helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in model.graph.initializer]
+    nodes = [*constants, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.node.extend(nodes)
+    return model
+
+
+@pytest.mark.parametrize("form", [_named_by_output_dtype, _in_constant_nodes])
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_types_of_activations_in_other_forms(
+    dtype: str, form: Callable[[onnx.ModelProto], onnx.ModelProto], tmp_path: Path
+) -> None:
+    """The reference runs the same integer kernels as where initializers hold the zero points."""
+    net = Net(dtype, opset=21)
+    zero = {"zero_point": net.zero_of(Tensor("", np.float32(1), 0))}
+    x = net.copy("MaxPool", net.input((1, 3, 8, 8), **zero), kernel_shape=[2, 2])
+    y = net.conv(x, (6, 3, 3, 3), **zero)
+    y = net.op("Add", y, y, scale=float(y.scale) * 2, **zero)
+    net.output(net.op("GlobalAveragePool", y, scale=y.scale, **zero))
+    plain, model = net.model(), form(net.model())
+    assert oracle.session_options(model) == oracle.session_options(plain)
+    ran, wanted = ([node.op_type for node in oracle.executed_graph(either).graph.node] for either in (model, plain))
+    assert {"QLinearConv", "QLinearAdd"} <= set(ran)
+    assert ran == wanted or dtype == "uint8"  # needs no name, and keeps its copies where it has none
+    exact(model, tmp_path)
+
+
+def test_pairs_whose_types_output_dtype_names(tmp_path: Path) -> None:
+    """Two in a row, which the reference merges, as it does where zero points name the types."""
+    net = Net("int8", opset=21)
+    x = net.input((2, 90), 0.05, 0)
+    net.output(net.op("Sqrt", net.quantize(net.real(x), 0.03, 0), zero_point=0))
+    exact(_named_by_output_dtype(net.model()), tmp_path)

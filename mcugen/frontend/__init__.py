@@ -45,7 +45,7 @@ def read(
     loaded, sha256 = load(path, functions)
     model = fix_shapes(loaded, shapes or {})
     with oracle.blaming(model):
-        merged = merge_pairs(fold_shapes(take_branches(spelled_out(model))))
+        merged = merge_pairs(oracle.name_types(fold_shapes(take_branches(spelled_out(model)))))
         # Again, for shapes behind operators that ONNX infers no shapes for until they are standard ones.
         graph = parse(modern_forms(fold_shapes(to_standard(to_qdq(merged)))), name=path.stem)
     return Source(model, note_layouts(graph, model), sha256)
