@@ -301,7 +301,7 @@ MODELS: dict[str, tuple[Callable[[], onnx.ModelProto], tuple[str, ...]]] = {
     "NaN": (_nan, ("body/Add", "holds NaN", "again")),
     "NaN attribute": (_nan_attribute, ("body/Leaky", "alpha is NaN")),
     "scale beyond float32": (_scale_beyond_float, ("QuantizeLinear", "beyond float32", "Quantize the model again")),
-    "large constant": (_constant_of_a_gigabyte, ("head/Wide", "268,435,456 values", "without it")),
+    "large constant": (_constant_of_a_gigabyte, ("head/Wide", "[16384, 16384] is beyond 256 MB", "export")),
     "endless stride": (_endless_stride, ("Conv_", "beyond int32 (1,099,511,627,776)", "fit its input")),
     "negative variance": (_batch_norm(-0.5), ("body/Norm", "-0.49999", "not more than 0", "again")),
     "training": (_batch_norm(1, 3, training_mode=1), ("body/Norm", "in training mode", "for inference")),

@@ -74,6 +74,7 @@ def modern_forms(model: onnx.ModelProto) -> onnx.ModelProto:
         # Shape inference must see the forms just made.
         if entry.domain in ("", "ai.onnx"):
             entry.version = max(entry.version, target)
+    copy.ir_version = max(copy.ir_version, 4)  # before, every initializer had to be an input, too
     return copy
 
 

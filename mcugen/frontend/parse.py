@@ -45,12 +45,13 @@ def parse(model: onnx.ModelProto, *, name: str) -> Graph:
             values[tensor.name] = constant(tensor.name, _array(tensor))
     given = {tensor.name for tensor in graph.initializer}
     inputs = [i for i in graph.input if i.name not in given]
+    makers = {name: _called(index, node) for index, node in enumerate(graph.node) for name in node.output}
     for info in (*inputs, *graph.value_info, *graph.output):
         if info.name not in values and _known(info):
-            values[info.name] = Value(info.name, _type(info))
+            values[info.name] = Value(info.name, _type(info, makers.get(info.name, info.name)))
     nodes: list[Node] = []
     for index, proto in enumerate(graph.node):
-        origin = proto.name or f"{proto.op_type}#{index}"
+        origin = _called(index, proto)
         for output in filter(None, proto.output):
             if output not in values:
                 raise _unknown(proto, origin, output)
@@ -108,28 +109,33 @@ def _first_line(error: Exception) -> str:
     return next((line for line in str(error).splitlines() if line.strip()), type(error).__name__)
 
 
+def _called(index: int, node: onnx.NodeProto) -> str:
+    return node.name or f"{node.op_type}#{index}"
+
+
 def _known(info: onnx.ValueInfoProto) -> bool:
     tensor = info.type.tensor_type
     return tensor.HasField("shape") and all(d.HasField("dim_value") for d in tensor.shape.dim)
 
 
-def _type(info: onnx.ValueInfoProto) -> TensorType:
+def _type(info: onnx.ValueInfoProto, origin: str) -> TensorType:
+    """origin: the node that makes the tensor, or the input itself."""
     tensor = info.type.tensor_type
     if tensor.elem_type not in _DTYPES:
         found = onnx.TensorProto.DataType.Name(tensor.elem_type).lower()
-        raise _unsupported(found, info.name)
+        raise _unsupported(found, origin)
     shape = tuple(d.dim_value for d in tensor.shape.dim)
     item = np.dtype(_DTYPES[tensor.elem_type]).itemsize
     if any(d < 0 for d in shape):
         raise UserError(
             f"a dimension is negative (the shape is {list(shape)})",
-            origin=info.name,
+            origin=origin,
             hint="Feed another input (--shape), or export the model again.",
         )
     if np.prod(shape, dtype=object) * item > _LARGEST:
         raise UserError(
             f"a tensor of shape {list(shape)} is beyond {_LARGEST >> 20} MB, more than a Cortex-M has",
-            origin=info.name,
+            origin=origin,
             hint="Feed another input (--shape), or export the model again.",
         )
     return TensorType(_DTYPES[tensor.elem_type], shape)

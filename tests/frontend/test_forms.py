@@ -74,6 +74,20 @@ def test_old_forms_run(tmp_path: Path) -> None:
     assert "arm_pad_s8" in kernels(exact(net.model(), tmp_path))
 
 
+def test_constant_nodes_where_every_initializer_had_to_be_an_input(tmp_path: Path) -> None:
+    net = Net(opset=10)
+    net.output(net.copy("MaxPool", net.input((1, 2, 4, 4)), kernel_shape=[2, 2]))
+    model = net.model()
+    constants = [
+        onnx.helper.make_node("Constant", [], [tensor.name], value=tensor) for tensor in model.graph.initializer
+    ]
+    nodes = [*constants, *model.graph.node]
+    del model.graph.initializer[:], model.graph.node[:]
+    model.graph.node.extend(nodes)
+    model.ir_version = 3
+    exact(model, tmp_path)
+
+
 def test_qlinear_conv_becomes_a_quantized_conv(tmp_path: Path) -> None:
     graph = graph_of(qlinear_weights("QLinearConv", (1, 2, 4, 4), (3, 2, 3, 3)), tmp_path)
     assert [node.op for node in graph.nodes] == ["DequantizeLinear"] * 3 + ["Conv", "QuantizeLinear"]
