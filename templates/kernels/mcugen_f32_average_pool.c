@@ -64,7 +64,8 @@ void mcugen_f32_average_pool(const mcugen_f32_pool_params *params,
                 const int32_t width = params->count_include_pad ? within(left, filter_dims->w, dilation.w, right)
                                                                 : columns.last - columns.first;
                 const float count = (float)(height * width);
-                w.input = input + (top + rows.first * dilation.h) * row + (left + columns.first * dilation.w) * channels;
+                const int32_t y = top + rows.first * dilation.h, x = left + columns.first * dilation.w;
+                w.input = input + y * row + x * channels;
                 w.height = rows.last - rows.first;
                 w.width = columns.last - columns.first;
                 w.before = columns.first > 0;

@@ -136,7 +136,7 @@ void mcugen_softmax_s16(const cmsis_nn_context *context,
 
 /* Averages of windows of at most 65,535 values: multiplier / count with `shift` fraction bits times an integer sum, or
  * within `tie` of a tie (of a unit of 2^shift) ONNX Runtime's float32 sum: in four lanes where `lanes` is 1, by columns
- * where by_columns is, else value by value. Padding is that of the top and left, padding_end that of the bottom and right. */
+ * where by_columns is, else value by value. padding is that of the top and left, padding_end of bottom and right. */
 typedef struct {
     cmsis_nn_tile stride, padding, padding_end;
     int32_t count_include_pad, lanes, by_columns;
