@@ -16,7 +16,7 @@ from .errors import UserError
 from .frontend import Source, read
 from .ops import FUNCTIONS, OPS
 from .ops.base import Lowering, check_limits
-from .ops.specialised import added, alike, joined
+from .ops.specialised import TOO_LARGE, added, alike, growth, joined, table_bytes
 from .passes.alias_views import alias_views
 from .passes.blocked_weights import blocked_weights
 from .passes.decompose import decompose
@@ -153,6 +153,7 @@ def _compiled(source: Source, name: str, target: Core, options: Options, seen: S
     graph = run_passes(source.graph, options.io, seen, options.io_buffers, options.feed)
     for node in graph.nodes:
         check_limits(OPS[node.op], graph, node)
+    options, steps, kernels = _lowered(graph, target, options)
     nodes = graph.producers()
 
     def band(graph: ir.Graph, node: ir.Node, step: Step) -> Step:
@@ -173,7 +174,6 @@ def _compiled(source: Source, name: str, target: Core, options: Options, seen: S
 
     # Size is flash, and speed gives every band code of its own. The kernels' costs were measured, not those of calls.
     free = options.optimize == "balanced" and options.prefers == "specialised"
-    steps = lower(graph, target, options)
     planned = plan_steps(graph, steps, Lowered(band, lean, merge, COSTS[target.isa]), _budget(options), free=free)
     plan = planned.plan
     if options.memories:
@@ -194,11 +194,32 @@ def _compiled(source: Source, name: str, target: Core, options: Options, seen: S
         graph=planned.graph,
         steps=alike(planned.steps),
         plan=plan,
+        kernels=kernels,
         planned=planned.reason,
         memories=options.memories,
         inputs=ports(graph.inputs, graph, "input"),
         outputs=ports(graph.outputs, graph, "output"),
     )
+
+
+def _lowered(graph: ir.Graph, target: Core, options: Options) -> tuple[Options, tuple[Step, ...], str]:
+    """The steps, the options with the kernels that the layers got, and why they got those: KIND: WHY."""
+    steps = lower(graph, target, options)
+    if options.prefers == "api":
+        return options, steps, "api: " + ("--kernels asks for it" if options.kernels else "Arm's library is linked")
+    more, most = growth(steps)
+    if not most:
+        return options, steps, "api: no layer has a specialised kernel"
+    if options.kernels:
+        return options, steps, "specialised: --kernels asks for it"
+    code = f"{more:,} bytes of code more than CMSIS-NN's calls"
+    if options.optimize == "speed":
+        tables = table_bytes(steps) - table_bytes(lower(graph, target, replace(options, optimize="balanced")))
+        return options, steps, f"specialised: --optimize speed, for {tables:,} bytes of tables more, and at most {code}"
+    if more > most:
+        options = replace(options, kernels="api")
+        return options, lower(graph, target, options), f"{TOO_LARGE} layers may take {code}; {most:,} are allowed"
+    return options, steps, f"specialised: fewer instructions, for at most {code}; {most:,} are allowed"
 
 
 def _budget(options: Options) -> int | None:

@@ -16,6 +16,7 @@ from .. import ir, pipeline, project
 from ..emit.canonical import canonical_model
 from ..errors import UserError
 from ..folder import refuse_unwritable, with_folder
+from ..ops.specialised import TOO_LARGE
 from ..plan.choose import WHOLE
 from ..target import parse_size
 from ..together import build_together
@@ -171,6 +172,8 @@ def _summary(built: project.Built) -> None:
     table.add_row("arena", f"{data['arena_bytes']:,} bytes", f"{data['arena_includes']}; {bound}")
     if not data["arena_plan"].startswith(WHOLE):
         table.add_row("plan", *data["arena_plan"].split(": ", 1))
+    if data["kernels"].startswith(TOO_LARGE):
+        table.add_row("kernels", *data["kernels"].split(": ", 1))
     for row in _regions(data):
         table.add_row(*row)
     if data["io_buffers"] == "apart":

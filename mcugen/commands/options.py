@@ -96,8 +96,8 @@ def model_options(command: Command) -> Command:
         click.option(
             "--kernels",
             type=click.Choice(["specialised", "api"]),
-            help="specialised: C made for the layer's sizes. api: CMSIS-NN's calls [default: specialised, or api with "
-            "--cmsis-nn].",
+            help="specialised: C made for the layer's sizes. api: CMSIS-NN's calls [default: specialised; api with "
+            "--cmsis-nn, or where code made for the layers could be too large].",
         ),
         click.option(
             "--shape",

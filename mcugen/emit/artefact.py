@@ -53,6 +53,7 @@ class Compiled:
     inputs: tuple[Port, ...]
     outputs: tuple[Port, ...]
     shared: Shared | None = None  # None: the model is alone
+    kernels: str = ""  # specialised or api, and why
     planned: str = ""  # whole layers or bands, and why
 
     @property

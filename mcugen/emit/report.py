@@ -36,6 +36,7 @@ def report(
         "io_buffers": "apart" if plan.callers and compiled.feed is None else "arena",
         "io_bytes": sum(port.type.bytes for port in (*compiled.inputs, *compiled.outputs)),
         "requant": compiled.requant,
+        "kernels": compiled.kernels,
         "inputs": [_port(compiled, port) for port in compiled.inputs],
         "outputs": [_port(compiled, port) for port in compiled.outputs],
         "arena_bytes": compiled.arena_bytes,

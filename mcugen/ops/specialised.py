@@ -18,6 +18,23 @@ from ..step import Buffer, Scratch, Step, Struct, Table
 from .base import Lowering
 from .channels import Channels
 
+# Bytes of code of a layer, at most, where it shares none: of GCC 12 at -O2, in MLPerf Tiny's models and a larger one on
+# Cortex-M0, M3, M4 and M55. CMSIS-NN's calls in their place take more than _CALLS_BYTES, however few they are.
+_LAYER_BYTES = {
+    "mcugen_conv_scalar": 1_800,
+    "mcugen_depthwise_scalar": 520,
+    "mcugen_conv_dsp": 1_000,
+    "mcugen_depthwise_dsp": 910,
+    "mcugen_fully_connected_dsp": 580,
+    "mcugen_conv_mve": 530,
+    "mcugen_depthwise_mve": 580,
+}
+_CALLS_BYTES = 3_000
+_GROWTH_BYTES = 32 << 10  # by which the layers' code may exceed the calls'
+_GROWTH_SHARE = 8  # or, if that is more, this part of the layers' tables: flash is bought for those
+
+TOO_LARGE = "api: specialised"  # how the reason begins why the calls are taken for the sake of flash
+
 _INT16 = 2
 _SHARED_SHIFT = 7  # the low bits of a mantissa that are zero: how far MCUGEN_MULTIPLIER_AT may shift it
 
@@ -151,6 +168,29 @@ def lower(
     )
 
 
+def growth(steps: Sequence[Step]) -> tuple[int, int]:
+    """Bytes of code that the specialised layers take more than CMSIS-NN's calls, at most; and how many they may take.
+
+    (0, 0) if there are none.
+    """
+    layers = [step for step in steps if _form(step)]
+    forms = {_form(step): step.kernel for step in layers}
+    more = sum(_LAYER_BYTES[kernel] for kernel in forms.values()) - _CALLS_BYTES if forms else 0
+    return max(more, 0), max(_GROWTH_BYTES, table_bytes(layers) // _GROWTH_SHARE) if forms else 0
+
+
+def table_bytes(steps: Sequence[Step]) -> int:
+    return sum(table.data.nbytes for step in steps for table in step.tables())
+
+
+def _form(step: Step) -> tuple[str, str] | None:
+    """What layers that share code have in common, but for the shift of their channels; None of other steps."""
+    layer = dict(step.args).get("layer")
+    if not isinstance(layer, Struct) or layer.ctype != "mcugen_layer":
+        return None
+    return step.kernel, repr({key: value for key, value in layer.fields.items() if key != "shift"})
+
+
 def alike(steps: Sequence[Step]) -> tuple[Step, ...]:
     """The steps, those that differ in nothing but tables and the channels' common shift with the same shift too.
 
@@ -158,10 +198,9 @@ def alike(steps: Sequence[Step]) -> tuple[Step, ...]:
     """
     kinds: dict[tuple[str, str], list[int]] = {}
     for index, step in enumerate(steps):
-        layer = dict(step.args).get("layer")
-        if isinstance(layer, Struct) and layer.ctype == "mcugen_layer" and "shifts" not in layer.fields:
-            others = {key: value for key, value in layer.fields.items() if key != "shift"}
-            kinds.setdefault((step.kernel, repr(others)), []).append(index)
+        form = _form(step)
+        if form is not None and "shifts" not in dict(step.args)["layer"].fields:  # type: ignore[union-attr]
+            kinds.setdefault(form, []).append(index)
     found = list(steps)
     for indices in kinds.values():
         shared = max(_shift(steps[index]) for index in indices)
