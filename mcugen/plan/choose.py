@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 from ..errors import UserError
 from ..ir import Graph
-from ..step import FEED, Step
+from ..step import FEED, MOVE, Step
 from .allocate import Plan, allocate
 from .bands import Banded, Group, LowerBand, band, closing, divisible, rows, unlowered
 from .costs import Costs
@@ -64,7 +64,13 @@ def plan_steps(
     best = _finish(graph, ordered, (), lowered)
     if ram is None or best.plan.arena_bytes <= ram:
         return _free(graph, ordered, lowered, best) if free and best.plan.arena_bytes >= _WORTH else best
-    return replace(_fitted(graph, ordered, lowered, best, ram), reason="bands, or less scratch: the budget asks for it")
+    fitted = _fitted(graph, ordered, lowered, best, ram)
+    less = best.plan.arena_bytes - fitted.plan.arena_bytes
+    if not less:
+        return replace(best, reason=f"{WHOLE}: the budget asks for less, but nothing makes the arena smaller")
+    moved = sum(fitted.graph.type(step.outputs[0]).bytes for step in fitted.steps if step.kernel == MOVE)
+    cost = f"{less:,} bytes of RAM less, {moved:,} bytes are moved, no row is computed twice"
+    return replace(fitted, reason=f"bands, or less scratch: the budget asks for it; {cost}")
 
 
 def _free(graph: Graph, ordered: Sequence[Step], lowered: Lowered, whole: Planned) -> Planned:
